@@ -1,0 +1,336 @@
+"""The events of a run: what happened, in past tense, never changed.
+
+Each class is one type in the log, named by the explicit map `EVENT_TYPES`, never by an import path. Every field is
+written, absent is null. Times are RFC 3339 text, durations milliseconds, values of users digests into the entry's
+`payloads`. A later version of a type gets a new name (`StepFailed:2`) and an upcaster in `evolution.py`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from amends.schemas.ids import Direction, EffectKey
+
+Digest = str
+"""`sha256:` and 64 hex digits of a payload's bytes."""
+
+Cause = Literal["failed", "cancelled", "deadline", "budget", "rejected"]
+Role = Literal["step", "undo", "verify", "lookup"]
+"""What a handler is called for. `verify` of direction `undo` reads back whether the undo took."""
+
+VerifiedBy = Literal["readback", "reply", "lookup", "person"]
+Resolution = Literal["retry", "done_by_hand", "skip", "go_forward"]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
+    """Shared encoding: the class name is the type."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a trigger stood on the bus."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run turned back or stopped; `kind` is one of the contract's (section 4) or the handler's own."""
+
+    step: str
+    attempt: int
+    kind: str
+    message: str
+
+
+class SagaStarted(_Event):
+    """A trigger became a run. `request_digest` is what conflicts are decided by (rule 5)."""
+
+    idempotency_key: str
+    business_key: str
+    generation: int
+    origin: Origin | None
+    trigger: Digest
+    request_digest: Digest
+    deadline_at: str
+    shard: int
+
+
+class StepRequested(_Event):
+    """The intent, committed before the effect (rule 2); in the log it is the outbox entry (rule 1).
+
+    `same_request` repeats a request in doubt under its own key; otherwise the attempt is a new try.
+    """
+
+    path: str
+    attempt: int
+    generation: int
+    idempotency_key: EffectKey
+    arguments: Digest
+    timeout_at: str
+    same_request: bool
+    permission: str
+    policy_version: str | None
+    price_version: str | None
+    reservation: str | None
+
+
+class StepSucceeded(_Event):
+    """The participant's reply says the step is done."""
+
+    path: str
+    attempt: int
+    result: Digest
+    external_id: str | None
+
+
+class StepFailed(_Event):
+    """A definite failure: this attempt had no effect, or none was possible (`read`, `reason`)."""
+
+    path: str
+    attempt: int
+    kind: str
+    message: str
+    retriable: bool
+
+
+class StepInDoubt(_Event):
+    """The effect may have happened or may still land. `attempt_running`: its coroutine or thread has not returned."""
+
+    path: str
+    direction: Direction
+    attempt: int
+    reason: str
+    message: str
+    attempt_running: bool
+
+
+class StepSettled(_Event):
+    """Evidence ended a doubt.
+
+    `present`: the effect stands. `absent`: it never took and cannot land any more. `tombstone`: the undo itself will
+    settle it. `ended`: the attempt has returned, so nothing lands late, but what it did is not known.
+    """
+
+    path: str
+    direction: Direction
+    attempt: int
+    state: Literal["present", "absent", "tombstone", "ended"]
+    by: Literal["lookup", "reply", "readback", "tombstone", "exception", "person"]
+    kind: str | None
+    message: str | None
+    result: Digest | None
+    external_id: str | None
+
+
+class StepSkipped(_Event):
+    """The step's condition was false, or it needs the result of a skipped step (`because`)."""
+
+    path: str
+    because: str
+
+
+class StepVerified(_Event):
+    """A read-back confirmed the step; its dependants may start."""
+
+    path: str
+    by: VerifiedBy
+
+
+class RetryScheduled(_Event):
+    """The next try, of a step, an undo or a read-back, is due at the recorded instant (never recomputed, rule 13)."""
+
+    path: str
+    direction: Direction
+    role: Role
+    attempt: int
+    due_at: str
+
+
+class GenerationRaised(_Event):
+    """The next request of this effect goes out under a new key: the last one failed for certain (rule 3)."""
+
+    path: str
+    direction: Direction
+    generation: int
+    why: str
+
+
+class DrainStarted(_Event):
+    """No new forward work; what was sent is awaited and settled (rule 7)."""
+
+    cause: Cause
+    failure: Failure | None
+    reason: str | None
+
+
+class CompensationStarted(_Event):
+    """Everything is settled; these steps are undone in this order (rule 9)."""
+
+    undo_list: tuple[str, ...]
+
+
+class UndoRequested(_Event):
+    """The intent of an undo; see `StepRequested`."""
+
+    path: str
+    attempt: int
+    generation: int
+    idempotency_key: EffectKey
+    arguments: Digest
+    timeout_at: str
+    same_request: bool
+    permission: str
+
+
+class UndoSucceeded(_Event):
+    """The participant's reply says the step is undone."""
+
+    path: str
+    attempt: int
+    external_id: str | None
+
+
+class UndoFailed(_Event):
+    """The undo did not happen, for certain."""
+
+    path: str
+    attempt: int
+    kind: str
+    message: str
+    retriable: bool
+
+
+class UndoVerified(_Event):
+    """The step counts as undone; the next undo may begin."""
+
+    path: str
+    by: VerifiedBy
+
+
+class SagaCompleted(_Event):
+    """Every step is done; `result` as in the contract, section 4."""
+
+    result: Digest | None
+
+
+class SagaCompensated(_Event):
+    """The undo list is worked off."""
+
+
+class SagaParked(_Event):
+    """Stopped until a person decides. `phase` says which way the run was going; `kind` is a failure kind."""
+
+    phase: Literal["forward", "undo"]
+    step: str
+    kind: str
+    why: str
+
+
+class ParkingResolved(_Event):
+    """A person's decision; who it was is the entry's `actor`."""
+
+    step: str
+    resolution: Resolution
+    reason: str | None
+    evidence: str | None
+
+
+class RunResumed(_Event):
+    """The run goes on: after a stop of its owner (`recovery`), a person's decision, or a pivot that did pass.
+
+    `clean`: the former owner stopped in order. `alone`: nothing else is dispatched meanwhile (rule 19).
+    """
+
+    why: Literal["recovery", "person", "pivot_passed"]
+    clean: bool
+    alone: bool
+
+
+class SagaKilled(_Event):
+    """A person stopped the run where it stood; what remains in the world is published as exposure."""
+
+    reason: str
+
+
+class LateReplyRecorded(_Event):
+    """A reply that arrived after the end; it corrects the exposure and nothing else (rule 12)."""
+
+    path: str
+    direction: Direction
+    attempt: int
+    answer: Literal["succeeded", "failed", "unknown"]
+    message: str | None
+    result: Digest | None
+
+
+class LimitReached(_Event):
+    """A limit of the run was passed (rule 18); what follows from it stands beside it in the entry."""
+
+    limit: str
+    used: int
+    allowed: int
+
+
+class EvidenceRecorded(_Event):
+    """What the runtime saw a connector do: evidence, where a model's words would be a claim."""
+
+    path: str
+    direction: Direction
+    role: Role
+    attempt: int
+    tool: str
+    action: str
+    resource: str
+    permission: str
+    status: str
+    external_id: str | None
+    at: str
+    arguments: Digest | None
+    result: Digest | None
+
+
+class PermissionDenied(_Event):
+    """A handler asked a connector for something its role may not do, a change from a read-back for instance."""
+
+    path: str
+    direction: Direction
+    role: Role
+    attempt: int
+    tool: str
+    action: str
+    resource: str
+    why: str
+
+
+Event = (
+    SagaStarted
+    | StepRequested
+    | StepSucceeded
+    | StepFailed
+    | StepInDoubt
+    | StepSettled
+    | StepSkipped
+    | StepVerified
+    | RetryScheduled
+    | GenerationRaised
+    | DrainStarted
+    | CompensationStarted
+    | UndoRequested
+    | UndoSucceeded
+    | UndoFailed
+    | UndoVerified
+    | SagaCompleted
+    | SagaCompensated
+    | SagaParked
+    | ParkingResolved
+    | RunResumed
+    | SagaKilled
+    | LateReplyRecorded
+    | LimitReached
+    | EvidenceRecorded
+    | PermissionDenied
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}  # type: ignore[attr-defined]
+"""Name in the log to class."""
