@@ -1,0 +1,168 @@
+"""The expression language of conditions: small, total, data.
+
+An expression reads the trigger and the results of earlier steps and yields a truth value. Total means: it always
+ends, and it never raises. A field that is not there is null; null equals only null and has no order; numbers compare
+by value, so `1`, `1.0` and a decimal's text against a number agree.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from typing import Literal, assert_never
+
+import msgspec
+
+Scalar = str | int | bool | None
+Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="value"):
+    """A literal."""
+
+    value: Scalar
+
+
+class Number(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="number"):
+    """A literal that is not a whole number, as decimal text."""
+
+    text: str
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="ref"):
+    """A value of the trigger (`step` is null) or of a step's result; `field` is a dotted way into it, "" the whole."""
+
+    step: str | None
+    field: str
+
+
+class Compare(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="compare"):
+    """`left how right`."""
+
+    left: "Expression"
+    how: Comparison
+    right: "Expression"
+
+
+class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="one_of"):
+    """Whether `left` equals any of `values`."""
+
+    left: "Expression"
+    values: tuple["Expression", ...]
+
+
+class AllOf(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="all"):
+    """`&`."""
+
+    parts: tuple["Expression", ...]
+
+
+class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="any"):
+    """`|`."""
+
+    parts: tuple["Expression", ...]
+
+
+class Negate(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="not"):
+    """`negate(…)`."""
+
+    part: "Expression"
+
+
+Expression = Value | Number | Reference | Compare | OneOf | AllOf | AnyOf | Negate
+
+Lookup = Callable[[str | None], object]
+"""Gives the decoded trigger (for None) or the decoded result of a step; None where there is none."""
+
+
+def holds(expression: Expression, lookup: Lookup) -> bool:
+    """Evaluate a condition. Anything but a plain `true` counts as false."""
+    return _evaluate(expression, lookup) is True
+
+
+def references(expression: Expression) -> tuple[Reference, ...]:
+    """Every reference in the expression, in reading order."""
+    match expression:
+        case Reference():
+            return (expression,)
+        case Value() | Number():
+            return ()
+        case Compare(left=left, right=right):
+            return references(left) + references(right)
+        case OneOf(left=left, values=values):
+            return references(left) + tuple(found for value in values for found in references(value))
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            return tuple(found for part in parts for found in references(part))
+        case Negate(part=part):
+            return references(part)
+    assert_never(expression)
+
+
+def _evaluate(expression: Expression, lookup: Lookup) -> object:
+    match expression:
+        case Value(value=value):
+            return value
+        case Number(text=text):
+            return Decimal(text)
+        case Reference(step=step, field=field):
+            return field_of(lookup(step), field)
+        case Compare(left=left, how=how, right=right):
+            return _compare(_evaluate(left, lookup), how, _evaluate(right, lookup))
+        case OneOf(left=left, values=values):
+            found = _evaluate(left, lookup)
+            return any(_equal(found, _evaluate(value, lookup)) for value in values)
+        case AllOf(parts=parts):
+            return all(_evaluate(part, lookup) is True for part in parts)
+        case AnyOf(parts=parts):
+            return any(_evaluate(part, lookup) is True for part in parts)
+        case Negate(part=part):
+            return _evaluate(part, lookup) is not True
+    assert_never(expression)
+
+
+def field_of(value: object, field: str) -> object:
+    """Follow dotted names into decoded JSON; None where the way ends early."""
+    if not field:
+        return value
+    for name in field.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _compare(left: object, how: Comparison, right: object) -> bool:
+    if how == "==":
+        return _equal(left, right)
+    if how == "!=":
+        return not _equal(left, right)
+    pair = _ordered(left, right)
+    if pair is None:
+        return False
+    less, equal = pair[0] < pair[1], pair[0] == pair[1]  # type: ignore[operator]
+    return {"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[how]
+
+
+def _equal(left: object, right: object) -> bool:
+    pair = _ordered(left, right)
+    if pair is not None:
+        return pair[0] == pair[1]
+    return type(left) is type(right) and left == right
+
+
+def _ordered(left: object, right: object) -> tuple[object, object] | None:
+    """Both as numbers if one is a number, both as text if both are text; None if they have no common order."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return None
+    if isinstance(left, str) and isinstance(right, str):
+        return left, right
+    numbers = _number(left), _number(right)
+    return None if None in numbers else numbers
+
+
+def _number(value: object) -> Decimal | None:
+    if not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None

@@ -1,0 +1,183 @@
+"""The intermediate form of a saga definition: frozen, JSON, content-hashed.
+
+All front ends produce it; the coordinator stores, checks, draws and runs it. It is data only: conditions are
+expressions (`expression.py`), handlers are names. `graph_hash` covers what decides a run's course, never schemas,
+docstrings or code (rule 14).
+
+Paths leave room for what a saga will be able to say later: `ship/reserve` (call), `notify[2]` (for_each, loop).
+"""
+
+from typing import Literal
+
+import msgspec
+
+from amends.coordinator.definition.expression import Expression
+from amends.schemas.canonical import encode, sha256_hex
+
+StepKind = Literal["action", "read", "result"]
+ArgumentSource = Literal["context", "trigger", "result", "maybe"]
+
+FORM_VERSION = 1
+CONTEXT, TRIGGER = "context", "trigger"
+
+
+class Argument(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a handler's parameter comes from. `field` is the dotted way into the value, empty for the whole of it."""
+
+    source: ArgumentSource
+    step: str | None = None
+    field: str = ""
+
+
+class RetryForm(msgspec.Struct, frozen=True, kw_only=True):
+    """How often and how patiently. `attempts` counts the first one; jitter is a share of the wait, in percent."""
+
+    attempts: int = 3
+    wait_ms: int = 200
+    factor: int = 2
+    jitter_percent: int = 20
+    wait_max_ms: int = 30_000
+
+
+class HandlerForm(msgspec.Struct, frozen=True, kw_only=True):
+    """One handler by its role. `name` is the registered name, for instance `reserve`, `reserve.undo.verify`."""
+
+    name: str
+    arguments: dict[str, Argument]
+    timeout_ms: int
+    within_ms: int = 0
+    """For read-backs: how long a `False` is asked again (`verify_within`)."""
+
+
+class Certainty(msgspec.Struct, frozen=True, kw_only=True):
+    """What a participant promises about doubt (rule 8). Nothing at all is class C."""
+
+    deduplicates: bool = False
+    """It answers a repeated key without acting twice."""
+    window_ms: int | None = None
+    """For how long it does; None is for ever."""
+    tombstones: bool = False
+    """An undo it receives first makes it refuse the late request."""
+    settle_ms: int = 0
+    """The longest a request that was sent may still take effect."""
+    settle: Literal["resend", "wait"] = "resend"
+    settle_within_ms: int = 300_000
+
+
+class UndoForm(msgspec.Struct, frozen=True, kw_only=True):
+    """The one action that reverses a step, or the follow-up that stands in for it."""
+
+    handler: HandlerForm
+    verify: HandlerForm | None
+    """None: the participant's reply is the only evidence, as the definition says by `verify="reply"`."""
+    retry: RetryForm
+    certainty: Certainty
+    follow_up: bool = False
+    takes_unknown: bool = True
+    """False: the handler needs the step's result, so a step that ended without one parks instead (rule 8)."""
+
+
+class StepForm(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the graph."""
+
+    path: str
+    kind: StepKind
+    handler: HandlerForm
+    after: tuple[str, ...]
+    """Every step this one waits for: declared ones and those it takes a result from, sorted."""
+    when: Expression | None = None
+    """The step is skipped unless this holds."""
+    verify: HandlerForm | None = None
+    lookup: HandlerForm | None = None
+    undo: UndoForm | None = None
+    pivot: bool = False
+    irreversible: bool = False
+    dependency: str | None = None
+    retry: RetryForm = RetryForm()
+    certainty: Certainty = Certainty()
+    drain_within_ms: int = 60_000
+    unsafe: str | None = None
+    """The reason given for using a class C participant; silences `check`, changes nothing else."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes the world, and so can be in doubt."""
+        return self.kind == "action"
+
+
+class TriggerForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What starts a run. Paths are dotted names in the decoded data."""
+
+    topic: str
+    model: str
+    idempotency_key: str | None
+    business_key: str | None
+    volatile: tuple[str, ...] = ()
+    cloudevents_type: str | None = None
+    size_bytes_max: int = 1_000_000
+    dedup_for_ms: int | None = None
+
+
+class BudgetForm(msgspec.Struct, frozen=True, kw_only=True):
+    """Caps of one run; money is a decimal string."""
+
+    usd: str | None = None
+    wall_ms: int | None = None
+    attempts: int | None = None
+    entries: int | None = None
+
+
+class DefinitionForm(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole saga definition. `steps` is in an order in which every step comes after those it waits for."""
+
+    form_version: int = FORM_VERSION
+    name: str
+    version: int
+    trigger: TriggerForm
+    steps: tuple[StepForm, ...]
+    deadline_ms: int
+    budget: BudgetForm = BudgetForm()
+    entries_max: int = 10_000
+    payload_bytes_max: int = 8_000_000
+
+    def step(self, path: str) -> StepForm:
+        """The step of this path; raises `KeyError` for one the definition does not have."""
+        for step in self.steps:
+            if step.path == path:
+                return step
+        raise KeyError(path)
+
+
+class HandlerSchemas(msgspec.Struct, frozen=True, kw_only=True):
+    """What a handler reads and writes, as JSON Schemas: stored beside the form, outside its hash (rule 14)."""
+
+    parameters: dict[str, msgspec.Raw]
+    result: msgspec.Raw
+    """JSON `null` for a handler whose result is not used."""
+
+
+class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """What the table `definitions` holds under the form's hash."""
+
+    form: DefinitionForm
+    schemas: dict[str, HandlerSchemas]
+    trigger_schema: msgspec.Raw
+
+
+def graph_hash(form: DefinitionForm) -> str:
+    """Lower-case hex SHA-256 of the form's canonical JSON."""
+    return sha256_hex(encode(form))
+
+
+_form_decoder = msgspec.json.Decoder(DefinitionForm)
+_stored_decoder = msgspec.json.Decoder(StoredDefinition)
+
+
+def read_form(data: bytes) -> DefinitionForm:
+    """Decode a form. Raises `msgspec.ValidationError` with the path of what does not fit."""
+    return _form_decoder.decode(data)
+
+
+def read_stored(data: bytes) -> StoredDefinition:
+    """Decode a stored definition. Raises `msgspec.ValidationError` with the path of what does not fit."""
+    return _stored_decoder.decode(data)
