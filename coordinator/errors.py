@@ -1,0 +1,91 @@
+"""The error tree: one class per thing a caller can do about it.
+
+    AmendsError ── UsageError            2   the call, the settings or the environment are wrong
+                ├─ FoundFault            1   the command found what it looks for
+                ├─ NotFound              6
+                ├─ Conflict              7   the thing is in another state than asked for
+                ├─ Refused               8   by policy or budget
+                └─ StoreTrouble          2   the store or the bus cannot be used
+                   (subclasses below say how the runtime reacts)
+
+The number is the exit code. Every error carries a code `AM####` with a page of its own under `docs/errors/`.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from amends.schemas.ids import SagaId
+
+
+class AmendsError(Exception):
+    """What happened, with which values, and what to do next; prints as `error AM####: what; next`."""
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, code: str, what: str, *, do: str) -> None:
+        super().__init__(f"{what}; {do}")
+        self.code = code
+        self.what = what
+        self.do = do
+
+    def line(self) -> str:
+        """The one line a person sees."""
+        return f"error {self.code}: {self}"
+
+
+class UsageError(AmendsError):
+    """Usage, configuration or environment: the caller mends the call."""
+
+    exit_code = 2
+
+
+class FoundFault(AmendsError):
+    """The command found what it looks for, a broken chain for instance."""
+
+    exit_code = 1
+
+
+class NotFound(AmendsError):
+    """Nothing has this name or id."""
+
+    exit_code = 6
+
+
+class Conflict(AmendsError):
+    """The thing is not in the state that was asked for, or somebody else holds it."""
+
+    exit_code = 7
+
+
+class Refused(AmendsError):
+    """Policy or budget says no."""
+
+    exit_code = 8
+
+
+class StoreUnavailable(AmendsError):
+    """The store cannot be reached or written just now: wait with backoff, then try again."""
+
+    exit_code = 2
+
+
+class BusUnavailable(AmendsError):
+    """The bus cannot be reached or written just now: wait with backoff, then try again."""
+
+    exit_code = 2
+
+
+class Fenced(Exception):  # noqa: N818  the field's word
+    """A newer owner has these shards: drop their memory, lease again or leave them. Never shown to a person."""
+
+    def __init__(self, shards: Iterable[int]) -> None:
+        self.shards = tuple(shards)
+        super().__init__(f"fenced out of shards {self.shards}")
+
+
+class RunExists(Exception):  # noqa: N818  a race, not an error
+    """The batch was rolled back because these runs exist already: decide it again without them (rule 4)."""
+
+    def __init__(self, saga_ids: Iterable[SagaId]) -> None:
+        self.saga_ids = tuple(saga_ids)
+        super().__init__(f"runs exist already: {self.saga_ids}")

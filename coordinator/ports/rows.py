@@ -1,0 +1,175 @@
+"""Rows of the store that the coordinator reads and writes besides the log itself. Instants are microseconds."""
+
+from typing import Literal
+
+import msgspec
+
+from amends.schemas.events import Digest, Origin
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+
+Status = Literal["queued", "running", "waiting", "compensating", "parked", "completed", "compensated", "killed"]
+CLOSED: frozenset[str] = frozenset({"completed", "compensated", "killed"})
+ORIGINS_KEPT = 5
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class RunRow(_Row):
+    """The dedup, routing, timer and list index of one run; outlives its events."""
+
+    saga_id: SagaId
+    shard: int
+    namespace: str
+    saga: str
+    definition_version: int
+    definition_hash: str
+    idempotency_key: str
+    business_key: str
+    generation: int
+    request_digest: Digest
+    status: Status
+    cause: str | None
+    version: int
+    started_at: Instant
+    updated_at: Instant
+    ended_at: Instant | None
+    next_due_at: Instant | None
+    waiting_for: str | None = None
+    quarantined: bool = False
+    duplicates: int = 0
+    origins: tuple[Origin, ...] = ()
+    """The trigger's own and the first duplicates', five at most."""
+
+
+class RunChange(_Row):
+    """What an entry changes in its run's row."""
+
+    saga_id: SagaId
+    status: Status
+    cause: str | None
+    version: int
+    updated_at: Instant
+    ended_at: Instant | None
+    next_due_at: Instant | None
+    waiting_for: str | None = None
+    quarantined: bool = False
+
+
+class StoredEntry(_Row):
+    """One entry in the log: its place in the shard and its canonical bytes."""
+
+    saga_id: SagaId
+    version: int
+    shard: int
+    position: int
+    """1, 2, 3 … without a gap in its shard."""
+    data: bytes
+
+
+class InboxRow(_Row):
+    """A message waiting for a shard's owner. `message_id` is unique: the same wish twice is one."""
+
+    shard: int
+    message_id: str
+    body: bytes
+
+
+class DeadLetterRow(_Row):
+    """A message that could not become a run. `n` is given by the store, from 1; 0 before."""
+
+    n: int = 0
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    idempotency_key: str | None
+    saga: str | None
+    reason: str
+    detail: str
+    path: str | None
+    saga_id: SagaId | None
+    size_bytes: int
+    at: Instant
+    redriven_at: Instant | None = None
+
+
+class Duplicate(_Row):
+    """The same request again, from another place on the bus."""
+
+    saga_id: SagaId
+    origin: Origin
+
+
+class ShardRow(_Row):
+    """A shard as a lease sees it. `clean`: the last owner left in order."""
+
+    shard: int
+    owner: str | None
+    epoch: int
+    expires_at: Instant | None
+    position: int
+    head: str
+    clean: bool
+
+
+class Lease(_Row):
+    """A shard this worker owns now: what its first append compares against."""
+
+    shard: int
+    epoch: int
+    position: int
+    head: str
+    clean: bool
+    """False: the former owner did not leave in order, so an open attempt may have been cut off."""
+
+
+class DefinitionRow(_Row):
+    """A stored definition: `body` is the JSON of a `StoredDefinition`."""
+
+    hash: str
+    name: str
+    version: int
+    body: bytes
+    stored_at: Instant
+
+
+class LocalRecord(_Row):
+    """A record of a local topic; partition 0 always. `offset` is given by the store, from 0."""
+
+    topic: str
+    offset: int = 0
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    at: Instant
+
+
+class ShardAppend(_Row):
+    """What one batch appends to one shard, behind one compare-and-set (design, section 2, Append)."""
+
+    shard: int
+    epoch: int
+    position: int
+    """The position the owner believes the shard to be at."""
+    head: str
+    """The shard's head after this append (equal to the old one if there are no entries)."""
+    entries: tuple[StoredEntry, ...]
+    started: tuple[RunRow, ...]
+    changed: tuple[RunChange, ...]
+    inbox_done: tuple[str, ...]
+
+
+class Batch(_Row):
+    """One transaction: everything in it becomes visible, or nothing."""
+
+    appends: tuple[ShardAppend, ...] = ()
+    inbox: tuple[InboxRow, ...] = ()
+    """Starts handed to other shards."""
+    dead_letters: tuple[DeadLetterRow, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    blobs: tuple[tuple[Digest, bytes], ...] = ()

@@ -1,0 +1,191 @@
+"""The store's port. All methods block; the runtime calls them from threads of its own.
+
+Any method may raise `StoreUnavailable`: nothing was done then, try again later. `append` alone also raises `Fenced`
+and `RunExists`; after a lost COMMIT reply the store itself finds out what happened before it answers.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+from amends.coordinator.ports.rows import (
+    Batch,
+    DeadLetterRow,
+    DefinitionRow,
+    InboxRow,
+    Lease,
+    LocalRecord,
+    RunRow,
+    ShardRow,
+    StoredEntry,
+)
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+
+Role = Literal["worker", "relay", "bus"]
+"""Leases of one shard in different roles are independent. `bus` has the one shard 0."""
+
+
+class LogReading(Protocol):
+    """Reading the log and the index of runs: what replay, audit, relay and the command line need."""
+
+    def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:
+        """A run's entries with a version above `after`, in order."""
+        ...
+
+    def entries_from(self, shard: int, *, after: int, limit: int) -> list[StoredEntry]:
+        """A shard's entries with a position above `after`, in order; never one past an uncommitted one."""
+        ...
+
+    def open_entries(self, shard: int) -> Iterator[StoredEntry]:
+        """All entries of the shard's runs that are not closed, ordered by run, then version."""
+        ...
+
+    def blob(self, digest: Digest) -> bytes | None:
+        """An external payload."""
+        ...
+
+    def run(self, saga_id: SagaId) -> RunRow | None: ...
+
+    def runs_by_id(self, saga_ids: Sequence[SagaId]) -> dict[SagaId, RunRow]:
+        """Those of the ids that exist."""
+        ...
+
+    def runs_by_prefix(self, prefix: str, *, limit: int = 2) -> list[RunRow]: ...
+
+    def runs_by_key(self, saga: str, idempotency_key: str) -> list[RunRow]:
+        """Every generation, newest first."""
+        ...
+
+    def runs(
+        self,
+        *,
+        status: str | None = None,
+        saga: str | None = None,
+        key: str | None = None,
+        since: Instant | None = None,
+        limit: int = 100,
+        before: tuple[Instant, SagaId] | None = None,
+    ) -> list[RunRow]:
+        """Newest first by (started_at, saga_id). `key` matches the idempotency or the business key."""
+        ...
+
+    def runs_by_origin(self, topic: str, partition: int, offset: int) -> list[RunRow]:
+        """Runs that this record started or was counted on as a duplicate."""
+        ...
+
+    def runs_open(self, *, limit: int = 100_000) -> list[RunRow]: ...
+
+    def shards(self) -> list[ShardRow]: ...
+
+    def definition(self, digest: str) -> DefinitionRow | None: ...
+
+    def definitions(self) -> list[DefinitionRow]: ...
+
+    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetterRow]: ...
+
+    def dead_letter(self, n: int) -> DeadLetterRow | None: ...
+
+    def dead_letters_at(self, topic: str, partition: int, offset: int) -> list[DeadLetterRow]: ...
+
+    def change_mark(self) -> object:
+        """A value that differs after another process changed the store; cheap enough for every 20 ms."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LocalTopics(Protocol):
+    """Topics as tables: the embedded bus. One partition, 0; offsets from 0."""
+
+    def publish(self, records: Sequence[LocalRecord]) -> list[int]:
+        """Append in one transaction; give the offsets. A topic comes into being with its first record."""
+        ...
+
+    def records(self, topic: str, *, after: int, limit: int) -> list[LocalRecord]:
+        """Records with an offset above `after` (-1: from the start)."""
+        ...
+
+    def topics(self) -> list[str]: ...
+
+    def consumed(self, group: str, topic: str) -> int:
+        """The next offset the group will read; 0 at first."""
+        ...
+
+    def consume(self, group: str, positions: dict[str, int]) -> None:
+        """Move the group's next offsets forward; never back."""
+        ...
+
+
+class Store(LogReading, LocalTopics, Protocol):
+    """Everything: what a worker holds."""
+
+    kind: Literal["memory", "sqlite", "postgresql"]
+
+    def migrate(self, *, shards: int) -> None:
+        """Make or bring up the tables. Raises `UsageError` for a store that a newer version wrote."""
+        ...
+
+    def incarnation(self) -> str:
+        """A UUID drawn when the store was made (a restored backup gets a new one)."""
+        ...
+
+    def now(self) -> Instant:
+        """The clock that leases are counted by: the database's, or this machine's where there is one machine."""
+        ...
+
+    def append(self, batch: Batch) -> None:
+        """Commit a batch. Raises `Fenced`, `RunExists` or `StoreUnavailable`; nothing of it is visible then."""
+        ...
+
+    def claim(self, role: Role, owner: str, *, lease_ms: int, limit: int) -> list[Lease]:
+        """Take up to `limit` shards that are free or expired, raise their epochs, mark them not clean."""
+        ...
+
+    def renew(self, role: Role, owner: str, *, lease_ms: int) -> list[int]:
+        """Prolong the leases this owner still has; the shards it still has."""
+        ...
+
+    def release(self, role: Role, owner: str, shards: Sequence[int], *, clean: bool) -> None:
+        """Give shards back; `clean` says that no attempt is open in them without a reply."""
+        ...
+
+    def beat(self, worker: str, *, lease_ms: int) -> int:
+        """Write this worker's heartbeat; the number of workers alive, itself included."""
+        ...
+
+    def retire(self, worker: str) -> None:
+        """Remove this worker's heartbeat: it is stopping."""
+        ...
+
+    def inbox(self, shard: int, *, limit: int = 1_000) -> list[InboxRow]:
+        """Waiting messages of a shard, oldest first."""
+        ...
+
+    def put_inbox(self, rows: Sequence[InboxRow]) -> None:
+        """From any process. A `message_id` that is already there stays as it is."""
+        ...
+
+    def mark_redriven(self, n: int, at: Instant) -> None: ...
+
+    def put_definition(self, row: DefinitionRow) -> None:
+        """Store under its hash; the same hash again changes nothing."""
+        ...
+
+    def relay_position(self, shard: int) -> int:
+        """How far the shard has been published."""
+        ...
+
+    def relayed(self, shard: int, *, epoch: int, position: int) -> None:
+        """Move it forward. Raises `Fenced` if the relay's lease has a newer epoch."""
+        ...
+
+    def dead_letters_relayed(self) -> int:
+        """The last dead letter's number that was published."""
+        ...
+
+    def dead_letters_move(self, n: int) -> None: ...
+
+    def load(self) -> dict[int, int]:
+        """Open runs per shard: where a start goes when its worker has no room."""
+        ...

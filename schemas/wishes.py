@@ -1,0 +1,68 @@
+"""What reaches a run's owner through the inbox: wishes of people and other processes, each with its actor.
+
+A wish's `message_id` is its origin; the owner deletes the row in the transaction that appends what it caused.
+"""
+
+import msgspec
+
+from amends.schemas.canonical import encode
+from amends.schemas.events import Digest, Origin, Resolution
+from amends.schemas.ids import SagaId
+
+
+class _Wish(msgspec.Struct, frozen=True, kw_only=True, tag_field="wish", tag=str.lower):
+    actor: str
+
+
+class Start(_Wish):
+    """Start a run here: a trigger that another worker took in, or one from a schedule, the API or a person."""
+
+    saga: str
+    definition_version: int
+    idempotency_key: str
+    business_key: str
+    generation: int
+    origin: Origin | None
+    trigger: str
+    """The trigger as JSON text."""
+    request_digest: Digest
+    traceparent: str | None = None
+
+
+class Cancel(_Wish):
+    """Stop forward work and undo."""
+
+    saga_id: SagaId
+    reason: str
+
+
+class Kill(_Wish):
+    """Stop now and publish the exposure."""
+
+    saga_id: SagaId
+    reason: str
+
+
+class Resolve(_Wish):
+    """A person's decision about a parked run."""
+
+    saga_id: SagaId
+    step: str
+    resolution: Resolution
+    reason: str | None
+    evidence: str | None
+
+
+Wish = Start | Cancel | Kill | Resolve
+
+_decoder: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
+
+
+def write(wish: Wish) -> bytes:
+    """The inbox row's body."""
+    return encode(wish)
+
+
+def read(body: bytes) -> Wish:
+    """Raises `msgspec.ValidationError` on a body that is no wish."""
+    return _decoder.decode(body)
