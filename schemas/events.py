@@ -43,7 +43,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class SagaStarted(_Event):
+class SagaStarted(_Event, kw_only=True):
     """A trigger became a run. `request_digest` is what conflicts are decided by (rule 5)."""
 
     idempotency_key: str
@@ -56,7 +56,7 @@ class SagaStarted(_Event):
     shard: int
 
 
-class StepRequested(_Event):
+class StepRequested(_Event, kw_only=True):
     """The intent, committed before the effect (rule 2); in the log it is the outbox entry (rule 1).
 
     `same_request` repeats a request in doubt under its own key; otherwise the attempt is a new try.
@@ -75,7 +75,7 @@ class StepRequested(_Event):
     reservation: str | None
 
 
-class StepSucceeded(_Event):
+class StepSucceeded(_Event, kw_only=True):
     """The participant's reply says the step is done."""
 
     path: str
@@ -84,7 +84,7 @@ class StepSucceeded(_Event):
     external_id: str | None
 
 
-class StepFailed(_Event):
+class StepFailed(_Event, kw_only=True):
     """A definite failure: this attempt had no effect, or none was possible (`read`, `reason`)."""
 
     path: str
@@ -94,7 +94,7 @@ class StepFailed(_Event):
     retriable: bool
 
 
-class StepInDoubt(_Event):
+class StepInDoubt(_Event, kw_only=True):
     """The effect may have happened or may still land. `attempt_running`: its coroutine or thread has not returned."""
 
     path: str
@@ -105,7 +105,7 @@ class StepInDoubt(_Event):
     attempt_running: bool
 
 
-class StepSettled(_Event):
+class StepSettled(_Event, kw_only=True):
     """Evidence ended a doubt.
 
     `present`: the effect stands. `absent`: it never took and cannot land any more. `tombstone`: the undo itself will
@@ -123,21 +123,21 @@ class StepSettled(_Event):
     external_id: str | None
 
 
-class StepSkipped(_Event):
+class StepSkipped(_Event, kw_only=True):
     """The step's condition was false, or it needs the result of a skipped step (`because`)."""
 
     path: str
     because: str
 
 
-class StepVerified(_Event):
+class StepVerified(_Event, kw_only=True):
     """A read-back confirmed the step; its dependants may start."""
 
     path: str
     by: VerifiedBy
 
 
-class RetryScheduled(_Event):
+class RetryScheduled(_Event, kw_only=True):
     """The next try, of a step, an undo or a read-back, is due at the recorded instant (never recomputed, rule 13)."""
 
     path: str
@@ -147,7 +147,7 @@ class RetryScheduled(_Event):
     due_at: str
 
 
-class GenerationRaised(_Event):
+class GenerationRaised(_Event, kw_only=True):
     """The next request of this effect goes out under a new key: the last one failed for certain (rule 3)."""
 
     path: str
@@ -156,7 +156,7 @@ class GenerationRaised(_Event):
     why: str
 
 
-class DrainStarted(_Event):
+class DrainStarted(_Event, kw_only=True):
     """No new forward work; what was sent is awaited and settled (rule 7)."""
 
     cause: Cause
@@ -164,13 +164,13 @@ class DrainStarted(_Event):
     reason: str | None
 
 
-class CompensationStarted(_Event):
+class CompensationStarted(_Event, kw_only=True):
     """Everything is settled; these steps are undone in this order (rule 9)."""
 
     undo_list: tuple[str, ...]
 
 
-class UndoRequested(_Event):
+class UndoRequested(_Event, kw_only=True):
     """The intent of an undo; see `StepRequested`."""
 
     path: str
@@ -183,7 +183,7 @@ class UndoRequested(_Event):
     permission: str
 
 
-class UndoSucceeded(_Event):
+class UndoSucceeded(_Event, kw_only=True):
     """The participant's reply says the step is undone."""
 
     path: str
@@ -191,7 +191,7 @@ class UndoSucceeded(_Event):
     external_id: str | None
 
 
-class UndoFailed(_Event):
+class UndoFailed(_Event, kw_only=True):
     """The undo did not happen, for certain."""
 
     path: str
@@ -201,24 +201,24 @@ class UndoFailed(_Event):
     retriable: bool
 
 
-class UndoVerified(_Event):
+class UndoVerified(_Event, kw_only=True):
     """The step counts as undone; the next undo may begin."""
 
     path: str
     by: VerifiedBy
 
 
-class SagaCompleted(_Event):
+class SagaCompleted(_Event, kw_only=True):
     """Every step is done; `result` as in the contract, section 4."""
 
     result: Digest | None
 
 
-class SagaCompensated(_Event):
+class SagaCompensated(_Event, kw_only=True):
     """The undo list is worked off."""
 
 
-class SagaParked(_Event):
+class SagaParked(_Event, kw_only=True):
     """Stopped until a person decides. `phase` says which way the run was going; `kind` is a failure kind."""
 
     phase: Literal["forward", "undo"]
@@ -227,7 +227,7 @@ class SagaParked(_Event):
     why: str
 
 
-class ParkingResolved(_Event):
+class ParkingResolved(_Event, kw_only=True):
     """A person's decision; who it was is the entry's `actor`."""
 
     step: str
@@ -236,7 +236,7 @@ class ParkingResolved(_Event):
     evidence: str | None
 
 
-class RunResumed(_Event):
+class RunResumed(_Event, kw_only=True):
     """The run goes on: after a stop of its owner (`recovery`), a person's decision, or a pivot that did pass.
 
     `clean`: the former owner stopped in order. `alone`: nothing else is dispatched meanwhile (rule 19).
@@ -247,13 +247,13 @@ class RunResumed(_Event):
     alone: bool
 
 
-class SagaKilled(_Event):
+class SagaKilled(_Event, kw_only=True):
     """A person stopped the run where it stood; what remains in the world is published as exposure."""
 
     reason: str
 
 
-class LateReplyRecorded(_Event):
+class LateReplyRecorded(_Event, kw_only=True):
     """A reply that arrived after the end; it corrects the exposure and nothing else (rule 12)."""
 
     path: str
@@ -264,7 +264,7 @@ class LateReplyRecorded(_Event):
     result: Digest | None
 
 
-class LimitReached(_Event):
+class LimitReached(_Event, kw_only=True):
     """A limit of the run was passed (rule 18); what follows from it stands beside it in the entry."""
 
     limit: str
@@ -272,7 +272,7 @@ class LimitReached(_Event):
     allowed: int
 
 
-class EvidenceRecorded(_Event):
+class EvidenceRecorded(_Event, kw_only=True):
     """What the runtime saw a connector do: evidence, where a model's words would be a claim."""
 
     path: str
@@ -290,7 +290,7 @@ class EvidenceRecorded(_Event):
     result: Digest | None
 
 
-class PermissionDenied(_Event):
+class PermissionDenied(_Event, kw_only=True):
     """A handler asked a connector for something its role may not do, a change from a read-back for instance."""
 
     path: str
