@@ -1,0 +1,134 @@
+"""The attempt in whose name a handler runs: what connectors ask for, and where they leave evidence.
+
+It travels in a context variable, so a handler's own code needs no extra argument and a connector used outside an
+attempt fails at once instead of acting for nobody.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from amends.coordinator.errors import UsageError
+from amends.coordinator.failures import StepRefused, StepUnavailable
+from amends.schemas.events import Digest, EvidenceRecorded, PermissionDenied, Role
+from amends.schemas.ids import Direction, EffectKey, SagaId
+from amends.schemas.instants import Instant, text_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undoing:
+    """What an undo undoes. `state` is `settled` where evidence, not the participant's reply, says it happened."""
+
+    state: str
+    idempotency_key: EffectKey
+    external_id: str | None
+    argument_digest: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try of one handler. `lease_left_s` is asked directly before each send (rule 2)."""
+
+    namespace: str
+    saga: str
+    saga_id: SagaId
+    business_key: str
+    path: str
+    direction: Direction
+    role: Role
+    number: int
+    idempotency_key: EffectKey
+    deadline: Instant
+    epoch: int
+    may_act: bool
+    """False for reads, read-backs and lookups: a connector refuses to change anything in their name (rule 9)."""
+    arguments: Digest | None
+    undoing: Undoing | None
+    traceparent: str | None
+    clock: Callable[[], Instant]
+    lease_left_s: Callable[[], float]
+    notes: list[EvidenceRecorded | PermissionDenied] = field(default_factory=list)
+
+    def time_left_s(self) -> float:
+        """Seconds until the attempt's deadline; a connector's own timeout never reaches past it."""
+        return (self.deadline - self.clock()) / 1_000_000
+
+    def before_send(self, *, tool: str, action: str, resource: str, acts: bool) -> None:
+        """Call directly before each request. Raises what is definite, as nothing was sent yet."""
+        if acts and not self.may_act:
+            self._deny(tool, action, resource)
+        if self.lease_left_s() <= 0:
+            raise StepUnavailable("this worker's lease has run out; nothing was sent", kind="withdrawn")
+        if self.time_left_s() <= 0:
+            raise StepUnavailable("the attempt's time is up; nothing was sent", kind="timeout")
+
+    def record(  # noqa: PLR0913  one evidence record has these fields
+        self,
+        *,
+        tool: str,
+        action: str,
+        resource: str,
+        status: str,
+        external_id: str | None = None,
+        result: Digest | None = None,
+    ) -> None:
+        """Leave evidence of what a connector did and what came back. No payloads, no secrets."""
+        self.notes.append(
+            EvidenceRecorded(
+                path=self.path,
+                direction=self.direction,
+                role=self.role,
+                attempt=self.number,
+                tool=tool,
+                action=action,
+                resource=resource,
+                permission="allowed",
+                status=status,
+                external_id=external_id,
+                at=text_of(self.clock()),
+                arguments=self.arguments,
+                result=result,
+            )
+        )
+
+    def _deny(self, tool: str, action: str, resource: str) -> None:
+        why = f"a {self.role} may not change anything"
+        self.notes.append(
+            PermissionDenied(
+                path=self.path,
+                direction=self.direction,
+                role=self.role,
+                attempt=self.number,
+                tool=tool,
+                action=action,
+                resource=resource,
+                why=why,
+            )
+        )
+        raise StepRefused(f"{tool} {action} {resource} was not sent: {why}", kind="permission_denied")
+
+
+_current: ContextVar[Attempt] = ContextVar("amends_attempt")
+
+
+def current_attempt(connector: str) -> Attempt:
+    """The attempt that runs now. Raises `UsageError` (AM2001) outside one."""
+    attempt = _current.get(None)
+    if attempt is None:
+        raise UsageError(
+            "AM2001",
+            f"the connector {connector!r} was used outside an attempt",
+            do="call it from a step, an undo or a read-back, so that its effect has a key, a log entry and evidence",
+        )
+    return attempt
+
+
+@contextmanager
+def attempting(attempt: Attempt) -> Iterator[Attempt]:
+    """Run a handler in the name of this attempt."""
+    token = _current.set(attempt)
+    try:
+        yield attempt
+    finally:
+        _current.reset(token)
