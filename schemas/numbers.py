@@ -30,14 +30,6 @@ def number_of(text: str) -> Number:
     return exact.normalize(_exact)
 
 
-def integer_of(text: str) -> int:
-    """Read a JSON number without fraction and exponent; Python's own limit of 4,300 digits holds."""
-    try:
-        return int(text)
-    except ValueError:
-        raise Undecodable(f"the number {_short(text)} has too many digits") from None
-
-
 def number_of_float(value: float) -> Number:
     """Take an IEEE number as the shortest text that names it. Raises `Undecodable` for NaN and the infinities."""
     if not math.isfinite(value):

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from amends.schemas.numbers import integer_of, number_of
+from amends.schemas.numbers import number_of
 from amends.schemas.undecodable import Undecodable
 
 DEPTH_MAX: Final = 64
@@ -54,12 +54,11 @@ def _colons(value: object, depth: int) -> int:
         count = len(value)
         items = value.values()
     for item in items:
-        if item.__class__ in _HOLDS_COLONS:
+        if type(item) in _BRANCHING:
             count += _colons(item, depth + 1)
     return count
 
 
-_HOLDS_COLONS: Final = frozenset({str, dict, list})
 _TOO_DEEP: Final = f"nested deeper than {DEPTH_MAX} levels"
 
 
@@ -74,6 +73,10 @@ def _decode_slowly(data: bytes) -> object:
         raise Undecodable(f"not JSON at byte {len(text[: error.pos].encode())}: {error.msg}") from None
     except RecursionError:
         raise Undecodable(f"{_TOO_DEEP}, at byte {_too_deep_at(data)}") from None
+    except Undecodable:
+        raise
+    except ValueError:
+        raise Undecodable("an integer of more than 4,300 digits") from None
     _examine(value)
     return value
 
@@ -102,6 +105,9 @@ class _DuplicateKey(dict[str, object]):
     key: str
 
 
+_BRANCHING: Final[frozenset[type]] = frozenset({str, dict, list, _DuplicateKey})
+
+
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) == len(pairs):
@@ -117,38 +123,35 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 _fast: Final = msgspec.json.Decoder(float_hook=number_of)
-_strict: Final = json.JSONDecoder(
-    object_pairs_hook=_object_of, parse_float=number_of, parse_int=integer_of, parse_constant=_refuse_constant
-)
+_strict: Final = json.JSONDecoder(object_pairs_hook=_object_of, parse_float=number_of, parse_constant=_refuse_constant)
 
 
-def _examine(value: object, path: str = "", depth: int = 0) -> None:
+def _examine(value: object, depth: int = 0) -> None:
     """Raise `Undecodable`, naming the path, for a duplicate key, a lone surrogate, or level 65."""
     if isinstance(value, str):
-        _refuse_surrogates(value, path)
-    elif isinstance(value, dict):
-        if depth >= DEPTH_MAX:
-            raise Undecodable(_TOO_DEEP, path)
-        if isinstance(value, _DuplicateKey):
-            raise Undecodable("the same key stands there twice", _inside(path, value.key))
-        for key, item in value.items():
-            _refuse_surrogates(key, path)
-            _examine(item, _inside(path, key), depth + 1)
-    elif isinstance(value, list):
-        if depth >= DEPTH_MAX:
-            raise Undecodable(_TOO_DEEP, path)
-        for index, item in enumerate(value):
-            _examine(item, _inside(path, index), depth + 1)
+        _refuse_surrogates(value)
+        return
+    if not isinstance(value, dict | list):
+        return
+    if depth >= DEPTH_MAX:
+        raise Undecodable(_TOO_DEEP)
+    if isinstance(value, _DuplicateKey):
+        raise Undecodable("the same key stands there twice", value.key)
+    if isinstance(value, dict):
+        for key in value:
+            _refuse_surrogates(key)
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value):
+        if type(item) in _BRANCHING:
+            try:
+                _examine(item, depth + 1)
+            except Undecodable as fault:
+                raise fault.under(name) from None
 
 
-def _inside(path: str, name: str | int) -> str:
-    return f"{path}.{name}" if path else str(name)
-
-
-def _refuse_surrogates(text: str, path: str) -> None:
+def _refuse_surrogates(text: str) -> None:
     if text.isascii():
         return
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise Undecodable(f"half of a surrogate pair, \\u{ord(text[error.start]):04x}", path) from None
+        raise Undecodable(f"half of a surrogate pair, \\u{ord(text[error.start]):04x}") from None

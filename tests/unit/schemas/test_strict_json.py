@@ -46,7 +46,7 @@ def test_decodes(text: bytes, expected: object) -> None:
         pytest.param(b'{"a": 1e400}', "", "range of a double", id="a number beyond a double"),
         pytest.param(b'{"a": 1e-400}', "", "range of a double", id="a number that a double would make zero"),
         pytest.param(b"[1e-99999999999999999999]", "", "range", id="an exponent beyond every decimal"),
-        pytest.param(b"[" + b"9" * 5000 + b"]", "", "too many digits", id="5,000 digits"),
+        pytest.param(b"[" + b"9" * 5000 + b"]", "", "more than 4,300 digits", id="5,000 digits"),
         pytest.param(b'{"a": ["\\ud800"]}', "a.0", "surrogate", id="a lone high surrogate"),
         pytest.param(b'{"\\udc00": 1}', "", "surrogate", id="a lone surrogate as key"),
         pytest.param(b'{"a": "\xed\xa0\x80"}', "", "not UTF-8 at byte 7", id="a surrogate in UTF-8"),
