@@ -1,0 +1,1 @@
+"""Pure: what an undo is, undo order, settling of doubt."""

@@ -1,0 +1,1 @@
+"""The coordinator: what a saga is, what happens next, and the runtime that makes it happen."""

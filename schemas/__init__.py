@@ -1,0 +1,1 @@
+"""What crosses a boundary: entries and events, triggers, outcomes, their encodings."""

@@ -43,7 +43,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class SagaStarted(_Event, kw_only=True):
+class SagaStarted(_Event, frozen=True, kw_only=True):
     """A trigger became a run. `request_digest` is what conflicts are decided by (rule 5)."""
 
     idempotency_key: str
@@ -56,7 +56,7 @@ class SagaStarted(_Event, kw_only=True):
     shard: int
 
 
-class StepRequested(_Event, kw_only=True):
+class StepRequested(_Event, frozen=True, kw_only=True):
     """The intent, committed before the effect (rule 2); in the log it is the outbox entry (rule 1).
 
     `same_request` repeats a request in doubt under its own key; otherwise the attempt is a new try.
@@ -65,7 +65,8 @@ class StepRequested(_Event, kw_only=True):
     path: str
     attempt: int
     generation: int
-    idempotency_key: EffectKey
+    idempotency_key: EffectKey | None
+    """None for a `read`: it has no effect that could be repeated."""
     arguments: Digest
     timeout_at: str
     same_request: bool
@@ -75,16 +76,17 @@ class StepRequested(_Event, kw_only=True):
     reservation: str | None
 
 
-class StepSucceeded(_Event, kw_only=True):
-    """The participant's reply says the step is done."""
+class StepSucceeded(_Event, frozen=True, kw_only=True):
+    """The participant's reply says the step is done. `readback`: the world is asked before dependants may start."""
 
     path: str
     attempt: int
     result: Digest
     external_id: str | None
+    readback: bool
 
 
-class StepFailed(_Event, kw_only=True):
+class StepFailed(_Event, frozen=True, kw_only=True):
     """A definite failure: this attempt had no effect, or none was possible (`read`, `reason`)."""
 
     path: str
@@ -94,7 +96,7 @@ class StepFailed(_Event, kw_only=True):
     retriable: bool
 
 
-class StepInDoubt(_Event, kw_only=True):
+class StepInDoubt(_Event, frozen=True, kw_only=True):
     """The effect may have happened or may still land. `attempt_running`: its coroutine or thread has not returned."""
 
     path: str
@@ -105,7 +107,7 @@ class StepInDoubt(_Event, kw_only=True):
     attempt_running: bool
 
 
-class StepSettled(_Event, kw_only=True):
+class StepSettled(_Event, frozen=True, kw_only=True):
     """Evidence ended a doubt.
 
     `present`: the effect stands. `absent`: it never took and cannot land any more. `tombstone`: the undo itself will
@@ -121,23 +123,24 @@ class StepSettled(_Event, kw_only=True):
     message: str | None
     result: Digest | None
     external_id: str | None
+    readback: bool
 
 
-class StepSkipped(_Event, kw_only=True):
+class StepSkipped(_Event, frozen=True, kw_only=True):
     """The step's condition was false, or it needs the result of a skipped step (`because`)."""
 
     path: str
     because: str
 
 
-class StepVerified(_Event, kw_only=True):
+class StepVerified(_Event, frozen=True, kw_only=True):
     """A read-back confirmed the step; its dependants may start."""
 
     path: str
     by: VerifiedBy
 
 
-class RetryScheduled(_Event, kw_only=True):
+class RetryScheduled(_Event, frozen=True, kw_only=True):
     """The next try, of a step, an undo or a read-back, is due at the recorded instant (never recomputed, rule 13)."""
 
     path: str
@@ -147,7 +150,7 @@ class RetryScheduled(_Event, kw_only=True):
     due_at: str
 
 
-class GenerationRaised(_Event, kw_only=True):
+class GenerationRaised(_Event, frozen=True, kw_only=True):
     """The next request of this effect goes out under a new key: the last one failed for certain (rule 3)."""
 
     path: str
@@ -156,7 +159,7 @@ class GenerationRaised(_Event, kw_only=True):
     why: str
 
 
-class DrainStarted(_Event, kw_only=True):
+class DrainStarted(_Event, frozen=True, kw_only=True):
     """No new forward work; what was sent is awaited and settled (rule 7)."""
 
     cause: Cause
@@ -164,13 +167,13 @@ class DrainStarted(_Event, kw_only=True):
     reason: str | None
 
 
-class CompensationStarted(_Event, kw_only=True):
+class CompensationStarted(_Event, frozen=True, kw_only=True):
     """Everything is settled; these steps are undone in this order (rule 9)."""
 
     undo_list: tuple[str, ...]
 
 
-class UndoRequested(_Event, kw_only=True):
+class UndoRequested(_Event, frozen=True, kw_only=True):
     """The intent of an undo; see `StepRequested`."""
 
     path: str
@@ -183,7 +186,7 @@ class UndoRequested(_Event, kw_only=True):
     permission: str
 
 
-class UndoSucceeded(_Event, kw_only=True):
+class UndoSucceeded(_Event, frozen=True, kw_only=True):
     """The participant's reply says the step is undone."""
 
     path: str
@@ -191,7 +194,7 @@ class UndoSucceeded(_Event, kw_only=True):
     external_id: str | None
 
 
-class UndoFailed(_Event, kw_only=True):
+class UndoFailed(_Event, frozen=True, kw_only=True):
     """The undo did not happen, for certain."""
 
     path: str
@@ -201,24 +204,24 @@ class UndoFailed(_Event, kw_only=True):
     retriable: bool
 
 
-class UndoVerified(_Event, kw_only=True):
+class UndoVerified(_Event, frozen=True, kw_only=True):
     """The step counts as undone; the next undo may begin."""
 
     path: str
     by: VerifiedBy
 
 
-class SagaCompleted(_Event, kw_only=True):
+class SagaCompleted(_Event, frozen=True, kw_only=True):
     """Every step is done; `result` as in the contract, section 4."""
 
     result: Digest | None
 
 
-class SagaCompensated(_Event, kw_only=True):
+class SagaCompensated(_Event, frozen=True, kw_only=True):
     """The undo list is worked off."""
 
 
-class SagaParked(_Event, kw_only=True):
+class SagaParked(_Event, frozen=True, kw_only=True):
     """Stopped until a person decides. `phase` says which way the run was going; `kind` is a failure kind."""
 
     phase: Literal["forward", "undo"]
@@ -227,7 +230,7 @@ class SagaParked(_Event, kw_only=True):
     why: str
 
 
-class ParkingResolved(_Event, kw_only=True):
+class ParkingResolved(_Event, frozen=True, kw_only=True):
     """A person's decision; who it was is the entry's `actor`."""
 
     step: str
@@ -236,24 +239,24 @@ class ParkingResolved(_Event, kw_only=True):
     evidence: str | None
 
 
-class RunResumed(_Event, kw_only=True):
-    """The run goes on: after a stop of its owner (`recovery`), a person's decision, or a pivot that did pass.
+class RunResumed(_Event, frozen=True, kw_only=True):
+    """The run goes on after a stop of its owner (`recovery`), or forward again because its pivot did pass.
 
     `clean`: the former owner stopped in order. `alone`: nothing else is dispatched meanwhile (rule 19).
     """
 
-    why: Literal["recovery", "person", "pivot_passed"]
+    why: Literal["recovery", "pivot_passed"]
     clean: bool
     alone: bool
 
 
-class SagaKilled(_Event, kw_only=True):
+class SagaKilled(_Event, frozen=True, kw_only=True):
     """A person stopped the run where it stood; what remains in the world is published as exposure."""
 
     reason: str
 
 
-class LateReplyRecorded(_Event, kw_only=True):
+class LateReplyRecorded(_Event, frozen=True, kw_only=True):
     """A reply that arrived after the end; it corrects the exposure and nothing else (rule 12)."""
 
     path: str
@@ -264,7 +267,7 @@ class LateReplyRecorded(_Event, kw_only=True):
     result: Digest | None
 
 
-class LimitReached(_Event, kw_only=True):
+class LimitReached(_Event, frozen=True, kw_only=True):
     """A limit of the run was passed (rule 18); what follows from it stands beside it in the entry."""
 
     limit: str
@@ -272,7 +275,7 @@ class LimitReached(_Event, kw_only=True):
     allowed: int
 
 
-class EvidenceRecorded(_Event, kw_only=True):
+class EvidenceRecorded(_Event, frozen=True, kw_only=True):
     """What the runtime saw a connector do: evidence, where a model's words would be a claim."""
 
     path: str
@@ -290,7 +293,7 @@ class EvidenceRecorded(_Event, kw_only=True):
     result: Digest | None
 
 
-class PermissionDenied(_Event, kw_only=True):
+class PermissionDenied(_Event, frozen=True, kw_only=True):
     """A handler asked a connector for something its role may not do, a change from a read-back for instance."""
 
     path: str
@@ -332,5 +335,5 @@ Event = (
     | PermissionDenied
 )
 
-EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}  # type: ignore[attr-defined]
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
 """Name in the log to class."""

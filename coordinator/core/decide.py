@@ -1,0 +1,117 @@
+"""`decide`: the only place where anything is chosen (rule 1).
+
+First the message becomes facts, then whatever the state makes due is decided, stage by stage, until nothing more is.
+No clock, no randomness, no I/O: the same arguments give the same events.
+"""
+
+from typing import assert_never
+
+from amends.coordinator.core import people
+from amends.coordinator.core.compensate import compensate
+from amends.coordinator.core.drain import drain
+from amends.coordinator.core.forward import go_forward
+from amends.coordinator.core.messages import (
+    CancelWished,
+    KillWished,
+    Message,
+    ReadBack,
+    Recovered,
+    Replied,
+    ResolutionWished,
+    Start,
+    Tick,
+)
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.recovery import recover
+from amends.coordinator.core.replies import record_readback, record_reply
+from amends.coordinator.core.state import State
+from amends.coordinator.core.turn import Payloads, Turn
+from amends.schemas.events import Event, SagaStarted
+from amends.schemas.instants import MILLISECOND, Instant, text_of
+
+STAGES_MAX = 16
+"""More stages in one decision than any run can have: forward, drain, forward again behind the pivot, compensation."""
+
+
+def decide(
+    plan: Plan, state: State | None, message: Message, now: Instant, payloads: Payloads
+) -> tuple[tuple[Event, ...], State]:
+    """The events that follow from `message`, and the state after them (its version and hash are the caller's).
+
+    No events means that the message changes nothing. `now` is not before the last entry's time (rule 15).
+    """
+    if isinstance(message, Start):
+        return _start(plan, message, now, payloads)
+    assert state is not None, "only a start makes a run"
+    turn = Turn(plan=plan, state=state, now=max(now, state.at), payloads=payloads)
+    _record(turn, message)
+    _advance(turn)
+    return tuple(turn.events), turn.state
+
+
+def _start(plan: Plan, message: Start, now: Instant, payloads: Payloads) -> tuple[tuple[Event, ...], State]:
+    state = State(
+        namespace=message.namespace,
+        saga_id=message.saga_id,
+        saga=plan.form.name,
+        definition_version=plan.form.version,
+        definition_hash=plan.hash,
+    )
+    turn = Turn(plan=plan, state=state, now=now, payloads=payloads)
+    turn.emit(
+        SagaStarted(
+            idempotency_key=message.idempotency_key,
+            business_key=message.business_key,
+            generation=message.generation,
+            origin=message.origin,
+            trigger=message.trigger,
+            request_digest=message.request_digest,
+            deadline_at=text_of(now + plan.form.deadline_ms * MILLISECOND),
+            shard=message.shard,
+        )
+    )
+    _advance(turn)
+    return tuple(turn.events), turn.state
+
+
+def _record(turn: Turn, message: Message) -> None:
+    match message:
+        case Replied():
+            record_reply(turn, message)
+        case ReadBack():
+            record_readback(turn, message)
+        case Recovered(clean=clean):
+            recover(turn, clean=clean)
+        case CancelWished(reason=reason):
+            people.cancel(turn, reason)
+        case KillWished(reason=reason):
+            people.kill(turn, reason)
+        case ResolutionWished():
+            people.resolve(turn, message)
+        case Tick():
+            pass
+        case Start():
+            raise AssertionError("a start makes a run, it does not reach one")
+        case _:
+            assert_never(message)
+
+
+def _advance(turn: Turn) -> None:
+    for _ in range(STAGES_MAX):
+        decided = len(turn.events)
+        _stage(turn)
+        if len(turn.events) == decided:
+            return
+    raise AssertionError(f"the decision does not come to rest: {turn.events[-4:]}")
+
+
+def _stage(turn: Turn) -> None:
+    state = turn.state
+    if state.closed or state.status == "parked":
+        return
+    if state.draining:
+        drain(turn)
+    elif state.undo_list is not None:
+        compensate(turn)
+    else:
+        go_forward(turn)

@@ -1,0 +1,72 @@
+"""The drain: no new forward work; what was sent is awaited and settled, then the undo list is frozen (rule 7)."""
+
+from amends.compensations.order import undo_order
+from amends.coordinator.core.pivot import pivot_passed
+from amends.coordinator.core.settle import move_of, settle
+from amends.coordinator.core.state import STANDING, Effect
+from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.form import StepForm
+from amends.schemas.events import CompensationStarted, RunResumed, SagaParked, StepFailed
+from amends.schemas.instants import MILLISECOND, Instant
+
+
+def drain(turn: Turn) -> None:
+    """Everything that is due now while draining; ends in the compensation, or forward again if the pivot did pass."""
+    for path in tuple(turn.state.forward):
+        _quieten(turn, turn.plan.steps[path])
+        if turn.state.status != "compensating":
+            return
+    if any(not _quiet(turn, path) for path in turn.state.forward):
+        return
+    if pivot_passed(turn.plan, turn.state):
+        turn.emit(RunResumed(why="pivot_passed", clean=True, alone=False))
+        return
+    turn.emit(CompensationStarted(undo_list=_undo_list(turn)))
+
+
+def running_until(step: StepForm, effect: Effect) -> Instant:
+    """How long an open attempt is awaited in the drain."""
+    doubt_since = effect.doubt.since if effect.doubt is not None else 0
+    return max(effect.timeout_at or 0, doubt_since) + step.drain_within_ms * MILLISECOND
+
+
+def _quieten(turn: Turn, step: StepForm) -> None:
+    effect = turn.state.effect(step.path, "forward")
+    attempt_open = effect.phase == "requested" or (effect.phase == "in_doubt" and effect.doubt and effect.doubt.running)
+    if attempt_open and not step.acts:
+        message = "not needed any more: the run turned back"
+        turn.emit(
+            StepFailed(path=step.path, attempt=effect.attempt, kind="withdrawn", message=message, retriable=False)
+        )
+    elif attempt_open and turn.now >= running_until(step, effect):
+        turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why="attempt still running"))
+    elif not attempt_open and _to_settle(effect, turn.now):
+        settle(turn, step.path, "forward")
+
+
+def _to_settle(effect: Effect, now: Instant) -> bool:
+    if effect.doubt is None:
+        return False
+    return effect.phase in {"in_doubt", "ended"} or (effect.phase == "retrying" and (effect.due_at or 0) <= now)
+
+
+def _quiet(turn: Turn, path: str) -> bool:
+    """Whether nothing of this step is open or in doubt."""
+    effect = turn.state.effect(path, "forward")
+    if effect.phase == "ended":
+        if turn.state.effect(path, "undo").phase == "skipped":
+            return True
+        return move_of(turn.plan, turn.state, path, "forward", turn.now) == "ended"
+    return effect.phase not in {"requested", "in_doubt"} and not (effect.phase == "retrying" and effect.doubt)
+
+
+def _undo_list(turn: Turn) -> tuple[str, ...]:
+    """Every step that stands or may stand in the world, the last requested first (rule 9)."""
+    requested = {
+        path: effect.order
+        for path, effect in turn.state.forward.items()
+        if effect.phase in STANDING
+        and turn.plan.steps[path].undo is not None
+        and turn.state.effect(path, "undo").phase != "skipped"
+    }
+    return undo_order(requested)

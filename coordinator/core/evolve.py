@@ -1,0 +1,405 @@
+"""Fold: state from events, one at a time. Pure, total, and never refuses: what is in the log did happen."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from msgspec.structs import replace
+
+from amends.coordinator.core.state import Doubt, Effect, Parked, State, Undone
+from amends.schemas import events as e
+from amends.schemas.entry import Entry
+from amends.schemas.events import Event, Failure
+from amends.schemas.ids import Direction
+from amends.schemas.instants import Instant, instant_of
+
+
+class Moment(NamedTuple):
+    """Where an event stands: its entry's time and version, its own place among the events."""
+
+    at: Instant
+    version: int
+    place: int
+
+
+def fold(entries: Iterable[Entry], state: State | None = None) -> State:
+    """Fold whole entries, onto `state` if given. Raises `ValueError` if there is neither."""
+    for entry in entries:
+        state = fold_entry(state, entry)
+    if state is None:
+        raise ValueError("a run has at least one entry")
+    return state
+
+
+def fold_entry(state: State | None, entry: Entry) -> State:
+    """Fold one entry; the first one makes the state."""
+    if state is None:
+        state = blank(entry)
+    at = instant_of(entry.at)
+    for index, event in enumerate(entry.events):
+        state = evolve(state, event, Moment(at, entry.version, index))
+    return sealed(state, version=entry.version, at=at, entry_hash=entry.hash)
+
+
+def blank(entry: Entry) -> State:
+    """The state before a run's first event."""
+    return State(
+        namespace=entry.namespace,
+        saga_id=entry.saga_id,
+        saga=entry.saga,
+        definition_version=entry.definition_version,
+        definition_hash=entry.definition_hash,
+    )
+
+
+def sealed(state: State, *, version: int, at: Instant, entry_hash: str) -> State:
+    """The state after a whole entry."""
+    return replace(state, version=version, at=at, hash=entry_hash)
+
+
+def evolve(state: State, event: Event, moment: Moment) -> State:
+    """The state after `event`."""
+    return _FOLDS[type(event)](state, event, moment)
+
+
+def _with(state: State, path: str, direction: Direction, effect: Effect, **changes: Any) -> State:  # noqa: ANN401
+    effects = {**state.effects(direction), path: effect}
+    if direction == "forward":
+        return replace(state, forward=effects, **changes)
+    return replace(state, undo=effects, **changes)
+
+
+_PROGRESS: Final = {"unclean_stops": 0, "alone": 0}
+"""What an own reply resets: the run is no suspect any more."""
+
+
+def _started(state: State, event: e.SagaStarted, moment: Moment) -> State:
+    return replace(
+        state,
+        idempotency_key=event.idempotency_key,
+        business_key=event.business_key,
+        generation=event.generation,
+        origin=event.origin,
+        trigger=event.trigger,
+        request_digest=event.request_digest,
+        shard=event.shard,
+        started_at=moment.at,
+        deadline_at=instant_of(event.deadline_at),
+    )
+
+
+def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: Moment) -> State:
+    direction: Direction = "forward" if isinstance(event, e.StepRequested) else "undo"
+    before = state.effect(event.path, direction)
+    effect = replace(
+        before,
+        phase="requested",
+        attempt=event.attempt,
+        counted=before.counted + 1,
+        generation=event.generation,
+        key=event.idempotency_key,
+        arguments=event.arguments,
+        order=state.requests + 1 if direction == "forward" else before.order,
+        requested_at=moment.at,
+        key_used_at=moment.at if before.key_used_at is None else before.key_used_at,
+        since=moment.at if before.since is None else before.since,
+        timeout_at=instant_of(event.timeout_at),
+        due_at=None,
+    )
+    requests = state.requests + (direction == "forward")
+    return _with(state, event.path, direction, effect, requests=requests, attempts=state.attempts + 1)
+
+
+def _succeeded(state: State, event: e.StepSucceeded, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
+    effect = replace(
+        before,
+        phase="verifying" if event.readback else "done",
+        result=event.result,
+        external_id=event.external_id,
+        verify_since=moment.at,
+        doubt=before.doubt if event.readback else None,
+        asks=before.asks + 1,
+        due_at=None,
+        failure=None,
+    )
+    return _with(state, event.path, "forward", effect, **_PROGRESS)
+
+
+def _verified(state: State, event: e.StepVerified, _: Moment) -> State:
+    effect = replace(
+        state.effect(event.path, "forward"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
+    )
+    return _with(state, event.path, "forward", effect, **_PROGRESS)
+
+
+def _failed(state: State, event: e.StepFailed | e.UndoFailed, _: Moment) -> State:
+    direction: Direction = "forward" if isinstance(event, e.StepFailed) else "undo"
+    before = state.effect(event.path, direction)
+    effect = replace(
+        before,
+        phase="failed",
+        counted=before.counted - (event.kind == "withdrawn"),
+        doubt=None,
+        since=None,
+        due_at=None,
+        failure=Failure(step=event.path, attempt=event.attempt, kind=event.kind, message=event.message),
+        retriable=event.retriable,
+    )
+    return _with(state, event.path, direction, effect, **_PROGRESS)
+
+
+def _in_doubt(state: State, event: e.StepInDoubt, moment: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    since = before.doubt.since if before.doubt else moment.at
+    lost = event.reason == "lost"
+    effect = replace(
+        before,
+        phase="in_doubt",
+        counted=before.counted - lost,
+        due_at=None,
+        asks=before.asks + 1,
+        doubt=Doubt(
+            since=since,
+            quiet_from=moment.at,
+            reason=event.reason,
+            message=event.message,
+            running=event.attempt_running,
+            ended=False,
+            asked_at=moment.at,
+        ),
+        failure=Failure(step=event.path, attempt=event.attempt, kind=event.reason, message=event.message),
+    )
+    return _with(state, event.path, event.direction, effect, **({} if lost else _PROGRESS))
+
+
+def _settled(state: State, event: e.StepSettled, moment: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    progress = {} if event.by == "tombstone" else _PROGRESS
+    return _with(state, event.path, event.direction, _settled_effect(before, event, moment), **progress)
+
+
+def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Effect:
+    if event.state == "present":
+        return replace(
+            before,
+            phase="verifying" if event.readback else "done",
+            settled=True,
+            result=event.result if event.result is not None else before.result,
+            external_id=event.external_id or before.external_id,
+            verify_since=moment.at,
+            doubt=before.doubt if event.readback else None,
+            asks=before.asks + 1,
+            due_at=None,
+        )
+    if event.state == "ended":
+        doubt = Doubt(
+            since=before.doubt.since if before.doubt else moment.at,
+            quiet_from=moment.at,
+            reason=event.kind or "exception",
+            message=event.message or "",
+            running=False,
+            ended=True,
+            asked_at=moment.at,
+        )
+        failure = Failure(step=event.path, attempt=event.attempt, kind=doubt.reason, message=doubt.message)
+        return replace(before, phase="ended", doubt=doubt, failure=failure, asks=before.asks + 1, due_at=None)
+    if event.state == "absent":
+        return replace(before, phase="absent", doubt=None, since=None, due_at=None)
+    return replace(before, phase="tombstone", due_at=None)
+
+
+def _skipped(state: State, event: e.StepSkipped, _: Moment) -> State:
+    return _with(state, event.path, "forward", replace(state.effect(event.path, "forward"), phase="skipped"))
+
+
+def _retry(state: State, event: e.RetryScheduled, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    due_at = instant_of(event.due_at)
+    if event.role in {"step", "undo"}:
+        return _with(state, event.path, event.direction, replace(before, phase="retrying", due_at=due_at))
+    doubt = before.doubt and replace(before.doubt, asked_at=due_at)
+    phase = "in_doubt" if before.phase == "retrying" else before.phase
+    effect = replace(before, phase=phase, asks=before.asks + 1, due_at=due_at, doubt=doubt)
+    return _with(state, event.path, event.direction, effect, **_PROGRESS)
+
+
+def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    effect = Effect(
+        attempt=before.attempt,
+        counted=0 if event.why == "person" else before.counted,
+        generation=event.generation,
+        order=before.order,
+        asks=before.asks,
+        failure=before.failure,
+    )
+    return _with(state, event.path, event.direction, effect)
+
+
+def _drain(state: State, event: e.DrainStarted, _: Moment) -> State:
+    return replace(
+        state,
+        status="compensating",
+        parked=None,
+        draining=True,
+        cause=event.cause,
+        failure=event.failure,
+        reason=event.reason,
+    )
+
+
+def _compensation(state: State, event: e.CompensationStarted, _: Moment) -> State:
+    return replace(state, draining=False, undo_list=event.undo_list)
+
+
+def _undo_succeeded(state: State, event: e.UndoSucceeded, moment: Moment) -> State:
+    before = state.effect(event.path, "undo")
+    effect = replace(
+        before,
+        phase="verifying",
+        external_id=event.external_id,
+        verify_since=moment.at,
+        asks=before.asks + 1,
+        due_at=None,
+        failure=None,
+    )
+    return _with(state, event.path, "undo", effect, **_PROGRESS)
+
+
+def _undo_verified(state: State, event: e.UndoVerified, _: Moment) -> State:
+    effect = replace(
+        state.effect(event.path, "undo"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
+    )
+    undone = (*state.undone, Undone(step=event.path, verified_by=event.by))
+    return _with(state, event.path, "undo", effect, undone=undone, **_PROGRESS)
+
+
+def _ended(status: str) -> Callable[[State, Any, Moment], State]:
+    def ended(state: State, event: Any, moment: Moment) -> State:
+        return replace(
+            state,
+            status=status,
+            ended_at=moment.at,
+            parked=None,
+            draining=False,
+            result=event.result if isinstance(event, e.SagaCompleted) else None,
+            reason=event.reason if isinstance(event, e.SagaKilled) else state.reason,
+            outcome_version=moment.version,
+            superseded_version=state.outcome_version,
+        )
+
+    return ended
+
+
+def _parked(state: State, event: e.SagaParked, moment: Moment) -> State:
+    parked = Parked(phase=event.phase, step=event.step, kind=event.kind, why=event.why, since=moment.at)
+    return replace(
+        state,
+        status="parked",
+        parked=parked,
+        outcome_version=moment.version,
+        superseded_version=state.outcome_version,
+    )
+
+
+def _resolved(state: State, event: e.ParkingResolved, moment: Moment) -> State:
+    parked_us = moment.at - state.parked.since if state.parked else 0
+    turning_back = state.draining or state.undo_list is not None
+    state = replace(
+        state,
+        status="compensating" if turning_back else "running",
+        parked=None,
+        deadline_at=state.deadline_at + parked_us,
+        unclean_stops=0,
+        alone=0,
+    )
+    if event.resolution == "go_forward":
+        allowance_us = state.deadline_at - state.started_at
+        return replace(
+            state,
+            status="running",
+            cause=None,
+            reason=None,
+            failure=None,
+            draining=False,
+            undo_list=None,
+            undone=(),
+            deadline_at=moment.at + allowance_us,
+        )
+    if event.resolution == "skip":
+        return _left_in_the_world(state, event.step)
+    if event.resolution == "retry":
+        return _tried_anew(state, event.step, "undo" if state.undo_list is not None else "forward", moment)
+    return state
+
+
+def _left_in_the_world(state: State, path: str) -> State:
+    forward = state.effect(path, "forward")
+    if state.undo_list is None and forward.doubt is not None:
+        state = _with(state, path, "forward", replace(forward, phase="ended"))
+    return _with(state, path, "undo", replace(state.effect(path, "undo"), phase="skipped", due_at=None))
+
+
+def _tried_anew(state: State, path: str, direction: Direction, moment: Moment) -> State:
+    before = state.effect(path, direction)
+    doubt = before.doubt and replace(before.doubt, since=moment.at, asked_at=moment.at)
+    return _with(state, path, direction, replace(before, counted=0, asks=before.asks + 1, doubt=doubt))
+
+
+def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
+    if event.why == "pivot_passed":
+        return replace(state, status="running", cause=None, reason=None, failure=None, draining=False)
+    return replace(
+        state,
+        unclean_stops=state.unclean_stops + (not event.clean),
+        alone=state.alone + event.alone,
+    )
+
+
+def _late(state: State, event: e.LateReplyRecorded, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    phase = {"succeeded": "done", "failed": "failed", "unknown": "ended"}[event.answer]
+    effect = replace(before, phase=phase, result=event.result or before.result)
+    return _with(state, event.path, event.direction, effect)
+
+
+def _limit(state: State, _event: e.LimitReached, _: Moment) -> State:
+    return replace(state, limit_reached=True)
+
+
+def _evidence(state: State, _event: e.EvidenceRecorded, moment: Moment) -> State:
+    return replace(state, evidence=(*state.evidence, f"{moment.version}.{moment.place}"))
+
+
+def _unchanged(state: State, _event: Event, _: Moment) -> State:
+    return state
+
+
+_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
+    e.SagaStarted: _started,
+    e.StepRequested: _requested,
+    e.StepSucceeded: _succeeded,
+    e.StepFailed: _failed,
+    e.StepInDoubt: _in_doubt,
+    e.StepSettled: _settled,
+    e.StepSkipped: _skipped,
+    e.StepVerified: _verified,
+    e.RetryScheduled: _retry,
+    e.GenerationRaised: _raised,
+    e.DrainStarted: _drain,
+    e.CompensationStarted: _compensation,
+    e.UndoRequested: _requested,
+    e.UndoSucceeded: _undo_succeeded,
+    e.UndoFailed: _failed,
+    e.UndoVerified: _undo_verified,
+    e.SagaCompleted: _ended("completed"),
+    e.SagaCompensated: _ended("compensated"),
+    e.SagaKilled: _ended("killed"),
+    e.SagaParked: _parked,
+    e.ParkingResolved: _resolved,
+    e.RunResumed: _resumed,
+    e.LateReplyRecorded: _late,
+    e.LimitReached: _limit,
+    e.EvidenceRecorded: _evidence,
+    e.PermissionDenied: _unchanged,
+}

@@ -1,0 +1,112 @@
+"""Going forward: retry what failed, settle what is in doubt, request what is ready, finish."""
+
+from amends.coordinator.core.limits import forward_limit
+from amends.coordinator.core.pivot import may_pivot, pivot_passed
+from amends.coordinator.core.requesting import request_step
+from amends.coordinator.core.retrying import attempts_left
+from amends.coordinator.core.settle import fail, schedule_retry, settle
+from amends.coordinator.core.state import Effect
+from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.form import StepForm
+from amends.schemas.events import DrainStarted, Failure, GenerationRaised, SagaCompleted, SagaParked, StepSkipped
+from amends.schemas.instants import MILLISECOND
+
+_OVER = frozenset({"done", "skipped"})
+
+
+def go_forward(turn: Turn) -> None:
+    """Everything that is due now on the way forward."""
+    if _stopped_by_time(turn) or _stopped_by_limit(turn):
+        return
+    for path in tuple(turn.state.forward):
+        _tend(turn, turn.plan.steps[path])
+        if turn.state.status != "running":
+            return
+    for step in turn.plan.form.steps:
+        _start_if_ready(turn, step)
+    _finish(turn)
+
+
+def _tend(turn: Turn, step: StepForm) -> None:
+    """Look after one step that was begun."""
+    effect = turn.state.effect(step.path, "forward")
+    match effect.phase:
+        case "failed":
+            _retry_or_fail(turn, step, effect)
+        case "retrying" if effect.due_at is not None and effect.due_at <= turn.now:
+            if effect.doubt is None:
+                request_step(turn, step)
+            else:
+                settle(turn, step.path, "forward")
+        case "absent":
+            request_step(turn, step)
+        case "in_doubt" | "ended":
+            settle(turn, step.path, "forward")
+
+
+def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
+    failure = effect.failure
+    assert failure is not None, "a failed step has a failure"
+    if failure.kind == "withdrawn":
+        schedule_retry(turn, step.path, "forward")
+        return
+    if not effect.retriable or not attempts_left(step.retry, effect.counted):
+        fail(turn, step.path)
+        return
+    if step.acts:
+        turn.emit(GenerationRaised(path=step.path, direction="forward", generation=effect.generation + 1, why="failed"))
+    schedule_retry(turn, step.path, "forward", retry_after_ms=turn.retry_after_ms)
+
+
+def _start_if_ready(turn: Turn, step: StepForm) -> None:
+    state = turn.state
+    if state.effect(step.path, "forward").phase != "idle":
+        return
+    if any(state.effect(before, "forward").phase not in _OVER for before in step.after):
+        return
+    lacking = next((need for need in step.after if _was_skipped(turn, step, need)), None)
+    if lacking is not None:
+        turn.emit(StepSkipped(path=step.path, because=lacking))
+    elif step.when is not None and not turn.holds(step.when):
+        turn.emit(StepSkipped(path=step.path, because="condition"))
+    elif not step.pivot or may_pivot(turn.plan, state):
+        request_step(turn, step)
+
+
+def _was_skipped(turn: Turn, step: StepForm, need: str) -> bool:
+    return need in turn.plan.needs[step.path] and turn.state.effect(need, "forward").phase == "skipped"
+
+
+def _finish(turn: Turn) -> None:
+    effects = turn.state.forward
+    if len(effects) < len(turn.plan.form.steps) or any(effect.phase not in _OVER for effect in effects.values()):
+        return
+    result = turn.plan.result
+    turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
+
+
+def _stopped_by_time(turn: Turn) -> bool:
+    """Turn back at the deadline or when the wall time is spent; behind the pivot neither counts (rule 12)."""
+    state, wall_ms = turn.state, turn.plan.form.budget.wall_ms
+    if turn.now < state.deadline_at and (wall_ms is None or turn.now < state.started_at + wall_ms * MILLISECOND):
+        return False
+    if pivot_passed(turn.plan, state):
+        return False
+    cause = "deadline" if turn.now >= state.deadline_at else "budget"
+    turn.emit(DrainStarted(cause=cause, failure=None, reason=None))  # type: ignore[arg-type]
+    return True
+
+
+def _stopped_by_limit(turn: Turn) -> bool:
+    limit = forward_limit(turn.plan, turn.state)
+    if limit is None or turn.state.limit_reached:
+        return False
+    turn.emit(limit)
+    message = f"{limit.used} of {limit.allowed} {limit.limit} used; the rest is kept for undoing"
+    step = next(reversed(turn.state.forward), "")
+    if pivot_passed(turn.plan, turn.state):
+        turn.emit(SagaParked(phase="forward", step=step, kind="limit", why=message))
+    else:
+        failure = Failure(step=step, attempt=0, kind="limit", message=message)
+        turn.emit(DrainStarted(cause="failed", failure=failure, reason=None))
+    return True

@@ -1,0 +1,132 @@
+"""What `decide` is told: replies of handlers, wishes of people, and that time has passed."""
+
+import msgspec
+
+from amends.schemas.events import Digest, EvidenceRecorded, Origin, PermissionDenied, Resolution, Role
+from amends.schemas.ids import Direction, SagaId
+
+Note = EvidenceRecorded | PermissionDenied
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Start(_Message, frozen=True, kw_only=True):
+    """A trigger that is no duplicate."""
+
+    namespace: str
+    saga_id: SagaId
+    idempotency_key: str
+    business_key: str
+    generation: int
+    origin: Origin | None
+    trigger: Digest
+    request_digest: Digest
+    shard: int
+
+
+class Done(_Message, frozen=True, kw_only=True):
+    """The handler returned. `result` is None for an undo."""
+
+    result: Digest | None
+    external_id: str | None = None
+
+
+class Failed(_Message, frozen=True, kw_only=True):
+    """Definite: no effect. `retry_after_ms` is the participant's own wish."""
+
+    kind: str
+    message: str
+    retriable: bool
+    retry_after_ms: int | None = None
+
+
+class Unknown(_Message, frozen=True, kw_only=True):
+    """The effect may have happened or may still land. `running`: the timeout fired, the handler has not returned."""
+
+    kind: str
+    message: str
+    running: bool = False
+
+
+class Ended(_Message, frozen=True, kw_only=True):
+    """The attempt has returned without a verdict: nothing lands late, what it did is not known."""
+
+    kind: str
+    message: str
+
+
+Answer = Done | Failed | Unknown | Ended
+
+
+class Replied(_Message, frozen=True, kw_only=True):
+    """The reply to a `Perform` command."""
+
+    path: str
+    direction: Direction
+    attempt: int
+    answer: Answer
+    notes: tuple[Note, ...] = ()
+
+
+class Yes(_Message, frozen=True, kw_only=True):
+    """Verified, or (a lookup) found, with what was found."""
+
+    result: Digest | None = None
+    external_id: str | None = None
+
+
+class No(_Message, frozen=True, kw_only=True):
+    """Not verified, or not found."""
+
+
+class NoAnswer(_Message, frozen=True, kw_only=True):
+    """The read-back or lookup itself failed."""
+
+    message: str
+
+
+class ReadBack(_Message, frozen=True, kw_only=True):
+    """The reply to an `Ask` command; `asked` is that command's number."""
+
+    path: str
+    direction: Direction
+    role: Role
+    asked: int
+    answer: Yes | No | NoAnswer
+    notes: tuple[Note, ...] = ()
+
+
+class Tick(_Message, frozen=True, kw_only=True):
+    """An instant that the run waits for has come (`due.py`), or a handler has become available."""
+
+
+class Recovered(_Message, frozen=True, kw_only=True):
+    """A new owner took the run up; what was running then is lost. `clean`: the former one stopped in order."""
+
+    clean: bool
+
+
+class CancelWished(_Message, frozen=True, kw_only=True):
+    """A person wants the run stopped and undone."""
+
+    reason: str
+
+
+class KillWished(_Message, frozen=True, kw_only=True):
+    """A person wants the run stopped where it stands."""
+
+    reason: str
+
+
+class ResolutionWished(_Message, frozen=True, kw_only=True):
+    """A person's decision about a parked run."""
+
+    step: str
+    resolution: Resolution
+    reason: str | None = None
+    evidence: str | None = None
+
+
+Message = Start | Replied | ReadBack | Tick | Recovered | CancelWished | KillWished | ResolutionWished

@@ -1,0 +1,155 @@
+"""The state of a run: the fold of its entries. Frozen, and its canonical JSON is the same on every machine (rule S15).
+
+It holds digests, never values of users, so a run replayed from the topic alone gives the same bytes.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from amends.coordinator.ports.rows import CLOSED, Status
+from amends.schemas.events import Cause, Digest, Failure, Origin, VerifiedBy
+from amends.schemas.ids import Direction, EffectKey, SagaId
+from amends.schemas.instants import Instant
+
+Phase = Literal[
+    "idle",  # not requested yet, or to be requested anew
+    "requested",  # an attempt is open
+    "retrying",  # the next request waits for its instant
+    "in_doubt",  # being settled
+    "verifying",  # the reply says done, the read-back is asked
+    "done",  # done; for an undo: undone and verified
+    "failed",  # no effect, for certain
+    "ended",  # no attempt runs, what was done is not known
+    "absent",  # settled: no effect
+    "tombstone",  # the undo itself settles it
+    "skipped",  # forward: never requested; undo: left in the world by a person
+]
+
+STANDING: frozenset[Phase] = frozenset({"verifying", "done", "ended", "tombstone"})
+"""Phases in which a step that acts is undone by the compensation."""
+
+
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about an effect in doubt."""
+
+    since: Instant
+    quiet_from: Instant
+    """From here `settle_s` is counted: the last moment at which the attempt could still send."""
+    reason: str
+    message: str
+    running: bool
+    ended: bool
+    asked_at: Instant
+    """When the reader's question was due; an absence counts if that was late enough."""
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """A step's action in one direction."""
+
+    phase: Phase = "idle"
+    attempt: int = 0
+    counted: int = 0
+    """Attempts that count against the policy: not those lost to a crash or withdrawn (rule 13)."""
+    generation: int = 0
+    key: EffectKey | None = None
+    """None for a `read`."""
+    arguments: Digest | None = None
+    order: int = 0
+    """The place of its last request among all of the run's requests: what the undo order reverses."""
+    requested_at: Instant | None = None
+    key_used_at: Instant | None = None
+    """The first request under the present key, from which the participant's memory is counted."""
+    timeout_at: Instant | None = None
+    due_at: Instant | None = None
+    asks: int = 0
+    verify_since: Instant | None = None
+    external_id: str | None = None
+    result: Digest | None = None
+    since: Instant | None = None
+    """Since when the effect stands, or may stand, in the world."""
+    settled: bool = False
+    """Evidence, not the participant's reply, says that it stands."""
+    verified_by: VerifiedBy | None = None
+    doubt: Doubt | None = None
+    failure: Failure | None = None
+    retriable: bool = False
+
+
+IDLE = Effect()
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the run stopped for a person."""
+
+    phase: Literal["forward", "undo"]
+    step: str
+    kind: str
+    why: str
+    since: Instant
+
+
+class Undone(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that was undone, in the order it happened."""
+
+    step: str
+    verified_by: VerifiedBy
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """One run."""
+
+    namespace: str
+    saga_id: SagaId
+    saga: str
+    definition_version: int
+    definition_hash: str
+    version: int = 0
+    at: Instant = 0
+    hash: str = ""
+    status: Status = "running"
+    cause: Cause | None = None
+    reason: str | None = None
+    idempotency_key: str = ""
+    business_key: str = ""
+    generation: int = 0
+    origin: Origin | None = None
+    trigger: Digest = ""
+    request_digest: Digest = ""
+    shard: int = 0
+    started_at: Instant = 0
+    deadline_at: Instant = 0
+    ended_at: Instant | None = None
+    forward: dict[str, Effect] = {}
+    undo: dict[str, Effect] = {}
+    requests: int = 0
+    draining: bool = False
+    undo_list: tuple[str, ...] | None = None
+    undone: tuple[Undone, ...] = ()
+    parked: Parked | None = None
+    failure: Failure | None = None
+    result: Digest | None = None
+    evidence: tuple[str, ...] = ()
+    """`version.index` of every evidence record."""
+    unclean_stops: int = 0
+    """Stops out of order in a row that cut off an open attempt of this run (rule 19)."""
+    alone: int = 0
+    """How often since then it was resumed with nothing else running."""
+    attempts: int = 0
+    limit_reached: bool = False
+    outcome_version: int | None = None
+    """The entry that last parked or ended the run: what its next outcome supersedes."""
+    superseded_version: int | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run has ended; only late replies may follow."""
+        return self.status in CLOSED
+
+    def effects(self, direction: Direction) -> dict[str, Effect]:
+        """By path."""
+        return self.forward if direction == "forward" else self.undo
+
+    def effect(self, path: str, direction: Direction) -> Effect:
+        """The effect of a path; idle if nothing was ever asked of it."""
+        return self.effects(direction).get(path, IDLE)
