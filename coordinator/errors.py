@@ -75,6 +75,23 @@ class BusUnavailable(AmendsError):
     exit_code = 2
 
 
+class RecordTooLarge(AmendsError):
+    """A topic refuses a record for its size: no waiting helps, somebody raises the topic's limit or sends less."""
+
+    exit_code = 2
+
+    def __init__(self, *, topic: str, index: int, size_bytes: int) -> None:
+        super().__init__(
+            "AM4107",
+            f"topic {topic!r} refuses a record of {size_bytes} bytes",
+            do="raise its max.message.bytes (`amends topics check` says to what)",
+        )
+        self.topic = topic
+        self.index = index
+        """Which of the records that were to be published."""
+        self.size_bytes = size_bytes
+
+
 class Fenced(Exception):  # noqa: N818  the field's word
     """A newer owner has these shards: drop their memory, lease again or leave them. Never shown to a person."""
 

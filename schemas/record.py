@@ -16,6 +16,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes | None = None
     headers: Headers = ()
     timestamp_ms: int | None = None
+    unreadable: str | None = None
+    """Why the bus could not hand over what stood here, and up to where: a dead letter `undecodable`, without bytes."""
 
     def header(self, name: str) -> bytes | None:
         """Value of the last header of this name; names are compared without regard to case."""

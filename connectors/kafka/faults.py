@@ -1,0 +1,71 @@
+"""Kafka's errors in our words: the caller waits (`BusUnavailable`) or a person mends something (`UsageError`)."""
+
+from amends.connectors.kafka.settings import KafkaSettings
+from amends.coordinator.errors import BusUnavailable, UsageError
+
+
+def unreachable(settings: KafkaSettings, why: object) -> BusUnavailable:
+    """Nobody answers at the bootstrap addresses."""
+    return BusUnavailable(
+        "AM4101",
+        f"Kafka at {settings.bootstrap} cannot be reached: {_said(why)}",
+        do="start the broker or correct AMENDS_BUS; a running worker waits and resumes by itself",
+    )
+
+
+def silent(settings: KafkaSettings, silent_s: float) -> BusUnavailable:
+    """A connected source has had no answer for a while."""
+    return BusUnavailable(
+        "AM4109",
+        f"Kafka at {settings.bootstrap} has not answered for {silent_s:.0f} s",
+        do="look after the broker; reading resumes by itself",
+    )
+
+
+def unpublished(settings: KafkaSettings, records: int, why: object) -> BusUnavailable:
+    """A send failed or was given up; any number of its records may be there, or may still arrive."""
+    return BusUnavailable(
+        "AM4106",
+        f"Kafka at {settings.bootstrap} did not acknowledge {records} records: {_said(why)}",
+        do="look after the broker; they are sent again by themselves",
+    )
+
+
+def missing_topics(settings: KafkaSettings, topics: list[str]) -> UsageError:
+    """Only `amends topics create` makes topics in Kafka."""
+    names = ", ".join(topics)
+    verb = "do not exist" if len(topics) > 1 else "does not exist"
+    return UsageError(
+        "AM4104", f"{names} {verb} in Kafka at {settings.bootstrap}", do=f"run: amends topics create {' '.join(topics)}"
+    )
+
+
+def forbidden(settings: KafkaSettings, why: object) -> UsageError:
+    """The broker knows the user and says no."""
+    return UsageError(
+        "AM4108",
+        f"Kafka at {settings.bootstrap} does not allow {settings.user or 'this client'}: {_said(why)}",
+        do="give it the right to read its topics and group and to write Amends' own topics",
+    )
+
+
+def refused_login(settings: KafkaSettings, why: object) -> UsageError:
+    """The broker does not accept this user, password or mechanism."""
+    return UsageError(
+        "AM4102",
+        f"Kafka at {settings.bootstrap} refused user {settings.user!r} by {settings.sasl_mechanism}: {_said(why)}",
+        do="correct AMENDS_KAFKA_USER, its password or AMENDS_KAFKA_SASL_MECHANISM",
+    )
+
+
+def untrusted(settings: KafkaSettings, why: object) -> UsageError:
+    """TLS failed: the certificate, or one side does not speak it."""
+    return UsageError(
+        "AM4103",
+        f"TLS with Kafka at {settings.bootstrap} failed: {_said(why)}",
+        do="correct AMENDS_KAFKA_CA_FILE, AMENDS_KAFKA_SECURITY_PROTOCOL or the broker's certificate",
+    )
+
+
+def _said(why: object) -> str:
+    return str(why) or type(why).__name__
