@@ -1,4 +1,4 @@
-"""The layers hold, and so does what import-linter cannot see: a pure core, files of one idea, functions of one screen."""
+"""The layers hold, and what import-linter cannot see: a pure core, files of one idea, functions of one screen."""
 
 import ast
 import shutil

@@ -11,11 +11,14 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.helpers import create_ssl_context
 
 from tests.servers.fixtures import kafka_server, postgres_server_of_its_own
 from tests.servers.folders import scratch_folder
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.secured_kafka import SecuredKafkaServer
 from tests.servers.server import LocalServer, ServerFailed
 from tests.servers.tools import CHECKOUT
 from tests.servers.waiting import wait_until
@@ -67,6 +70,28 @@ def test_a_wrong_password_is_refused(postgres: str) -> None:
     user, _, rest = postgres.rpartition("@")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(f"{user.rpartition(':')[0]}:wrong@{rest}")
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+async def test_a_secured_broker_knows_its_user_and_no_other(mechanism: str, secured_kafka: SecuredKafkaServer) -> None:
+    def client(password: str) -> AIOKafkaAdminClient:
+        return AIOKafkaAdminClient(
+            bootstrap_servers=secured_kafka.address,
+            security_protocol="SASL_SSL",
+            ssl_context=create_ssl_context(cafile=secured_kafka.ca_file),
+            sasl_mechanism=mechanism,
+            sasl_plain_username=secured_kafka.user_name,
+            sasl_plain_password=password,
+        )
+
+    known = client(secured_kafka.password)
+    await known.start()
+    assert await known.list_topics() == []
+    await known.close()
+    stranger = client("wrong")
+    with pytest.raises(KafkaConnectionError):
+        await stranger.start()
+    await stranger.close()
 
 
 SERVERS = [pytest.param(kafka_server, id="kafka"), pytest.param(postgres_server_of_its_own, id="postgres")]

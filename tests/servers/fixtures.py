@@ -11,8 +11,12 @@ from tests.servers import tools
 from tests.servers.folders import scratch_folder
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer, new_database
+from tests.servers.secured_kafka import SecuredKafkaServer
 
-MARKED_BY = {"kafka": {"kafka", "own_kafka"}, "postgres": {"postgres_server", "postgres", "own_postgres"}}
+MARKED_BY = {
+    "kafka": {"kafka", "own_kafka", "secured_kafka"},
+    "postgres": {"postgres_server", "postgres", "own_postgres"},
+}
 """Who asks for one of these fixtures gets the marker, so that `pytest -m "not kafka"` works."""
 
 
@@ -30,6 +34,14 @@ def kafka() -> Iterator[str]:
 def own_kafka() -> Iterator[KafkaServer]:
     """Give a running broker that this test may stop, kill, freeze and start again."""
     with kafka_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secured_kafka() -> Iterator[SecuredKafkaServer]:
+    """Give a broker behind TLS that lets only its `user_name` in; the session shares it."""
+    _skip_unless(tools.java, tools.kafka_lib)
+    with scratch_folder("kafka") as folder, SecuredKafkaServer(folder) as server:
         yield server
 
 

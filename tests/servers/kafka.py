@@ -63,26 +63,28 @@ class KafkaServer(LocalServer):
         meta = self.data / "meta.properties"
         if not meta.exists():
             cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            meta.write_text(_properties({"version": "1", "cluster.id": cluster, "node.id": "1"}))
-        (self.folder / "server.properties").write_text(_properties(self._configuration()))
+            write_properties(meta, {"version": "1", "cluster.id": cluster, "node.id": "1"})
+        write_properties(self.folder / "server.properties", self.configuration())
 
     def command(self) -> list[str]:
+        return [*self.jvm(), "kafka.Kafka", str(self.folder / "server.properties")]
+
+    def jvm(self) -> list[str]:
+        """Return the start of a command that runs one of the jars' classes."""
         lib = tools.kafka_lib()
         archive = lib.with_name("classes.jsa")
-        sharing = (
-            [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() and not self.jvm_options else []
-        )
-        classpath = ":".join(map(str, sorted(lib.glob("*.jar"))))
+        sharing = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []
+        options = self.jvm_options or sharing
         heap = [f"-Xmx{self.heap_mb}m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
-        logging = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-        main = ["-cp", classpath, "kafka.Kafka", str(self.folder / "server.properties")]
-        return [tools.java(), *heap, *sharing, *self.jvm_options, *logging, *main]
+        logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+        return [tools.java(), *heap, *options, logging, "-cp", ":".join(map(str, sorted(lib.glob("*.jar"))))]
 
     def is_ready(self) -> bool:
         return is_open(self.ports[0])
 
-    def _configuration(self) -> dict[str, str]:
-        clients, controller = self.ports
+    def configuration(self) -> dict[str, str]:
+        """Return all that server.properties holds."""
+        clients, controller = self.ports[:2]
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -96,5 +98,6 @@ class KafkaServer(LocalServer):
         }
 
 
-def _properties(values: Mapping[str, str]) -> str:
-    return "".join(f"{name}={value}\n" for name, value in values.items())
+def write_properties(file: Path, values: Mapping[str, str]) -> None:
+    """Write a Java properties file. The values must need no escaping."""
+    file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
