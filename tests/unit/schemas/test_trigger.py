@@ -309,24 +309,19 @@ def test_a_rejected_model_still_names_its_request() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
-        pytest.param(
-            b'{"order":"A","request":1,"amount":1}', b'{"amount":1.0,"order":"A","request":1}', True, id="1.0"
-        ),
-        pytest.param(
-            b'{"order":"A","request":1,"amount":1}', b'{"order":"A","request":1}', False, id="before defaults"
-        ),
-        pytest.param(
-            b'{"order":"A","request":1,"x":1}', b'{"order":"A","request":1,"x":2}', False, id="unknown fields"
-        ),
-        pytest.param(
-            b'{"order":"A","request":1,"sent":1}', b'{"order":"A","request":1,"sent":2}', True, id="volatile fields"
-        ),
+        pytest.param({"amount": 1}, {"amount": 1.0}, True, id="numbers count by value"),
+        pytest.param({"amount": 1}, {}, False, id="defaults do not count"),
+        pytest.param({"x": 1}, {"x": 2}, False, id="unknown fields count"),
+        pytest.param({"sent": 1}, {"sent": 2}, True, id="volatile fields do not count"),
     ],
 )
-def test_conflicts_are_decided_by_what_the_writer_wrote(first: bytes, second: bytes, *, same: bool) -> None:
+def test_conflicts_are_decided_by_what_the_writer_wrote(
+    first: dict[str, Any], second: dict[str, Any], *, same: bool
+) -> None:
     acceptor = Acceptor(saga="s", validate=VALIDATE, idempotency_key="request", volatile=["sent"])
     spec = TopicSpec(topic="t", acceptors=[acceptor])
-    assert (accepted(record(first), spec).request_digest == accepted(record(second), spec).request_digest) is same
+    digests = {accepted(record({**BODY, **more}), spec).request_digest for more in (first, second)}
+    assert (len(digests) == 1) is same
 
 
 def test_of_a_cloudevent_only_the_data_counts() -> None:
@@ -375,7 +370,7 @@ def test_whatever_a_validator_raises_the_record_is_refused() -> None:
         @field_validator("order")
         @classmethod
         def broken(cls, value: str) -> str:
-            return {}[value]  # type: ignore[no-any-return]
+            return {"A-13": value}[value]
 
     acceptor = Acceptor(saga="odd", validate=TypeAdapter(Odd).validate_json, idempotency_key="request")
     answer = rejected(record(BODY), TopicSpec(topic="t", acceptors=[acceptor]))
