@@ -54,6 +54,7 @@ class SagaStarted(_Event, frozen=True, kw_only=True):
     request_digest: Digest
     deadline_at: str
     shard: int
+    traceparent: str | None
 
 
 class StepRequested(_Event, frozen=True, kw_only=True):

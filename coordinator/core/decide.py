@@ -68,6 +68,7 @@ def _start(plan: Plan, message: Start, now: Instant, payloads: Payloads) -> tupl
             request_digest=message.request_digest,
             deadline_at=text_of(now + plan.form.deadline_ms * MILLISECOND),
             shard=message.shard,
+            traceparent=message.traceparent,
         )
     )
     _advance(turn)

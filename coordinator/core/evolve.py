@@ -82,6 +82,7 @@ def _started(state: State, event: e.SagaStarted, moment: Moment) -> State:
         trigger=event.trigger,
         request_digest=event.request_digest,
         shard=event.shard,
+        traceparent=event.traceparent,
         started_at=moment.at,
         deadline_at=instant_of(event.deadline_at),
     )

@@ -24,6 +24,7 @@ class Start(_Message, frozen=True, kw_only=True):
     trigger: Digest
     request_digest: Digest
     shard: int
+    traceparent: str | None = None
 
 
 class Done(_Message, frozen=True, kw_only=True):

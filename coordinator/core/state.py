@@ -117,6 +117,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     trigger: Digest = ""
     request_digest: Digest = ""
     shard: int = 0
+    traceparent: str | None = None
     started_at: Instant = 0
     deadline_at: Instant = 0
     ended_at: Instant | None = None
