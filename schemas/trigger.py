@@ -19,7 +19,7 @@ from amends.schemas.record import Record
 from amends.schemas.undecodable import Undecodable
 
 TRIGGER_BYTES_MAX: Final = 1_000_000
-PAYLOAD_BYTES_MAX: Final = 8 * 1024 * 1024
+PAYLOAD_BYTES_MAX: Final = 8_000_000
 """A number like 1e300 is written out, so the payload may be longer than the record; not beyond this."""
 
 DETAIL_CHARACTERS_MAX: Final = 500
@@ -95,7 +95,7 @@ def read(record: Record, spec: TopicSpec) -> tuple[Accepted | Rejected, ...]:
     size_bytes = len(record.value or b"")
     allowed_bytes = max((acceptor.size_bytes_max for acceptor in spec.acceptors), default=TRIGGER_BYTES_MAX)
     if size_bytes > allowed_bytes:
-        return (_rejected("too_large", _too_large(size_bytes, allowed_bytes)),)
+        return (_rejected("too_large", _too_large(record, allowed_bytes)),)
     wanted: list[Acceptor] = []
 
     def accepts(event: Event | None) -> bool:
@@ -113,11 +113,8 @@ def read(record: Record, spec: TopicSpec) -> tuple[Accepted | Rejected, ...]:
     except UnknownSchema as fault:
         return (_rejected("unknown_schema", str(fault)),)
     if len(payload) > PAYLOAD_BYTES_MAX:
-        return (
-            _rejected(
-                "too_large", _too_large(len(payload), PAYLOAD_BYTES_MAX) + " (as JSON, with every digit written out)"
-            ),
-        )
+        detail = f"{len(payload)} bytes as JSON with every digit written out; {PAYLOAD_BYTES_MAX} are allowed"
+        return (_rejected("too_large", detail),)
     whole = digest(payload)
     return tuple(_read_for(acceptor, record, decoded, payload, whole) for acceptor in wanted)
 
@@ -132,7 +129,7 @@ def _read_for(
 ) -> Accepted | Rejected:
     size_bytes = len(record.value or b"")
     if size_bytes > acceptor.size_bytes_max:
-        return _rejected("too_large", _too_large(size_bytes, acceptor.size_bytes_max), saga=acceptor.saga)
+        return _rejected("too_large", _too_large(record, acceptor.size_bytes_max), saga=acceptor.saga)
     key: str | None = None
     try:
         key = _idempotency_key(acceptor, record, decoded)
@@ -192,8 +189,10 @@ def _complaint(validate: Callable[[bytes], object], payload: bytes) -> tuple[str
     return None
 
 
-def _too_large(size_bytes: int, allowed_bytes: int) -> str:
-    return f"{size_bytes} bytes; {allowed_bytes} are allowed"
+def _too_large(record: Record, allowed_bytes: int) -> str:
+    """Say so with the digest of the whole value, of which a dead letter keeps only the beginning."""
+    value = record.value or b""
+    return f"{len(value)} bytes, {digest(value)}; {allowed_bytes} are allowed"
 
 
 def _unwanted(record: Record, spec: TopicSpec) -> str:
