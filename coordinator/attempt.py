@@ -48,7 +48,11 @@ class Attempt:
     traceparent: str | None
     clock: Callable[[], Instant]
     lease_left_s: Callable[[], float]
+    first_use: bool = False
+    """True where no request was ever sent under this key: only then is every refusal about this request."""
     notes: list[EvidenceRecorded | PermissionDenied] = field(default_factory=list)
+    acted: dict[tuple[str, str], int] = field(default_factory=dict)
+    """What this attempt did or may have done, by connector and key: after it no later call's failure is definite."""
 
     def time_left_s(self) -> float:
         """Seconds until the attempt's deadline; a connector's own timeout never reaches past it."""
