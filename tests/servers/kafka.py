@@ -75,7 +75,7 @@ class KafkaServer(LocalServer):
         archive = lib.with_name("classes.jsa")
         sharing = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []
         options = self.jvm_options or sharing
-        heap = [f"-Xmx{self.heap_mb}m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+        heap = [f"-Xmx{self.heap_mb}m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
         logging = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
         return [tools.java(), *heap, *options, logging, "-cp", ":".join(map(str, sorted(lib.glob("*.jar"))))]
 
