@@ -104,6 +104,12 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it changes the world, and so can be in doubt."""
         return self.kind == "action"
 
+    @property
+    def class_c(self) -> bool:
+        """Whether its participant can settle no doubt: it neither deduplicates, nor takes tombstones, nor has a lookup."""
+        promised = self.certainty
+        return self.acts and not (promised.deduplicates or promised.tombstones or self.lookup)
+
 
 class TriggerForm(msgspec.Struct, frozen=True, kw_only=True):
     """What starts a run. Paths are dotted names in the decoded data."""

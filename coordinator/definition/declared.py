@@ -1,0 +1,144 @@
+"""What the decorators gather until a saga closes: the draft of a definition, with the user's functions and places."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Final, Literal
+
+from amends.coordinator.definition.form import BudgetForm, RetryForm, StepKind
+from amends.coordinator.definition.hints import Unresolved, resolve
+from amends.coordinator.definition.places import Place, Spot, place_of_function
+from amends.coordinator.definition.topic import Topic
+
+TIMEOUT_MS: Final = 30_000
+VERIFY_WITHIN_MS: Final = 10_000
+DRAIN_WITHIN_MS: Final = 60_000
+DEADLINE_MS: Final = 3_600_000
+
+Role = Literal["step", "verify", "lookup", "undo", "undo.verify"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class DeclaredHandler:
+    """One of the user's functions and what was said about it."""
+
+    role: Role
+    function: Callable[..., Any]
+    frame: FrameType | None
+    """Where it was decorated: names of hints resolve there too. Dropped when the saga closes."""
+    timeout_ms: int = TIMEOUT_MS
+    within_ms: int | None = None
+    _hints: dict[str, object] | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the function stands."""
+        return place_of_function(self.function)
+
+    @property
+    def label(self) -> str:
+        """What messages call it: `reverse_charge()`."""
+        return f"{self.function.__name__}()"
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The parameters in order, their hints as written."""
+        return inspect.signature(self.function)
+
+    def hints(self) -> dict[str, object]:
+        """Resolved hints by parameter, `return` among them. Raises `Unresolved`."""
+        if self._hints is None:
+            self._hints = resolve(self.function, self.frame)
+        return self._hints
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class DoubtOptions:
+    """What is said about doubt on a step or an undo; None leaves it to the participant's own promise."""
+
+    idempotent: bool | None = None
+    window_ms: int | None = None
+    tombstones: bool | None = None
+    settle_ms: int | None = None
+    settle: Literal["resend", "wait"] | None = None
+    settle_within_ms: int | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class DeclaredUndo:
+    """An undo, or the follow-up in its place."""
+
+    handler: DeclaredHandler
+    follow_up: bool
+    reply: bool
+    """`verify="reply"`: the participant's reply is the only evidence, and the user knows."""
+    retry: RetryForm | None = None
+    verify_within_ms: int | None = None
+    doubt: DoubtOptions = field(default_factory=DoubtOptions)
+    verify: DeclaredHandler | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class DeclaredStep:
+    """One step as declared."""
+
+    draft: "Draft"
+    name: str
+    kind: StepKind
+    handler: DeclaredHandler
+    spot: Spot
+    after: tuple["DeclaredStep | str", ...] = ()
+    when: object = None
+    dependency: object = None
+    retry: RetryForm | None = None
+    irreversible: bool = False
+    pivot: bool = False
+    unsafe: str | None = None
+    drain_within_ms: int = DRAIN_WITHIN_MS
+    verify_within_ms: int | None = None
+    doubt: DoubtOptions = field(default_factory=DoubtOptions)
+    verify: DeclaredHandler | None = None
+    lookup: DeclaredHandler | None = None
+    undo: DeclaredUndo | None = None
+
+    def result_type(self) -> object:
+        """The type of the step's result. Raises `Unresolved`, also where there is no hint."""
+        hints = self.handler.hints()
+        if "return" not in hints:
+            raise Unresolved("return", f"{self.handler.label} has no hint for its result")
+        return hints["return"]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Draft:
+    """A saga while it is declared."""
+
+    name: str
+    version: int
+    topic: Topic[Any]
+    budget: BudgetForm
+    deadline_ms: int
+    entries_max: int
+    payload_bytes_max: int
+    spot: Spot
+    steps: list[DeclaredStep] = field(default_factory=list)
+    closed: bool = False
+
+    def step(self, name: str) -> DeclaredStep | None:
+        """The step of this name, if there is one."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def handlers(self) -> list[tuple[DeclaredStep, DeclaredHandler]]:
+        """All handlers with their steps, in the order of declaration."""
+        found: list[tuple[DeclaredStep, DeclaredHandler]] = []
+        for step in self.steps:
+            undo = step.undo
+            of_step = (step.handler, step.verify, step.lookup, undo and undo.handler, undo and undo.verify)
+            found.extend((step, handler) for handler in of_step if handler is not None)
+        return found
+
+
+def handler_name(step: str, role: Role) -> str:
+    """`reserve`, `reserve.verify`, `reserve.lookup`, `reserve.undo`, `reserve.undo.verify`."""
+    return step if role == "step" else f"{step}.{role}"

@@ -1,0 +1,44 @@
+"""All rules of the graph, for whatever front end made the form. Pure: a form goes in, faults come out."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from amends.coordinator.definition.form import DefinitionForm
+from amends.coordinator.definition.rules.dependencies import (
+    has_a_step,
+    has_no_circle,
+    has_not_too_many_steps,
+    waits_only_for_known_steps,
+)
+from amends.coordinator.definition.rules.doubt import can_settle_doubt
+from amends.coordinator.definition.rules.pivot import has_one_pivot, keeps_the_order, pivot_has_no_undo
+from amends.coordinator.definition.rules.shape import Fault, Shape
+from amends.coordinator.definition.rules.undo import (
+    has_an_undo,
+    takes_maybe_of_skipped_steps,
+    undo_survives_a_lost_result,
+    undoes_only_what_can_be,
+    uses_only_what_it_may,
+)
+
+Check = Callable[[Shape], Iterator[Fault]]
+
+_FIRST: Final[tuple[Check, ...]] = (has_a_step, has_not_too_many_steps, waits_only_for_known_steps, has_no_circle)
+_THEN: Final[tuple[Check, ...]] = (
+    has_an_undo,
+    undoes_only_what_can_be,
+    uses_only_what_it_may,
+    undo_survives_a_lost_result,
+    takes_maybe_of_skipped_steps,
+    has_one_pivot,
+    keeps_the_order,
+    pivot_has_no_undo,
+    can_settle_doubt,
+)
+
+
+def faults(form: DefinitionForm) -> list[Fault]:
+    """Every rule of the graph that the form breaks. A graph that does not hold together is judged no further."""
+    shape = Shape(form)
+    found = [fault for check in _FIRST for fault in check(shape)]
+    return found or [fault for check in _THEN for fault in check(shape)]

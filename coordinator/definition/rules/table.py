@@ -1,0 +1,70 @@
+"""Every rule about definitions: its code, whether breaking it is an error, and what it asks. One page each in docs/errors."""
+
+from typing import Final, Literal
+
+import msgspec
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule. `asks` completes the sentence "a definition …"."""
+
+    code: str
+    asks: str
+    severity: Literal["error", "warning"] = "error"
+
+
+_TABLE: Final = (
+    # the definition and its options
+    Rule(code="AM1001", asks="gives every step a name of its own"),
+    Rule(code="AM1002", asks="uses names that can stand in paths, keys and commands"),
+    Rule(code="AM1003", asks="has 300 steps at most"),
+    Rule(code="AM1004", asks="has at least one step"),
+    Rule(code="AM1005", asks="declares each handler of a step, and the result, once"),
+    Rule(code="AM1006", asks="gives its options values they can have"),
+    Rule(code="AM1007", asks="is complete when it closes; nothing is added afterwards"),
+    Rule(code="AM1008", asks="stands once for each name and version in an app"),
+    # dependencies
+    Rule(code="AM1020", asks="waits only for steps it has"),
+    Rule(code="AM1021", asks="lets no step wait for itself"),
+    Rule(code="AM1022", asks="has no circle of steps that wait for each other"),
+    # references, hints and conditions
+    Rule(code="AM1030", asks="refers to fields that are there"),
+    Rule(code="AM1031", asks="gives each parameter a value of its type"),
+    Rule(code="AM1032", asks="says where each parameter's value comes from"),
+    Rule(code="AM1033", asks="uses parameters that can be given by name"),
+    Rule(code="AM1034", asks="has type hints that resolve where the module runs"),
+    Rule(code="AM1035", asks="has a type hint for each parameter and each result"),
+    Rule(code="AM1036", asks="uses types that can be written as JSON and read back"),
+    Rule(code="AM1037", asks="uses references as references: they have no value while a saga is declared"),
+    Rule(code="AM1038", asks="has conditions that can be true, built by comparisons"),
+    Rule(code="AM1039", asks="takes .maybe of a step that may be skipped, where it is not skipped with it"),
+    Rule(code="AM1040", asks="has functions for handlers"),
+    Rule(code="AM1041", asks="has read-backs that answer bool, and lookups that answer with the step's result or None"),
+    # undo
+    Rule(code="AM1050", asks="gives every action an undo, or says that it is irreversible"),
+    Rule(code="AM1051", asks="verifies every undo, or says that the participant's reply is to be believed"),
+    Rule(code="AM1052", asks="lets an undo use its own step, that step's ancestors and the trigger, nothing else"),
+    Rule(code="AM1053", asks="gives an irreversible step no undo"),
+    Rule(code="AM1054", asks="has follow-ups for irreversible steps only"),
+    Rule(code="AM1055", asks="lets a read-back or a lookup use what is known when it is asked"),
+    Rule(code="AM1056", asks="has undos that can run when the step's result was lost", severity="warning"),
+    # the pivot
+    Rule(code="AM1060", asks="has one pivot at most"),
+    Rule(code="AM1061", asks="has every compensatable step before the pivot"),
+    Rule(code="AM1062", asks="has every retriable step after the pivot"),
+    Rule(code="AM1063", asks="gives the pivot no undo"),
+    # the trigger
+    Rule(code="AM1070", asks="has key paths that the trigger's type has"),
+    Rule(code="AM1071", asks="names the request by one field and the object by another", severity="warning"),
+    Rule(code="AM1072", asks="has key paths that lead to text or an integer"),
+    Rule(code="AM1073", asks="has a trigger type with named fields"),
+    # doubt
+    Rule(code="AM1080", asks="has participants that can settle doubt, or says why not", severity="warning"),
+    # loading an app
+    Rule(code="AM1100", asks="stands in an APP that is there"),
+    Rule(code="AM1101", asks="stands in an APP that can be imported"),
+    Rule(code="AM1102", asks="is bound to a name in its APP"),
+    Rule(code="AM1103", asks="is asked for by its name and version"),
+)
+
+RULES: Final[dict[str, Rule]] = {rule.code: rule for rule in _TABLE}

@@ -1,0 +1,232 @@
+"""`Saga`: where a definition begins. Its decorators gather steps; it closes at its first use."""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
+
+from amends.coordinator.definition.closing import ClosedSaga, close, examine
+from amends.coordinator.definition.declared import DEADLINE_MS, DRAIN_WITHIN_MS, DeclaredStep, Draft
+from amends.coordinator.definition.durations import Duration
+from amends.coordinator.definition.findings import DefinitionError, Finding
+from amends.coordinator.definition.form import BudgetForm, StepKind
+from amends.coordinator.definition.options import (
+    ActionOptions,
+    ReadOptions,
+    ResultOptions,
+    dependency_of,
+    doubt_of,
+    flag,
+    optional_ms,
+    refuse_unknown,
+    retry_of,
+    text,
+)
+from amends.coordinator.definition.places import calling_frame, spot_of
+from amends.coordinator.definition.policies import Budget, bad_option, here, positive_ms
+from amends.coordinator.definition.references import Reference, Target
+from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
+from amends.coordinator.definition.topic import Topic
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+STEP_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+SAGA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+_RESERVED: Final = frozenset({"trigger", "ctx", "item"})
+
+
+class Saga(Generic[T]):
+    """A saga definition under a name and a version, started by the records of a trigger topic.
+
+    Raise the version with every change of the graph: runs stay with the definition they started with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: int = 1,
+        trigger: Topic[T],
+        budget: Budget | None = None,
+        deadline: Duration = DEADLINE_MS / 1_000,
+        entries_max: int = 10_000,
+        payload_bytes_max: int = 8_000_000,
+    ) -> None:
+        _refuse_bad_name("saga", name, SAGA_NAME)
+        for option, value in (
+            ("version", version),
+            ("entries_max", entries_max),
+            ("payload_bytes_max", payload_bytes_max),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise bad_option("Saga", option, f"{value!r} will not do", do="give a whole number from 1 on")
+        if not isinstance(trigger, Topic):
+            raise bad_option("Saga", "trigger", f"{trigger!r} is no Topic", do='write trigger=Topic("orders", Order)')
+        if budget is not None and not isinstance(budget, Budget):
+            raise bad_option("Saga", "budget", f"{budget!r} is no Budget", do='write budget=Budget(usd="2.00")')
+        self._draft = Draft(
+            name=name,
+            version=version,
+            topic=trigger,
+            budget=budget.form() if budget else BudgetForm(),
+            deadline_ms=positive_ms("Saga", "deadline", deadline),
+            entries_max=entries_max,
+            payload_bytes_max=payload_bytes_max,
+            spot=spot_of(calling_frame()),
+        )
+        self._closed: ClosedSaga | None = None
+
+    @property
+    def name(self) -> str:
+        """What runs, topics and commands call it."""
+        return self._draft.name
+
+    @property
+    def version(self) -> int:
+        """Of the definition, from 1."""
+        return self._draft.version
+
+    @property
+    def trigger(self) -> T:
+        """Stands for the trigger, in conditions and as a parameter's default: `order: str = refund.trigger.order_id`."""
+        return cast("T", Reference(Target(draft=self._draft, step=None, spot=spot_of(calling_frame()))))
+
+    @overload
+    def action(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Action[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def action(self, function: Callable[P, R], /) -> Action[P, R, R]: ...
+    @overload
+    def action(self, **options: Unpack[ActionOptions]) -> "ActionDecorator": ...
+    def action(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare a step that changes the world."""
+
+        def declare(function: Callable[..., Any]) -> Action[..., Any, Any]:
+            refuse_unknown("action", options, ActionOptions)
+            step = self._declare("action", function, options)
+            step.irreversible = flag("action", options, "irreversible")
+            step.pivot = flag("action", options, "pivot")
+            step.unsafe = text("action", options, "unsafe")
+            drain_within_ms = optional_ms("action", options, "drain_within")
+            step.drain_within_ms = DRAIN_WITHIN_MS if drain_within_ms is None else drain_within_ms
+            step.verify_within_ms = optional_ms("action", options, "verify_within")
+            step.doubt = doubt_of("action", options)
+            return Action(self._added(step))
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def read(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Read[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def read(self, function: Callable[P, R], /) -> Read[P, R, R]: ...
+    @overload
+    def read(self, **options: Unpack[ReadOptions]) -> "ReadDecorator": ...
+    def read(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare a step that changes nothing: it may be repeated, and is never in doubt."""
+
+        def declare(function: Callable[..., Any]) -> Read[..., Any, Any]:
+            refuse_unknown("read", options, ReadOptions)
+            return Read(self._added(self._declare("read", function, options)))
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def result(self, function: Callable[P, R], /) -> Called[P, R]: ...
+    @overload
+    def result(self, **options: Unpack[ResultOptions]) -> "ResultDecorator": ...
+    def result(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare what the run's outcome record carries: a read that runs last."""
+
+        def declare(function: Callable[..., Any]) -> Called[..., Any]:
+            refuse_unknown("result", options, ResultOptions)
+            step = self._declare("result", function, options)
+            first = next((each for each in self._draft.steps if each.kind == "result"), None)
+            refuse_twice(step, "result", first.handler if first else None)
+            return Called(self._added(step).handler)
+
+        return declare if function is None else declare(function)
+
+    def close(self) -> ClosedSaga:
+        """Resolve, check and freeze the definition; raises `DefinitionError` with everything that is wrong with it."""
+        if self._closed is None:
+            self._closed = close(self._draft)
+        return self._closed
+
+    def check(self) -> list[Finding]:
+        """Every broken rule, errors and warnings; changes nothing."""
+        return list(self._closed.findings) if self._closed else examine(self._draft)
+
+    def __repr__(self) -> str:
+        return f"<saga {self.name} v{self.version}>"
+
+    def _declare(self, kind: StepKind, function: Callable[..., Any], options: dict[str, Any]) -> DeclaredStep:
+        handler = handler_of("step", function, options)
+        after = options.get("after", ())
+        return DeclaredStep(
+            draft=self._draft,
+            name=options.get("name", function.__name__),
+            kind=kind,
+            handler=handler,
+            spot=spot_of(calling_frame()),
+            after=tuple(_waited_for(kind, each) for each in ((after,) if isinstance(after, str | Read) else after)),
+            when=options.get("when"),
+            dependency=dependency_of(kind, options),
+            retry=retry_of(kind, options),
+        )
+
+    def _added(self, step: DeclaredStep) -> DeclaredStep:
+        refuse_closed(step)
+        _refuse_bad_name("step", step.name, STEP_NAME)
+        other = self._draft.step(step.name)
+        if other is not None:
+            raise DefinitionError.of(
+                "AM1001",
+                f"saga {self.name!r} has a second step {step.name!r}; the first is at {other.handler.place}",
+                do=f'rename the function, or give this one a name of its own: name="{step.name}_2"',
+                at=here(),
+                saga=self.name,
+            )
+        self._draft.steps.append(step)
+        return step
+
+
+class ActionDecorator(Protocol):
+    """What `@saga.action(…)` leaves to be applied."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Action[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Action[P, R, R]: ...
+
+
+class ReadDecorator(Protocol):
+    """What `@saga.read(…)` leaves to be applied."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Read[P, Coroutine[Any, Any, R], R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Read[P, R, R]: ...
+
+
+class ResultDecorator(Protocol):
+    """What `@saga.result(…)` leaves to be applied."""
+
+    def __call__(self, function: Callable[P, R], /) -> Called[P, R]: ...
+
+
+def _waited_for(kind: str, waited: object) -> DeclaredStep | str:
+    if isinstance(waited, str):
+        return waited
+    if isinstance(waited, Read):
+        return waited._step  # noqa: SLF001  the two make one front end
+    raise bad_option(kind, "after", f"{waited!r} is no step", do="pass steps or their names: after=[reserve, charge]")
+
+
+def _refuse_bad_name(what: str, name: object, allowed: re.Pattern[str]) -> None:
+    if not isinstance(name, str) or not allowed.fullmatch(name) or name in _RESERVED:
+        raise DefinitionError.of(
+            "AM1002",
+            f"{name!r} cannot be the name of a {what}",
+            do="begin with a letter and go on with letters, digits and _ (100 at most); trigger, ctx and item are taken",
+            at=here(),
+        )

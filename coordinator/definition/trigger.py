@@ -1,0 +1,123 @@
+"""What a record must hold to become a run: its model, and the paths that name the request and its object."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from amends.coordinator.definition.fields import fields_of, name_of_type
+from amends.coordinator.definition.findings import Finding, finding, nearest
+from amends.coordinator.definition.form import TriggerForm
+from amends.coordinator.definition.handler import told
+from amends.coordinator.definition.json_schema import Schema, member, resolved, types_of
+from amends.coordinator.definition.places import Place
+
+_KEYS = {"string", "integer"}
+
+
+class TriggerInvalid(Exception):  # noqa: N818  a verdict: the dead letter's reason `invalid`
+    """The record's data does not fit the trigger's model. `path` is the dotted place, empty for the whole."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(f"{path}: {detail}" if path else detail)
+        self.path = path
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerReader:
+    """Holds a record's data against the trigger's model."""
+
+    adapter: TypeAdapter[Any]
+    schema_json: bytes
+
+    def read(self, data: bytes) -> bytes:
+        """The trigger's JSON text with the model's defaults filled in: what handlers and conditions see.
+
+        A model that does not read back equal what it writes keeps the text it was sent. Raises `TriggerInvalid`.
+        """
+        try:
+            trigger = self.adapter.validate_json(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            path = ".".join(str(each) for each in first["loc"])
+            raise TriggerInvalid(path, told(error).removeprefix(f"{path}: ")) from None
+        try:
+            written = self.adapter.dump_json(trigger, by_alias=True)
+            same = bool(self.adapter.validate_json(written) == trigger)
+        except (ValidationError, PydanticSerializationError, ValueError, TypeError):
+            return data
+        return written if same else data
+
+
+def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Place, saga: str) -> Iterator[Finding]:
+    """The rules about a trigger."""
+    if fields_of(model) is None:
+        yield finding(
+            "AM1073",
+            f"the trigger of saga {saga!r} is {name_of_type(model)}, which has no named fields",
+            do="declare a model: class Order(BaseModel): …",
+            at=at,
+            saga=saga,
+        )
+        return
+    keys = {"idempotency_key": form.idempotency_key, "business_key": form.business_key}
+    for option, path in keys.items():
+        if path is not None:
+            yield from _key_findings(option, path, name_of_type(model), schema, at=at, saga=saga)
+    for path in form.volatile:
+        if isinstance(found := _at(schema, path), _Missing):
+            yield _missing("volatile", path, found, name_of_type(model), at=at, saga=saga)
+    if form.idempotency_key is not None and form.idempotency_key == form.business_key:
+        yield finding(
+            "AM1071",
+            f"saga {saga!r} names both the request and the object by {form.business_key!r}: a second request about the same object would count as a duplicate",
+            do="name the request by a field of its own, for instance request_id",
+            at=at,
+            saga=saga,
+        )
+
+
+def _key_findings(option: str, path: str, model: str, schema: Schema, *, at: Place, saga: str) -> Iterator[Finding]:
+    found = _at(schema, path)
+    if isinstance(found, _Missing):
+        yield _missing(option, path, found, model, at=at, saga=saga)
+        return
+    types = types_of(schema, found)
+    if types is not None and not types & _KEYS:
+        yield finding(
+            "AM1072",
+            f"Topic({option}={path!r}): the field holds {' or '.join(sorted(types))}, and a key is text or an integer",
+            do="name a field that holds text or an integer",
+            at=at,
+            saga=saga,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    name: str
+    known: tuple[str, ...]
+
+
+def _missing(option: str, path: str, missing: _Missing, model: str, *, at: Place, saga: str) -> Finding:
+    return finding(
+        "AM1070",
+        f"Topic({option}={path!r}): the records of {model} have no field {missing.name!r}",
+        do=nearest(missing.name, missing.known),
+        at=at,
+        saga=saga,
+    )
+
+
+def _at(schema: Schema, path: str) -> Schema | _Missing:
+    """The schema along dotted names; one that allows anything where nothing can be said."""
+    current = resolved(schema, schema)
+    for name in path.split("."):
+        found, known = member(schema, current, name)
+        if found is None:
+            return _Missing(name, known)
+        current = resolved(schema, found)
+    return current
