@@ -1,0 +1,1 @@
+"""Reading the log: projections, stories, replay, and what is published of it."""
