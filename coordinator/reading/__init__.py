@@ -1,1 +1,1 @@
-"""Reading the log: projections, stories, replay, and what is published of it."""
+"""Reading the log: outcomes, exposure, replay, stories. Nothing here appends."""
