@@ -1,0 +1,53 @@
+"""The stores: SQLite embedded, PostgreSQL for production, memory for simulations; one port, chosen by URL."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from amends.connectors.stores import faults
+from amends.connectors.stores.clock import wall_clock
+from amends.coordinator.ports.store import Store
+from amends.schemas.instants import Instant
+
+SQLITE: Final = "sqlite:///"
+POSTGRESQL: Final = ("postgresql://", "postgres://")
+URLS: Final = ("sqlite:///PATH", "postgresql://USER:PASSWORD@HOST/DATABASE", "memory:")
+
+
+def open_store(
+    url: str,
+    *,
+    data_dir: Path,
+    read_only: bool = False,
+    shards: int | None = None,
+    clock: Callable[[], Instant] = wall_clock,
+) -> Store:
+    """Open the store that the URL names, making one that is missing with `shards` shards (16, with SQLite 1).
+
+    `sqlite:///a/b` is relative to the working folder, `sqlite:////a/b` absolute. `clock` counts leases where no
+    database does. Raises `UsageError` for what cannot be used as it is, `StoreUnavailable` for what is away just now.
+    """
+    if url == "memory:":
+        return _memory(shards, clock)
+    if url.startswith(SQLITE) and len(url) > len(SQLITE):
+        return _sqlite(Path(url.removeprefix(SQLITE)), data_dir, shards, clock, read_only=read_only)
+    raise faults.unknown_url(url, URLS)
+
+
+def _memory(shards: int | None, clock: Callable[[], Instant]) -> Store:
+    from amends.connectors.stores.memory import MemoryStore  # noqa: PLC0415  only what is asked for
+
+    store = MemoryStore(clock=clock)
+    store.migrate(shards=shards or 1)
+    return store
+
+
+def _sqlite(path: Path, data_dir: Path, shards: int | None, clock: Callable[[], Instant], *, read_only: bool) -> Store:
+    from amends.connectors.stores.sqlite import SqliteStore  # noqa: PLC0415  the library costs a start 50 ms
+
+    path = path.resolve()  # One file, one lock, whatever links lead to it.
+    in_data = path.parent == data_dir.resolve()
+    lock = path.with_name("coordinator.lock") if in_data else path.with_name(path.name + ".coordinator.lock")
+    store = SqliteStore(path, lock=lock, read_only=read_only, clock=clock)
+    store.migrate(shards=shards or 1)
+    return store

@@ -1,0 +1,56 @@
+"""The tables of the in-memory store, and the one lock that stands for its transactions."""
+
+import threading
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, LocalRecord, RunRow, StoredEntry
+from amends.coordinator.ports.store import Role
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+
+
+class LeaseState:
+    """A lease row; of role `worker` it is the shard itself."""
+
+    __slots__ = ("clean", "epoch", "expires_at", "head", "owner", "position")
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        self.epoch = 0
+        self.expires_at: Instant | None = None
+        self.position = 0
+        self.head = ""
+        self.clean = True
+
+
+class Tables:
+    """Every method of the store holds `lock` from its first look to its last change."""
+
+    def __init__(self, clock: Callable[[], Instant]) -> None:
+        self.lock: Final = threading.RLock()
+        self.clock: Final = clock
+        self.mark = 0
+        self.incarnation: Final = str(uuid.uuid4())
+        self.leases: dict[Role, dict[int, LeaseState]] = {"worker": {}, "relay": {}, "bus": {}}
+        self.workers: dict[str, Instant] = {}
+        self.by_run: defaultdict[SagaId, list[StoredEntry]] = defaultdict(list)
+        self.by_shard: defaultdict[int, list[StoredEntry]] = defaultdict(list)
+        self.runs: dict[SagaId, RunRow] = {}
+        self.inbox: dict[str, InboxRow] = {}
+        self.blobs: dict[Digest, bytes] = {}
+        self.definitions: dict[str, DefinitionRow] = {}
+        self.dead_letters: list[DeadLetterRow] = []
+        self.dead_letters_relayed = 0
+        self.topics: defaultdict[str, list[LocalRecord]] = defaultdict(list)
+        self.consumers: dict[tuple[str, str], int] = {}
+
+
+class Part:
+    """What the parts of the store share."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables

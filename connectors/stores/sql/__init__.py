@@ -1,0 +1,1 @@
+"""What SQLite and PostgreSQL say alike, said once."""

@@ -1,0 +1,101 @@
+"""The tables, written once for both databases; only the names of the types differ.
+
+The log's own table `events` is made by each log, because its columns are the library's.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+VERSION: Final = 1
+"""Rises with every change of the tables; a store of a higher version is refused."""
+
+OPEN: Final = "status NOT IN ('completed', 'compensated', 'killed')"
+"""Said exactly like this in indexes and queries, so that the planner sees that they fit."""
+
+UNFINISHED: Final = "status <> 'completed'"
+"""Whoever asks for completed runs reads them from the newest; all others are few and have an index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Types:
+    """How a database calls its types. `text` compares by bytes, so that prefixes and order are the same everywhere."""
+
+    integer: str
+    text: str
+    data: str
+    flag: str
+    numbered: str
+    """A row number that the database gives, as primary key."""
+
+
+def create(types: Types) -> list[str]:
+    """Every statement that makes an empty store, but for the log's own."""
+    integer, text, data, flag = types.integer, types.text, types.data, types.flag
+    return [
+        f"CREATE TABLE store (version {integer} NOT NULL, incarnation {text} NOT NULL, made_at {integer} NOT NULL)",
+        f"""CREATE TABLE shards (
+            shard {integer} PRIMARY KEY, owner {text}, epoch {integer} NOT NULL, expires_at {integer},
+            position {integer} NOT NULL, head {text} NOT NULL, clean {flag} NOT NULL)""",
+        f"""CREATE TABLE leases (
+            role {text} NOT NULL, shard {integer} NOT NULL, owner {text}, epoch {integer} NOT NULL,
+            expires_at {integer}, position {integer} NOT NULL, clean {flag} NOT NULL, PRIMARY KEY (role, shard))""",
+        f"CREATE TABLE workers (worker {text} PRIMARY KEY, expires_at {integer} NOT NULL)",
+        *_runs(types),
+        f"""CREATE TABLE inbox (
+            id {types.numbered}, shard {integer} NOT NULL, message_id {text} NOT NULL UNIQUE, body {data} NOT NULL)""",
+        "CREATE INDEX inbox_shard ON inbox (shard, id)",
+        f"""CREATE TABLE definitions (
+            hash {text} PRIMARY KEY, name {text} NOT NULL, version {integer} NOT NULL, body {data} NOT NULL,
+            stored_at {integer} NOT NULL)""",
+        f"CREATE TABLE blobs (digest {text} PRIMARY KEY, data {data} NOT NULL)",
+        f"""CREATE TABLE dead_letters (
+            n {integer} PRIMARY KEY, topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL,
+            key {data}, value {data}, headers {text} NOT NULL, idempotency_key {text}, saga {text},
+            reason {text} NOT NULL, detail {text} NOT NULL, path {text}, saga_id {text},
+            size_bytes {integer} NOT NULL, at {integer} NOT NULL, redriven_at {integer})""",
+        """CREATE UNIQUE INDEX dead_letters_place
+            ON dead_letters (topic, partition, "offset", coalesce(saga, ''))""",
+        f"CREATE TABLE counters (name {text} PRIMARY KEY, value {integer} NOT NULL)",
+        "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
+        f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
+        f"""CREATE TABLE records (
+            topic {text} NOT NULL, "offset" {integer} NOT NULL, key {data}, value {data}, headers {text} NOT NULL,
+            at {integer} NOT NULL, PRIMARY KEY (topic, "offset"))""",
+        f"""CREATE TABLE consumers (
+            consumer {text} NOT NULL, topic {text} NOT NULL, next_offset {integer} NOT NULL,
+            PRIMARY KEY (consumer, topic))""",
+    ]
+
+
+def _runs(types: Types) -> list[str]:
+    """The index of runs. Duplicates stand apart: they are counted by workers that do not own the run's shard."""
+    integer, text, flag = types.integer, types.text, types.flag
+    return [
+        f"""CREATE TABLE runs (
+            saga_id {text} PRIMARY KEY, shard {integer} NOT NULL, namespace {text} NOT NULL, saga {text} NOT NULL,
+            definition_version {integer} NOT NULL, definition_hash {text} NOT NULL, idempotency_key {text} NOT NULL,
+            business_key {text} NOT NULL, generation {integer} NOT NULL, request_digest {text} NOT NULL,
+            status {text} NOT NULL, cause {text}, version {integer} NOT NULL, started_at {integer} NOT NULL,
+            updated_at {integer} NOT NULL, ended_at {integer}, next_due_at {integer}, waiting_for {text},
+            quarantined {flag} NOT NULL, duplicates {integer} NOT NULL, origins {text} NOT NULL)""",
+        "CREATE INDEX runs_newest ON runs (started_at, saga_id)",
+        "CREATE INDEX runs_saga ON runs (saga, started_at, saga_id)",
+        "CREATE INDEX runs_idempotency_key ON runs (idempotency_key)",
+        "CREATE INDEX runs_business_key ON runs (business_key)",
+        f"CREATE INDEX runs_open ON runs (shard, saga_id) WHERE {OPEN}",
+        f"CREATE INDEX runs_status ON runs (status, started_at, saga_id) WHERE {UNFINISHED}",
+        f"""CREATE TABLE origins (
+            topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL, saga_id {text} NOT NULL,
+            PRIMARY KEY (topic, partition, "offset", saga_id))""",
+        f"CREATE TABLE duplicates (saga_id {text} PRIMARY KEY, count {integer} NOT NULL, origins {text} NOT NULL)",
+    ]
+
+
+def fill(*, shards: int) -> list[tuple[str, tuple[object, ...]]]:
+    """The rows of an empty store: its shards, and the leases of relay and bus."""
+    rows: list[tuple[str, tuple[object, ...]]] = []
+    for shard in range(shards):
+        rows.append(("INSERT INTO shards VALUES (?, NULL, 0, NULL, 0, '', ?)", (shard, True)))
+        rows.append(("INSERT INTO leases VALUES ('relay', ?, NULL, 0, NULL, 0, ?)", (shard, True)))
+    rows.append(("INSERT INTO leases VALUES ('bus', 0, NULL, 0, NULL, 0, ?)", (True,)))
+    return rows

@@ -1,0 +1,48 @@
+"""The lock that makes a coordinator the only one on its SQLite store.
+
+The kernel holds it (`flock`) and lets go of it when the process ends, however it ends. So whoever gets it knows that no
+former owner lives; the text in the file only names the holder to a person and decides nothing.
+"""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from amends.connectors.stores import faults
+
+
+class CoordinatorLock:
+    """Held from `acquire` to `release` or the end of the process. Raises `Conflict` (exit 7) naming the holder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
+    def acquire(self) -> None:
+        """Take it, or raise at once. Taking it twice is taking it once."""
+        if self._descriptor is not None:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise faults.read_only(str(self.path), error.strerror or str(error)) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process just starting"
+            os.close(descriptor)
+            raise faults.second_coordinator(self.path, holder) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go; the file stays, for removing it would let two holders hold two files of one name."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,105 @@
+"""Making a SQLite store, and refusing what is not one that this version knows."""
+
+import fcntl
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from amends.connectors.stores import faults
+from amends.connectors.stores.clock import wall_clock
+from amends.connectors.stores.sql.tables import VERSION, Types, create, fill
+from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
+from amends.connectors.stores.sqlite.log import SqliteLog
+
+APPLICATION_ID: Final = 0x416D6E64
+"""`Amnd` in the file's header: what tells a store from any other SQLite database."""
+
+TYPES: Final = Types(integer="INTEGER", text="TEXT", data="BLOB", flag="INTEGER", numbered="INTEGER PRIMARY KEY")
+
+
+def make(path: Path, log: SqliteLog, *, shards: int) -> None:
+    """Make the store if it is missing; two processes at once make one. Raises `UsageError` for what cannot be used."""
+    make_folder(path.parent)
+    with _alone(path.parent), told_as_faults(path):
+        if version(path):
+            return
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise faults.read_only(str(path), error.strerror or str(error)) from error
+        connection = open_writer(path)
+        try:
+            _fill(connection, log, shards=shards)
+        finally:
+            connection.close()
+
+
+def version(path: Path) -> int:
+    """The store's version, 0 for none. Raises `UsageError` for another program's file or a newer version's store."""
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    with told_as_faults(path):
+        connection = _open_to_look(path)
+        try:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        finally:
+            connection.close()
+    if not tables:
+        return 0
+    if application != APPLICATION_ID:
+        raise faults.not_a_store(str(path), "it is another program's SQLite database")
+    if found > VERSION:
+        raise faults.newer(str(path), found=found, known=VERSION)
+    return found
+
+
+def make_folder(folder: Path) -> None:
+    """Make the data folder so that only its owner can look inside; one that exists stays as it is."""
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise faults.no_folder(folder, "there is a file of that name") from None
+    except OSError as error:
+        raise faults.no_folder(folder, error.strerror or str(error)) from error
+
+
+def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> None:
+    work = SqliteWork(connection)
+    work.change("BEGIN IMMEDIATE")
+    for statement in (*log.construct_create_table_statements(), *create(TYPES)):
+        work.change(statement)
+    for statement, params in fill(shards=shards):
+        work.change(statement, params)
+    work.change("INSERT INTO store VALUES (?, ?, ?)", (VERSION, str(uuid.uuid4()), wall_clock()))
+    work.change(f"PRAGMA application_id = {APPLICATION_ID}")
+    work.change(f"PRAGMA user_version = {VERSION}")
+    work.change("COMMIT")
+
+
+def _open_to_look(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri(path, "ro"), uri=True, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        return sqlite3.connect(uri(path, "ro") + "&immutable=1", uri=True, isolation_level=None)
+    return connection
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the folder itself: it needs no file, and no write access where the store exists."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # Some network file systems lock no folders; the transaction below excludes as well.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
