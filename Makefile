@@ -46,10 +46,8 @@ lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, 
 check: lint schemas docs packaging audit ## All that must hold beside the tests, as .ci/run runs it
 
 .PHONY: schemas
-schemas: $(INSTALLED) ## Make the committed .avsc files again from the code; fail if that changed one
-	@$(BIN)/amends schemas export schemas/avro
-	@git diff --exit-code --stat -- schemas/avro && test -z "$$(git ls-files --others --exclude-standard -- schemas/avro)" \
-	  || { echo 'The schemas under schemas/avro were out of date and have been made again: look at the change and commit it.'; exit 1; }
+schemas: $(INSTALLED) ## Write the committed Avro and JSON Schemas again from the code; fail if that changed one
+	@$(BIN)/python .ci/schemas.py
 
 .PHONY: docs
 docs: $(INSTALLED) ## Hold the documentation against the code: settings, commands, errors, events, examples
