@@ -24,8 +24,15 @@ class NotExpressible(ValueError):
         self.path = path
 
 
-def avro_schema_of(adapter: TypeAdapter[Any], *, namespace: str, name: str | None = None) -> dict[str, Any]:
+TRIGGER_NAMESPACE: Final = "amends.triggers"
+
+
+def avro_schema_of(
+    adapter: TypeAdapter[Any], *, namespace: str = TRIGGER_NAMESPACE, name: str | None = None
+) -> dict[str, Any]:
     """Derive the schema; records are named as their classes. Raises `NotExpressible`.
+
+    The namespace is part of the fingerprint: writers and readers must agree on it.
 
     Optional fields become unions with null; decimals `decimal` where their digits are bounded, else text; times
     `timestamp-micros`; `bytes` are text, as in JSON, unless the model takes base64.

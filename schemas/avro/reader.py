@@ -90,6 +90,8 @@ class _Compiler:
         name = schema["name"]
         if name in self._done:
             return
+        if len({field["name"] for field in schema["fields"]}) < len(schema["fields"]):
+            raise ValueError(f"record {name} has two fields of one name")
         fields: list[tuple[str, Read]] = []
         unpaid = sum(self._sizes.least(field["type"]) == 0 for field in schema["fields"])
         self._done[name] = record_of(fields, unpaid)  # Before its fields, which may refer to it.

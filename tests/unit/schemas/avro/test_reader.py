@@ -277,6 +277,7 @@ def test_heads_name_the_schema() -> None:
         pytest.param({"type": "record", "name": "R", "fields": [{"name": "a", "type": "Missing"}]}, id="unknown type"),
         pytest.param({"type": "record", "fields": []}, id="a record without name"),
         pytest.param({"type": "enum", "name": "E"}, id="an enum without symbols"),
+        pytest.param({**TREE, "fields": [*TREE["fields"], *TREE["fields"]]}, id="two fields of one name"),
         pytest.param(17, id="a number"),
         pytest.param("[" * 5000, id="nested brackets"),
         pytest.param('{"type":"array","items":' * 5000, id="5,000 arrays deep"),
