@@ -32,9 +32,7 @@ def audit(lock: str) -> int:
             fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
             print(f"{lock}: {dependency['name']} {dependency['version']}: {vulnerability['id']}, fixed in {fixed}")
     unknown = len(dependencies) - len(looked_up)
-    print(
-        f"{lock}: {len(looked_up)} audited, {unknown} NOT AUDITED as the index does not know them, {len(found)} vulnerable"
-    )
+    print(f"{lock}: {len(looked_up)} audited, {len(found)} vulnerable, {unknown} NOT AUDITED: unknown to the index")
     return 1 if found else 0
 
 
