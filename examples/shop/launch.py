@@ -36,16 +36,19 @@ class Running:
 
     def stop(self) -> int:
         """Ask it to end, and return its exit code; after 5 s it is killed."""
-        self.process.terminate()
-        try:
-            return self.process.wait(END_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            return self.kill()
+        with self.process:  # Closes its pipes in the end.
+            self.process.terminate()
+            try:
+                return self.process.wait(END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                return self.process.wait()
 
     def kill(self) -> int:
         """End it with SIGKILL, as a crash would."""
-        self.process.kill()
-        return self.process.wait()
+        with self.process:
+            self.process.kill()
+            return self.process.wait()
 
 
 @contextmanager
@@ -74,14 +77,14 @@ def ready(name: str, process: subprocess.Popen[str], data: Path) -> Running:
     readable, _, _ = select.select([process.stdout], [], [], READY_WITHIN_S)
     line = process.stdout.readline() if readable else ""
     if not line:
-        process.kill()
-        process.wait()
+        with process:
+            process.kill()
         raise ParticipantDidNotStart(name, _log(name, data))
     return Running(name=name, process=process, addresses=json.loads(line))
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    with process:  # Closes its pipes and waits.
+    with process:
         process.terminate()
 
 

@@ -36,6 +36,10 @@ CREATE TABLE IF NOT EXISTS requests (
     fault TEXT);
 """
 
+STORE_ONCE = (
+    "INSERT OR IGNORE INTO messages (message_id, sender, subject, at_us, raw, recipient) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
 MESSAGE_BYTES_MAX = 1_000_000
 LINE_BYTES_MAX = 64 * 1024
 IDLE_S = 60
@@ -56,20 +60,22 @@ class Mailbox:
         row = self._db.execute("SELECT count(*) FROM requests WHERE recipient = ?", (recipient,)).fetchone()
         return int(row[0])
 
-    def note_try(self, message_id: str, recipient: str, fault: str | None) -> None:
+    def note_try(self, message_id: str, recipient: str, fault: Fault | None) -> None:
         self._db.execute(
             "INSERT INTO requests (at_us, message_id, recipient, fault) VALUES (?, ?, ?, ?)",
-            (_now_us(), message_id, recipient, fault),
+            (_now_us(), message_id, recipient, None if fault is None else fault.mode),
         )
 
-    def store(self, message: EmailMessage, raw: bytes, sender: str, recipients: list[str]) -> None:
-        """Store the message for each recipient that does not have it yet; durable on return."""
-        row = (_message_id(message), sender, str(message["Subject"] or ""), _now_us(), raw)
-        self._db.executemany(
-            "INSERT OR IGNORE INTO messages (message_id, sender, subject, at_us, raw, recipient)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [(*row, recipient) for recipient in recipients],
-        )
+    def take(self, raw: bytes, message: EmailMessage, to: list[str], sender: str, fault: Fault | None) -> None:
+        """Note the try; store the message once for each recipient unless the fault forbids it. Durable on return."""
+        message_id = _message_id(message)
+        row = (message_id, sender, str(message["Subject"] or ""), _now_us(), raw)
+        self._db.execute("BEGIN IMMEDIATE")
+        with self._db:
+            for recipient in to:
+                self.note_try(message_id, recipient, fault)
+            if fault is None or fault.mode not in ("refuse", "down"):
+                self._db.executemany(STORE_ONCE, [(*row, recipient) for recipient in to])
 
     def find(self, message_id: str) -> list[dict[str, object]]:
         rows = self._db.execute("SELECT recipient, subject, at_us FROM messages WHERE message_id = ?", (message_id,))
@@ -165,7 +171,7 @@ class SmtpSession:
             return
         fault = self._faults.hit("mail", address, earlier=self._mailbox.tried(address))
         if fault is not None and fault.mode == "refuse":
-            self._mailbox.note_try("", address, fault.mode)
+            self._mailbox.note_try("", address, fault)
             await self._say(f"550 5.1.1 <{address}>: {fault.reason}")
             return
         self._recipients.append(address)
@@ -199,25 +205,21 @@ class SmtpSession:
         if not message_id:
             await self._say("554 5.6.0 a message needs a Message-ID: it is stored once by it")
             return
-        fault = self._note_tries(message_id)
-        if fault is not None and fault.mode == "down":
-            await self._say("451 4.7.1 greylisted: try again")
-            return
-        self._mailbox.store(message, raw, sender, self._recipients)
-        if fault is not None and fault.mode in ("lost", "reset"):
-            reset(self._writer.transport)
-            return
-        if fault is not None and fault.mode == "slow":
-            await asyncio.sleep(fault.delay_ms / 1_000)
-        await self._say(f"250 2.0.0 stored {message_id}")
-
-    def _note_tries(self, message_id: str) -> Fault | None:
-        hits = []
-        for recipient in self._recipients:
-            hit = self._faults.hit("mail", recipient, earlier=self._mailbox.tried(recipient))
-            self._mailbox.note_try(message_id, recipient, None if hit is None else hit.mode)
-            hits.append(hit)
-        return next((hit for hit in hits if hit is not None), None)
+        hits = (self._faults.hit("mail", to, earlier=self._mailbox.tried(to)) for to in self._recipients)
+        fault = next((hit for hit in hits if hit is not None), None)
+        self._mailbox.take(raw, message, self._recipients, sender, fault)
+        match fault:
+            case Fault(mode="refuse", reason=reason):
+                await self._say(f"550 5.7.1 {reason}")
+            case Fault(mode="down"):
+                await self._say("451 4.7.1 greylisted: try again")
+            case Fault(mode="lost" | "reset"):
+                reset(self._writer.transport)
+            case Fault(delay_ms=delay_ms):
+                await asyncio.sleep(delay_ms / 1_000)
+                await self._say(f"250 2.0.0 stored {message_id}")
+            case None:
+                await self._say(f"250 2.0.0 stored {message_id}")
 
     def _forget(self) -> None:
         self._sender = None

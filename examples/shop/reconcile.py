@@ -271,7 +271,7 @@ def compare(title: str, expected: Mapping[Any, Any], found: Mapping[Any, Any]) -
     )
 
 
-def report(books: Books, orders: Mapping[str, Order], completed: set[str], checks: Iterable[Check]) -> Iterable[str]:
+def report(books: Books, orders: Mapping[str, Order], completed: set[str], checks: Sequence[Check]) -> Iterable[str]:
     """Put the comparison into words, a line at a time."""
     yield "The shop's books, by the participants' own databases"
     money: dict[str, Counter[str]] = defaultdict(Counter)
@@ -295,7 +295,7 @@ def report(books: Books, orders: Mapping[str, Order], completed: set[str], check
         yield from (f"      {difference}" for difference in check.differences[:SHOWN_MAX])
         if len(check.differences) > SHOWN_MAX:
             yield f"      … and {len(check.differences) - SHOWN_MAX} more"
-    yield f"The books do not balance: {failed} checks failed." if failed else "The books balance."
+    yield f"The books do not balance: see ✖, {failed} of {len(checks)}." if failed else "The books balance."
 
 
 def read_orders(path: Path) -> dict[str, Order]:
@@ -393,7 +393,9 @@ def _orders_told(books: Books, kind: str) -> set[str]:
 
 def _names_total(mail: Mail, order: Order | None) -> bool:
     body = mail.message.get_body(("plain",))
-    return order is not None and body is not None and f"{amount(order.total)} {order.currency}" in body.get_content()
+    if order is None or body is None:
+        return False
+    return re.search(rf"(?<![\d.]){amount(order.total)} {order.currency}\b", body.get_content()) is not None
 
 
 def _not_zero(numbers: Mapping[str, int]) -> dict[str, int]:
