@@ -43,11 +43,11 @@ def _memory(shards: int | None, clock: Callable[[], Instant]) -> Store:
 
 
 def _sqlite(path: Path, data_dir: Path, shards: int | None, clock: Callable[[], Instant], *, read_only: bool) -> Store:
-    from amends.connectors.stores.sqlite import SqliteStore  # noqa: PLC0415  the library costs a start 50 ms
+    from amends.connectors.stores.sqlite import SqliteStore, make_folder  # noqa: PLC0415  the library costs a start 50 ms
 
     path = path.resolve()  # One file, one lock, whatever links lead to it.
-    in_data = path.parent == data_dir.resolve()
-    lock = path.with_name("coordinator.lock") if in_data else path.with_name(path.name + ".coordinator.lock")
-    store = SqliteStore(path, lock=lock, read_only=read_only, clock=clock)
+    if path.is_relative_to(data_dir.resolve()):
+        make_folder(data_dir)
+    store = SqliteStore(path, read_only=read_only, clock=clock)
     store.migrate(shards=shards or 1)
     return store

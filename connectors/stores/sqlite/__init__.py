@@ -16,14 +16,14 @@ from amends.connectors.stores.sqlite.append import append
 from amends.connectors.stores.sqlite.connections import AMONG, Datastore, SqliteWork, Writer, many, told_as_faults
 from amends.connectors.stores.sqlite.copies import backup, restore
 from amends.connectors.stores.sqlite.leases import SqliteLeases
-from amends.connectors.stores.sqlite.lock import CoordinatorLock
+from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
-from amends.connectors.stores.sqlite.making import make
+from amends.connectors.stores.sqlite.making import make, make_folder
 from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
-__all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore"]
+__all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore", "lock_of", "make_folder"]
 
 
 class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
@@ -41,12 +41,11 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         self,
         path: Path,
         *,
-        lock: Path | None = None,
         read_only: bool = False,
         clock: Callable[[], Instant] = wall_clock,
     ) -> None:
         self.path = path
-        self.lock = CoordinatorLock(lock or path.with_name("coordinator.lock"))
+        self.lock = CoordinatorLock(lock_of(path))
         self._read_only = read_only
         self._clock = clock
         self._claimed = set()

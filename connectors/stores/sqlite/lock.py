@@ -46,3 +46,8 @@ class CoordinatorLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def lock_of(path: Path) -> Path:
+    """The lock of the store in this file. It follows from the file alone, so no setting can lead past it."""
+    return path.with_name("coordinator.lock" if path.name == "amends.db" else f"{path.name}.coordinator.lock")

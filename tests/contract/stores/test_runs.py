@@ -4,10 +4,11 @@ import pytest
 
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import Store
+from amends.schemas.ids import SagaId
 from tests.contract.stores.builders import T0, Owner, change, duplicate, origin, run, saga_id
 
 
-def ids(rows: list[RunRow]) -> list[str]:
+def ids(rows: list[RunRow]) -> list[SagaId]:
     return [row.saga_id for row in rows]
 
 
@@ -40,7 +41,7 @@ def shop(store: Store) -> Store:
     return store
 
 
-def newest(*numbers: int) -> list[str]:
+def newest(*numbers: int) -> list[SagaId]:
     return sorted((saga_id(number) for number in numbers), key=lambda found: (started[found], found), reverse=True)
 
 
@@ -68,7 +69,7 @@ def test_runs_are_listed_newest_first(shop: Store, asked: dict[str, object], exp
 
 
 def test_paging_meets_every_run_once_also_where_runs_began_together(shop: Store) -> None:
-    seen: list[str] = []
+    seen: list[SagaId] = []
     page = shop.runs(limit=2)
     while page:
         seen += ids(page)
