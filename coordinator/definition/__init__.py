@@ -1,0 +1,1 @@
+"""Saga definitions: the Python front end, the rules, and the intermediate form they become."""

@@ -1,4 +1,4 @@
-"""May a value of one type stand where another is asked for? What a type checker would say, as far as it can be known here.
+"""May a value of one type stand where another is asked for? As a type checker would say, as far as can be known here.
 
 What cannot be decided counts as yes: the type checker has its say, and every value is validated when it is read.
 """

@@ -141,7 +141,8 @@ class _Builder:
                 finding(
                     "AM1051",
                     f"the {what} of step {step.name!r}, {undo.handler.label}, has no read-back",
-                    do=f'declare @{undo.handler.function.__name__}.verify, or say verify="reply": then the participant\'s reply is the only evidence',
+                    do=f'declare @{undo.handler.function.__name__}.verify, or say verify="reply": '
+                    "then the participant's reply is the only evidence",
                     at=undo.handler.place,
                     saga=self.draft.name,
                 )

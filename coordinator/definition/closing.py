@@ -111,17 +111,13 @@ class _Closing:
             if each.argument.source == "context":
                 continue
             at = place_of_parameter(function, each.name)
-            made = self._adapter(each.hint, f"parameter {each.name!r} of {label}", at, "validation")
+            made = self._adapter(each.hint, f"parameter {each.name!r} of {label}", at)
             if made is not None:
                 adapters.append((each.name, made[0]))
                 schemas[each.name] = made[1]
         at = place_of_parameter(function, "return")
         result = None if built.result is None and built.declared.role == "undo" else built.result
-        made = (
-            self._adapter(result, f"the result of {label}", at, "serialization")
-            if built.declared.role != "undo"
-            else None
-        )
+        made = self._adapter(result, f"the result of {label}", at) if built.declared.role != "undo" else None
         self._schemas[built.name] = HandlerSchemas(parameters=schemas, result=made[1] if made else _NULL)
         self._handlers[built.name] = Handler(
             name=built.name,
@@ -135,10 +131,10 @@ class _Closing:
             result=made[0] if made else None,
         )
 
-    def _adapter(self, hint: object, what: str, at: Place, mode: str) -> tuple[TypeAdapter[Any], msgspec.Raw] | None:
+    def _adapter(self, hint: object, what: str, at: Place) -> tuple[TypeAdapter[Any], msgspec.Raw] | None:
         try:
-            adapter: TypeAdapter[Any] = TypeAdapter(hint)
-            schema = adapter.json_schema(mode="validation" if mode == "validation" else "serialization")
+            adapter: TypeAdapter[Any] = TypeAdapter(hint)  # type: ignore[arg-type]  # any hint of the user's
+            schema = adapter.json_schema(mode="validation")
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:
             why = str(error).partition("\n")[0].rstrip(".")
             self._found.append(
@@ -156,7 +152,7 @@ class _Closing:
     def _trigger(self) -> TriggerReader | None:
         topic, form = self.draft.topic, self.built.form.trigger
         at = self.draft.spot.place()
-        made = self._adapter(topic.model, f"the trigger of saga {self.draft.name!r}", at, "validation")
+        made = self._adapter(topic.model, f"the trigger of saga {self.draft.name!r}", at)
         if made is None:
             return None
         schema = json.loads(bytes(made[1]))

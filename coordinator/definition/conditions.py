@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from amends.coordinator.definition.assignable import assignable
+from amends.coordinator.definition.declared import DeclaredStep
 from amends.coordinator.definition.expression import (
     AllOf,
     AnyOf,
@@ -44,7 +45,6 @@ from amends.coordinator.definition.references import (
     place_of,
     target_of,
 )
-from amends.coordinator.definition.declared import DeclaredStep
 
 _UNKNOWN = object()
 _NO_ORDER = (datetime, time, timedelta)
@@ -105,7 +105,7 @@ class ConditionReader:
             or _UNKNOWN in (left_kind, right_kind)
         ):
             self._note(
-                f"{left!r} is {name_of_type(left_kind)} and {right!r} is {name_of_type(right_kind)}: they are never equal",
+                f"{left!r} is {name_of_type(left_kind)} and {right!r} is {name_of_type(right_kind)}: never equal",
                 do="compare values of one type",
             )
         return Compare(left=left_expression, how=how, right=right_expression or _FALSE)
@@ -148,7 +148,7 @@ class ConditionReader:
         if literal is None:
             self._note(
                 f"{value!r} cannot stand in a condition",
-                do="compare with text, a number, True, False, None, an enum's member, a date or a UUID; or decide in a read step",
+                do="compare with text, a number, a bool, None, an enum's member, a date or a UUID; or decide in a read",
             )
         return literal or _FALSE
 
@@ -164,7 +164,8 @@ class ConditionReader:
         if kind is _UNKNOWN or kind is Any:
             return
         try:
-            TypeAdapter(kind).validate_python(value)
+            adapter: TypeAdapter[object] = TypeAdapter(kind)  # type: ignore[arg-type]  # any hint of the user's
+            adapter.validate_python(value)
         except ValidationError:
             values = _values_of(kind)
             self._note(

@@ -134,7 +134,8 @@ class Draft:
         found: list[tuple[DeclaredStep, DeclaredHandler]] = []
         for step in self.steps:
             undo = step.undo
-            of_step = (step.handler, step.verify, step.lookup, undo and undo.handler, undo and undo.verify)
+            of_undo = (undo.handler, undo.verify) if undo else ()
+            of_step = (step.handler, step.verify, step.lookup, *of_undo)
             found.extend((step, handler) for handler in of_step if handler is not None)
         return found
 

@@ -12,15 +12,9 @@ _MAX_MS: Final = 100 * 365 * _UNITS_MS["d"]
 
 def milliseconds(duration: Duration) -> int:
     """Whole milliseconds of a duration; raises `ValueError` on anything that is none, or is beyond 100 years."""
-    if isinstance(duration, bool) or not isinstance(duration, str | int | float):
+    exact = _exact_ms(duration)
+    if exact is None:
         raise ValueError(f"{duration!r} is not a duration: {_HOW}")
-    if isinstance(duration, str):
-        found = _WRITTEN.fullmatch(duration.strip())
-        if found is None:
-            raise ValueError(f"{duration!r} is not a duration: {_HOW}")
-        exact = float(found[1]) * _UNITS_MS[found[2] or "s"]
-    else:
-        exact = duration * 1_000
     if not 0 <= exact <= _MAX_MS:
         raise ValueError(f"{duration!r} is out of range: a duration is between 0 and 100 years")
     return round(exact)
@@ -32,6 +26,15 @@ def text_of_ms(duration_ms: int) -> str:
         if duration_ms and duration_ms % _UNITS_MS[unit] == 0:
             return f"{duration_ms // _UNITS_MS[unit]}{unit}"
     return f"{duration_ms}ms"
+
+
+def _exact_ms(duration: object) -> float | None:
+    if isinstance(duration, str):
+        found = _WRITTEN.fullmatch(duration.strip())
+        return float(found[1]) * _UNITS_MS[found[2] or "s"] if found else None
+    if isinstance(duration, int | float) and not isinstance(duration, bool):
+        return duration * 1_000.0
+    return None
 
 
 _HOW: Final = "write 250ms, 30s, 10m, 2h, 7d, or a number of seconds"

@@ -138,7 +138,7 @@ def _compare(left: object, how: Comparison, right: object) -> bool:
     if pair is None:
         return False
     less, equal = pair[0] < pair[1], pair[0] == pair[1]  # type: ignore[operator]
-    return {"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[how]
+    return bool({"<": less, "<=": less or equal, ">": not less and not equal, ">=": not less}[how])
 
 
 def _equal(left: object, right: object) -> bool:

@@ -21,7 +21,7 @@ class Field:
     type: object
 
 
-class NoSuchField(Exception):  # noqa: N818  not an error of its own: it becomes a finding
+class NoSuchField(Exception):
     """A type lacks the field. `known` are those it has; None where it has no named fields at all."""
 
     def __init__(self, owner: object, name: str, known: tuple[str, ...] | None) -> None:
@@ -85,7 +85,7 @@ def without_none(hint: object) -> tuple[object, bool]:
     members = tuple(each for each in get_args(hint) if each is not type(None))
     if len(members) == len(get_args(hint)):
         return hint, False
-    return Union[members], True  # type: ignore[return-value]  # noqa: UP007  built at run time
+    return Union[members], True  # noqa: UP007  built at run time
 
 
 def or_none(hint: object) -> object:
@@ -149,5 +149,6 @@ def _item_type(owner: object) -> object:
     if owner is Any:
         return Any
     if inspect.isclass(origin) and issubclass(origin, dict | types.MappingProxyType):
-        return arguments[1] if len(arguments) == 2 and arguments[0] is str else (Any if not arguments else None)  # noqa: PLR2004
+        key, item = arguments or (str, Any)
+        return item if key is str else None
     return None

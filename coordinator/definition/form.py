@@ -106,7 +106,7 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def class_c(self) -> bool:
-        """Whether its participant can settle no doubt: it neither deduplicates, nor takes tombstones, nor has a lookup."""
+        """Whether its participant can settle no doubt: it has neither key window, nor tombstones, nor lookup."""
         promised = self.certainty
         return self.acts and not (promised.deduplicates or promised.tombstones or self.lookup)
 

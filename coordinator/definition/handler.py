@@ -15,11 +15,11 @@ _NULL: Final = b"null"
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-class ArgumentUnreadable(Exception):  # noqa: N818  a verdict, like InvalidResult
+class ArgumentUnreadable(Exception):
     """A stored value does not fit the handler's parameter; the handler was not called."""
 
 
-class InvalidResult(Exception):  # noqa: N818  named as the failure kind it becomes: `invalid_result`
+class InvalidResult(Exception):
     """What the handler returned cannot be written as JSON, or does not read back equal."""
 
 

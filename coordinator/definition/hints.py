@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 _AWAITED = (collections.abc.Coroutine, collections.abc.Awaitable)
 
 
-class Unresolved(Exception):  # noqa: N818  not an error of its own: it becomes a finding
+class Unresolved(Exception):
     """A hint names something that is not there when the module runs."""
 
     def __init__(self, parameter: str, why: str) -> None:

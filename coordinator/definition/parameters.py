@@ -12,7 +12,7 @@ from amends.coordinator.definition.form import Argument
 from amends.coordinator.definition.hints import Unresolved
 from amends.coordinator.definition.places import Place, place_of_parameter
 from amends.coordinator.definition.references import Condition, Reference, Target, target_of
-from amends.coordinator.definition.steps import Called
+from amends.coordinator.definition.steps import Called, function_name
 
 _NAMED = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 _NO_HINT = object()
@@ -73,7 +73,9 @@ class ParameterReader:
         if isinstance(default, Condition | Called):
             what = "a condition" if isinstance(default, Condition) else f"{default!r} itself"
             do = (
-                f"take what it returned: {default.__name__}.result" if isinstance(default, Called) else "take the value"
+                f"take what it returned: {function_name(default)}.result"
+                if isinstance(default, Called)
+                else "take the value"
             )
             self._note("AM1032", f"parameter {name!r} of {self.handler.label} is given {what}", do=do, parameter=name)
             return None
@@ -111,7 +113,7 @@ class ParameterReader:
             returned = (step.handler.hints().get("return", _NO_HINT)) if _resolves(step) else _NO_HINT
             if step is not self.step and step.kind != "result" and (step.name == name or returned == hint != _NO_HINT):
                 return f"write {name} = {step.name}.result"
-        return f"give it a reference, a constant, or one of the names ctx and trigger ({nearest(name, ('ctx', 'trigger'))})"
+        return f"give it a reference or a constant, or call it ctx or trigger ({nearest(name, ('ctx', 'trigger'))})"
 
     def _referring(self, name: str, target: Target) -> Parameter | None:
         place = place_of_parameter(self.handler.function, name)
@@ -166,7 +168,7 @@ class ParameterReader:
         maybe = "; take .result if it cannot be None" if source.endswith(".maybe") else ""
         self._note(
             "AM1031",
-            f"parameter {name!r} of {self.handler.label} is {name_of_type(asked)}, but {source} is {name_of_type(given)}",
+            f"{self.handler.label} wants {name_of_type(asked)} for {name!r}, but {source} is {name_of_type(given)}",
             do=f"write {name}: {name_of_type(given)}{maybe}",
             parameter=name,
             place=place,
@@ -191,7 +193,7 @@ class ParameterReader:
             self._note(
                 "AM1034",
                 f"the hint of {error.parameter!r} of {self.handler.label} does not resolve: {error.why}",
-                do="import the name where the module runs, not under TYPE_CHECKING, and define it before the saga is used",
+                do="import the name where the module runs, not under TYPE_CHECKING, or define it before first use",
                 parameter=error.parameter,
             )
             return None

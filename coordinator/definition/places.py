@@ -101,7 +101,7 @@ def _code(function: Callable[..., Any]) -> CodeType | None:
 
 def _definition(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     code = _code(function)
-    if code is None or not os.path.isabs(code.co_filename):  # noqa: PTH117  a code object's file is text, maybe "<stdin>"
+    if code is None or not os.path.isabs(code.co_filename):  # noqa: PTH117  it may be "<stdin>"
         return None
     lines = linecache.getlines(code.co_filename)
     try:

@@ -33,9 +33,9 @@ class Retry:
 
     def form(self) -> RetryForm:
         """As the intermediate form has it. Raises `DefinitionError` (AM1006)."""
-        _whole("Retry", "attempts", self.attempts, least=1, most=_ATTEMPTS_MAX)
-        _whole("Retry", "factor", self.factor, least=1, most=100)
-        _whole("Retry", "jitter_percent", self.jitter_percent, least=0, most=_PERCENT)
+        whole_number("Retry", "attempts", self.attempts, least=1, most=_ATTEMPTS_MAX)
+        whole_number("Retry", "factor", self.factor, least=1, most=100)
+        whole_number("Retry", "jitter_percent", self.jitter_percent, least=0, most=_PERCENT)
         return RetryForm(
             attempts=self.attempts,
             wait_ms=duration_ms("Retry", "wait", self.wait),
@@ -64,7 +64,7 @@ class Budget:
         """As the intermediate form has it. Raises `DefinitionError` (AM1006)."""
         for name, count in (("attempts", self.attempts), ("entries", self.entries)):
             if count is not None:
-                _whole("Budget", name, count, least=1, most=10_000_000)
+                whole_number("Budget", name, count, least=1, most=10_000_000)
         return BudgetForm(
             usd=None if self.usd is None else _money(self.usd),
             wall_ms=None if self.wall_time is None else positive_ms("Budget", "wall_time", self.wall_time),
@@ -99,7 +99,8 @@ def here() -> Place:
     return spot_of(calling_frame()).place()
 
 
-def _whole(owner: str, option: str, value: object, *, least: int, most: int) -> None:
+def whole_number(owner: str, option: str, value: object, *, least: int = 1, most: int = 2**53) -> None:
+    """Raise `DefinitionError` (AM1006) unless the option is a whole number in this range."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise bad_option(owner, option, f"{value!r} will not do", do=f"give a whole number from {least} to {most}")
 

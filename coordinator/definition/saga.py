@@ -21,8 +21,8 @@ from amends.coordinator.definition.options import (
     retry_of,
     text,
 )
-from amends.coordinator.definition.places import calling_frame, spot_of
-from amends.coordinator.definition.policies import Budget, bad_option, here, positive_ms
+from amends.coordinator.definition.places import Place, calling_frame, spot_of
+from amends.coordinator.definition.policies import Budget, bad_option, here, positive_ms, whole_number
 from amends.coordinator.definition.references import Reference, Target
 from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
 from amends.coordinator.definition.topic import Topic
@@ -59,12 +59,9 @@ class Saga(Generic[T]):
             ("entries_max", entries_max),
             ("payload_bytes_max", payload_bytes_max),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise bad_option("Saga", option, f"{value!r} will not do", do="give a whole number from 1 on")
-        if not isinstance(trigger, Topic):
-            raise bad_option("Saga", "trigger", f"{trigger!r} is no Topic", do='write trigger=Topic("orders", Order)')
-        if budget is not None and not isinstance(budget, Budget):
-            raise bad_option("Saga", "budget", f"{budget!r} is no Budget", do='write budget=Budget(usd="2.00")')
+            whole_number("Saga", option, value)
+        _refuse_other("trigger", trigger, Topic, do='write trigger=Topic("orders", Order)')
+        _refuse_other("budget", budget or Budget(), Budget, do='write budget=Budget(usd="2.00")')
         self._draft = Draft(
             name=name,
             version=version,
@@ -88,8 +85,13 @@ class Saga(Generic[T]):
         return self._draft.version
 
     @property
+    def place(self) -> Place:
+        """Where it was made."""
+        return self._draft.spot.place()
+
+    @property
     def trigger(self) -> T:
-        """Stands for the trigger, in conditions and as a parameter's default: `order: str = refund.trigger.order_id`."""
+        """Stands for the trigger, in conditions and as a default: `order: str = refund.trigger.order_id`."""
         return cast("T", Reference(Target(draft=self._draft, step=None, spot=spot_of(calling_frame()))))
 
     @overload
@@ -97,7 +99,7 @@ class Saga(Generic[T]):
     @overload
     def action(self, function: Callable[P, R], /) -> Action[P, R, R]: ...
     @overload
-    def action(self, **options: Unpack[ActionOptions]) -> "ActionDecorator": ...
+    def action(self, /, **options: Unpack[ActionOptions]) -> "ActionDecorator": ...
     def action(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a step that changes the world."""
 
@@ -120,7 +122,7 @@ class Saga(Generic[T]):
     @overload
     def read(self, function: Callable[P, R], /) -> Read[P, R, R]: ...
     @overload
-    def read(self, **options: Unpack[ReadOptions]) -> "ReadDecorator": ...
+    def read(self, /, **options: Unpack[ReadOptions]) -> "ReadDecorator": ...
     def read(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare a step that changes nothing: it may be repeated, and is never in doubt."""
 
@@ -133,7 +135,7 @@ class Saga(Generic[T]):
     @overload
     def result(self, function: Callable[P, R], /) -> Called[P, R]: ...
     @overload
-    def result(self, **options: Unpack[ResultOptions]) -> "ResultDecorator": ...
+    def result(self, /, **options: Unpack[ResultOptions]) -> "ResultDecorator": ...
     def result(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare what the run's outcome record carries: a read that runs last."""
 
@@ -222,11 +224,16 @@ def _waited_for(kind: str, waited: object) -> DeclaredStep | str:
     raise bad_option(kind, "after", f"{waited!r} is no step", do="pass steps or their names: after=[reserve, charge]")
 
 
+def _refuse_other(option: str, value: object, kind: type, *, do: str) -> None:
+    if not isinstance(value, kind):
+        raise bad_option("Saga", option, f"{value!r} is no {kind.__name__}", do=do)
+
+
 def _refuse_bad_name(what: str, name: object, allowed: re.Pattern[str]) -> None:
     if not isinstance(name, str) or not allowed.fullmatch(name) or name in _RESERVED:
         raise DefinitionError.of(
             "AM1002",
             f"{name!r} cannot be the name of a {what}",
-            do="begin with a letter and go on with letters, digits and _ (100 at most); trigger, ctx and item are taken",
+            do="use 1 to 100 letters, digits and _, a letter first; trigger, ctx and item are taken",
             at=here(),
         )

@@ -87,7 +87,7 @@ class Undo(Called[P, C], Generic[P, C]):
     @overload
     def verify(self, function: Callable[Q, V], /) -> Called[Q, V]: ...
     @overload
-    def verify(self, **options: Unpack[VerifyOptions]) -> "VerifyDecorator": ...
+    def verify(self, /, **options: Unpack[VerifyOptions]) -> "VerifyDecorator": ...
     def verify(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare how to read back from the world whether the step is really undone."""
 
@@ -110,7 +110,7 @@ class Action(Read[P, C, R], Generic[P, C, R]):
     @overload
     def verify(self, function: Callable[Q, V], /) -> Called[Q, V]: ...
     @overload
-    def verify(self, **options: Unpack[VerifyOptions]) -> "VerifyDecorator": ...
+    def verify(self, /, **options: Unpack[VerifyOptions]) -> "VerifyDecorator": ...
     def verify(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare how to read back from the world whether the step achieved what it claims."""
 
@@ -131,11 +131,11 @@ class Action(Read[P, C, R], Generic[P, C, R]):
     @overload
     def lookup(self, function: Callable[Q, R | None], /) -> Called[Q, R | None]: ...
     @overload
-    def lookup(self: "Action[..., Any, None]", **options: Unpack[LookupOptions]) -> "VerifyDecorator": ...
+    def lookup(self: "Action[..., Any, None]", /, **options: Unpack[LookupOptions]) -> "VerifyDecorator": ...
     @overload
-    def lookup(self, **options: Unpack[LookupOptions]) -> "LookupDecorator[R]": ...
+    def lookup(self, /, **options: Unpack[LookupOptions]) -> "LookupDecorator[R]": ...
     def lookup(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Declare how to find out by the key whether the step happened: its result, or None; bool for a step without one."""
+        """Declare how to find out by the key whether the step happened: its result or None; a bool if it has none."""
 
         def declare(function: Callable[..., Any]) -> Called[..., Any]:
             refuse_twice(self._step, "lookup", self._step.lookup)
@@ -148,7 +148,7 @@ class Action(Read[P, C, R], Generic[P, C, R]):
     @overload
     def undo(self, function: Callable[Q, D], /) -> Undo[Q, D]: ...
     @overload
-    def undo(self, **options: Unpack[UndoOptions]) -> "UndoDecorator": ...
+    def undo(self, /, **options: Unpack[UndoOptions]) -> "UndoDecorator": ...
     def undo(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare the one action that reverses this step."""
         return self._undone("undo", function, options)
@@ -156,15 +156,15 @@ class Action(Read[P, C, R], Generic[P, C, R]):
     @overload
     def follow_up(self, function: Callable[Q, D], /) -> Undo[Q, D]: ...
     @overload
-    def follow_up(self, **options: Unpack[UndoOptions]) -> "UndoDecorator": ...
+    def follow_up(self, /, **options: Unpack[UndoOptions]) -> "UndoDecorator": ...
     def follow_up(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         """Declare what makes amends for an irreversible step: a correction, an apology."""
         return self._undone("follow_up", function, options)
 
-    def _undone(self, how: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+    def _undone(self, how: str, function: Callable[..., Any] | None, options: dict[str, Any]) -> Any:  # noqa: ANN401
         def declare(function: Callable[..., Any]) -> Undo[..., Any]:
             step = self._step
-            refuse_twice(step, "undo", step.undo and step.undo.handler)
+            refuse_twice(step, "undo", step.undo.handler if step.undo else None)
             refuse_unknown(how, options, UndoOptions)
             if options.get("verify", "reply") != "reply":
                 raise bad_option(
@@ -184,6 +184,11 @@ class Action(Read[P, C, R], Generic[P, C, R]):
             return Undo(step.undo, step)
 
         return declare if function is None else declare(function)
+
+
+def function_name(called: Called[..., Any]) -> str:
+    """The name of the user's function."""
+    return called._declared.function.__name__  # noqa: SLF001
 
 
 class VerifyDecorator(Protocol):

@@ -1,10 +1,11 @@
 """The trigger topic of a saga, and how a record on it names its request and its object."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from amends.coordinator.definition.durations import Duration
-from amends.coordinator.definition.policies import bad_option, positive_ms
+from amends.coordinator.definition.policies import bad_option, positive_ms, whole_number
 
 T = TypeVar("T")
 
@@ -37,18 +38,17 @@ class Topic(Generic[T]):
         *,
         idempotency_key: str | None = None,
         business_key: str | None = None,
-        volatile: tuple[str, ...] | list[str] = (),
+        volatile: Sequence[str] = (),
         schemas: str | None = None,
         cloudevents_type: str | None = None,
         size_bytes_max: int = 1_000_000,
         dedup_for: Duration | None = None,
     ) -> None:
-        if not isinstance(name, str) or not _is_topic(name):
+        if not _is_topic(name):
             raise bad_option("Topic", "name", f"{name!r} is no topic's name", do="use letters, digits, . _ and -")
         if isinstance(volatile, str):
             raise bad_option("Topic", "volatile", f"{volatile!r} is one text", do=f'write volatile=["{volatile}"]')
-        if isinstance(size_bytes_max, bool) or not isinstance(size_bytes_max, int) or size_bytes_max < 1:
-            raise bad_option("Topic", "size_bytes_max", f"{size_bytes_max!r} will not do", do="give a number of bytes")
+        whole_number("Topic", "size_bytes_max", size_bytes_max)
         _set(self, "name", name)
         _set(self, "model", model)
         _set(self, "idempotency_key", idempotency_key)
@@ -64,7 +64,9 @@ _set = object.__setattr__
 _TOPIC_LENGTH_MAX = 249  # Kafka's own limit
 
 
-def _is_topic(name: str) -> bool:
+def _is_topic(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
     return 0 < len(name) <= _TOPIC_LENGTH_MAX and all(
         each.isascii() and (each.isalnum() or each in "._-") for each in name
     )

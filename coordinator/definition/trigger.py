@@ -17,7 +17,7 @@ from amends.coordinator.definition.places import Place
 _KEYS = {"string", "integer"}
 
 
-class TriggerInvalid(Exception):  # noqa: N818  a verdict: the dead letter's reason `invalid`
+class TriggerInvalid(Exception):
     """The record's data does not fit the trigger's model. `path` is the dotted place, empty for the whole."""
 
     def __init__(self, path: str, detail: str) -> None:
@@ -73,7 +73,8 @@ def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Pl
     if form.idempotency_key is not None and form.idempotency_key == form.business_key:
         yield finding(
             "AM1071",
-            f"saga {saga!r} names both the request and the object by {form.business_key!r}: a second request about the same object would count as a duplicate",
+            f"saga {saga!r} names both the request and its object by {form.business_key!r}: "
+            "a second request about the same object counts as a duplicate of the first",
             do="name the request by a field of its own, for instance request_id",
             at=at,
             saga=saga,

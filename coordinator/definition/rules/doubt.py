@@ -11,7 +11,7 @@ def can_settle_doubt(shape: Shape) -> Iterator[Fault]:
         if step.class_c and step.unsafe is None:
             yield Fault(
                 code="AM1080",
-                message=f"step {step.path!r} acts on a participant that can settle no doubt (class C): it parks after a crash in mid-attempt",
+                message=f"nothing settles a doubt of action {step.path!r} (class C): after a crash in mid-attempt it parks",
                 do=f'declare idempotent=True, tombstones=True or @{step.path}.lookup; or accept it: unsafe="reason"',
                 step=step.path,
             )

@@ -13,8 +13,9 @@ def has_one_pivot(shape: Shape) -> Iterator[Fault]:
     for step in shape.pivots[1:]:
         yield Fault(
             code="AM1060",
-            message=f"saga {shape.form.name!r} has {len(shape.pivots)} pivots: {names}; irreversible without a follow-up is one",
-            do="keep one: a step after the pivot needs neither pivot nor irreversible, it is retriable; or declare a follow-up",
+            message=f"saga {shape.form.name!r} has {len(shape.pivots)} pivots: {names}",
+            do="keep one: what comes after it is retriable and need say neither pivot nor irreversible; "
+            "an irreversible step with a follow-up is no pivot",
             step=step.path,
         )
 
@@ -32,14 +33,14 @@ def keeps_the_order(shape: Shape) -> Iterator[Fault]:
             where = "comes after" if after else "runs beside"
             yield Fault(
                 code="AM1061",
-                message=f"step {step.path!r} has an undo but {where} the pivot {pivot!r}, after which nothing is undone",
-                do=f"let {pivot!r} wait for it: after=[{step.path}]; or take its undo away and let it come after {pivot!r}",
+                message=f"step {step.path!r} has an undo but {where} the pivot {pivot!r}: nothing is undone after it",
+                do=f"let {pivot!r} wait for it, after=[{step.path}]; or take its undo away and say after={pivot}",
                 step=step.path,
             )
         elif step.undo is None and not before and not after and not step.irreversible:
             yield Fault(
                 code="AM1062",
-                message=f"step {step.path!r} has no undo, so it is retriable, but it does not wait for the pivot {pivot!r}",
+                message=f"step {step.path!r} has no undo and does not wait for the pivot {pivot!r}",
                 do=f"say after={pivot}; or declare @{step.path}.undo and let {pivot!r} wait for it",
                 step=step.path,
             )

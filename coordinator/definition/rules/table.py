@@ -1,4 +1,4 @@
-"""Every rule about definitions: its code, whether breaking it is an error, and what it asks. One page each in docs/errors."""
+"""Every rule about definitions: its code, what it asks, how grave it is. Each has a page in docs/errors."""
 
 from typing import Final, Literal
 

@@ -1,0 +1,117 @@
+"""A definition as a picture: text for terminals, Mermaid for documents. Pure: a form goes in, text comes out."""
+
+from amends.coordinator.definition.durations import text_of_ms
+from amends.coordinator.definition.expression import (
+    AllOf,
+    AnyOf,
+    Compare,
+    Expression,
+    Negate,
+    Number,
+    OneOf,
+    Reference,
+    Value,
+)
+from amends.coordinator.definition.form import DefinitionForm, StepForm
+
+
+def as_text(form: DefinitionForm) -> str:
+    """Steps in order, what each waits for, how it is undone, and where the pivot stands."""
+    deadline = text_of_ms(form.deadline_ms)
+    lines = [f"{form.name} v{form.version} · starts on {form.trigger.topic} · deadline {deadline}{_budget(form)}"]
+    width = max((len(step.path) for step in form.steps), default=0)
+    pivot = next((step for step in form.steps if step.pivot), None)
+    for step in form.steps:
+        to = f" → {step.dependency}" if step.dependency else ""
+        after = f"  after {', '.join(step.after)}" if step.after else ""
+        lines.append(f"  {_symbol(step)} {step.path:<{width}}  {step.kind}{to}{_marks(step)}{after}")
+        if step.when is not None:
+            lines.append(f"    {'':<{width}}  when {condition_text(step.when)}")
+        if step.undo is not None:
+            lines.append(f"    {'':<{width}}  ↩ {_undo(step)}")
+    if pivot is not None:
+        lines.append(f"  ◆ {pivot.path} is the pivot: once it is requested and done, nothing is undone.")
+    return "\n".join(lines) + "\n"
+
+
+def as_mermaid(form: DefinitionForm) -> str:
+    """A Mermaid flowchart: solid arrows are the order, dotted ones lead to undos, the pivot is a hexagon."""
+    ids = {step.path: f"s{index}" for index, step in enumerate(form.steps)}
+    lines = ["flowchart TD", f'    trigger(["{_escaped(form.trigger.topic)}"])']
+    for step in form.steps:
+        left, right = ("{{", "}}") if step.pivot else ("[", "]") if step.acts else ("(", ")")
+        label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}"))
+        lines.append(f'    {ids[step.path]}{left}"{label}"{right}')
+    for step in form.steps:
+        when = f'|"{_escaped(condition_text(step.when))}"|' if step.when is not None else ""
+        befores = [ids[each] for each in step.after] or ["trigger"]
+        lines.extend(f"    {before} -->{when} {ids[step.path]}" for before in befores)
+    for step in form.steps:
+        if step.undo is not None:
+            kind = "follow-up" if step.undo.follow_up else "undo"
+            lines.append(f'    {ids[step.path]} -.-> {ids[step.path]}u>"↩ {kind} of {_escaped(step.path)}"]')
+    return "\n".join(lines) + "\n"
+
+
+def condition_text(expression: Expression) -> str:
+    """A condition as it would be written."""
+    match expression:
+        case Value(value=value):
+            return repr(value)
+        case Number(text=text):
+            return text
+        case Reference(step=step, field=field):
+            return ".".join(each for each in (step or "trigger", field) if each)
+        case Compare(left=left, how=how, right=right):
+            return f"{condition_text(left)} {how} {condition_text(right)}"
+        case OneOf(left=left, values=values):
+            return f"{condition_text(left)} one of {', '.join(map(condition_text, values))}"
+        case AllOf(parts=parts):
+            return " and ".join(_inner(each) for each in parts)
+        case AnyOf(parts=parts):
+            return " or ".join(_inner(each) for each in parts)
+        case Negate(part=part):
+            return f"not {_inner(part)}"
+
+
+def _inner(part: Expression) -> str:
+    text = condition_text(part)
+    return f"({text})" if isinstance(part, AllOf | AnyOf) else text
+
+
+def _symbol(step: StepForm) -> str:
+    return "◆" if step.pivot else "●" if step.acts else "○"
+
+
+def _marks(step: StepForm) -> str:
+    marks = [
+        "pivot" if step.pivot else "",
+        "irreversible" if step.irreversible else "",
+        "verified" if step.verify else "",
+        "class C" if step.class_c else "",
+    ]
+    said = ", ".join(each for each in marks if each)
+    return f" ({said})" if said else ""
+
+
+def _undo(step: StepForm) -> str:
+    assert step.undo is not None
+    kind = "follow-up" if step.undo.follow_up else "undo"
+    evidence = "verified by read-back" if step.undo.verify else "the participant's reply is the only evidence"
+    return f"{kind}, {evidence}"
+
+
+def _budget(form: DefinitionForm) -> str:
+    budget = form.budget
+    caps = (
+        f"{budget.usd} USD" if budget.usd else "",
+        text_of_ms(budget.wall_ms) if budget.wall_ms else "",
+        f"{budget.attempts} attempts" if budget.attempts else "",
+        f"{budget.entries} entries" if budget.entries else "",
+    )
+    said = ", ".join(each for each in caps if each)
+    return f" · budget {said}" if said else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
