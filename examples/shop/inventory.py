@@ -1,4 +1,4 @@
-"""Inventory: a database and nothing before it. The saga changes it by SQL, in one transaction with its inbox row.
+"""Inventory: a database and nothing before it. The saga changes it by SQL; `Sql` adds its own table, `amends_inbox`.
 
     python -m amends.examples.shop.inventory setup URL            makes and fills the tables, unless they are there
     python -m amends.examples.shop.inventory stocktake URL SKU    nobody may touch this SKU's stock from now on …
@@ -66,7 +66,7 @@ CREATE TABLE IF NOT EXISTS movements (
     delta INTEGER NOT NULL);
 CREATE OR REPLACE FUNCTION stock_moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF EXISTS (SELECT 1 FROM stocktakes WHERE sku = new.sku) THEN
-        RAISE EXCEPTION 'stocktake in progress' USING ERRCODE = 'object_not_in_prerequisite_state';
+        RAISE EXCEPTION 'stocktake in progress' USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     INSERT INTO movements (sku, delta) VALUES (new.sku, new.on_hand - old.on_hand);
     RETURN new;

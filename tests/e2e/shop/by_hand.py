@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from email.message import EmailMessage, Message
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import psycopg
 
 from amends.examples.shop import inventory
 from amends.examples.shop.launch import Running
@@ -58,11 +59,11 @@ def send(mail: Running, recipient: str, subject: str, message_id: str, text: str
 class Clerk:
     """Reserves, charges, mails; asks again under the same key when no answer came; undoes in reverse when refused."""
 
-    def __init__(self, data: Path, running: Mapping[str, Running]) -> None:
-        self._inventory = f"sqlite:///{data / 'inventory.db'}"
+    def __init__(self, inventory_url: str, running: Mapping[str, Running]) -> None:
+        self._inventory = inventory_url
         self._payments = running["payments"]
         self._mail = running["mail"]
-        inventory.setup(self._inventory)
+        inventory.setup(inventory_url)
 
     def play(self, order: Mapping[str, Any]) -> str:
         """Take one order to its end, and return the status it ended with: completed, compensated or parked."""
@@ -72,16 +73,15 @@ class Clerk:
             self._reserve(order)
             undos.append(lambda: self._release(order_id))
             self._post("/payments", f"charge-{order_id}", charge_of(order))
-            undos.append(lambda: self._post("/refunds", f"refund-{order_id}", {"payment_key": f"charge-{order_id}"}))
+            undos.append(lambda: self._refund(order_id))
             self._notify(order)
         except Refused:
             return self._undo(undos)
         return "completed"
 
-    def refund(self, order_id: str) -> None:
-        self._post("/refunds", f"refund-{order_id}", {"payment_key": f"charge-{order_id}"})
-
-    def release(self, order_id: str) -> None:
+    def undo(self, order_id: str) -> None:
+        """Refund and release what a parked order left."""
+        self._refund(order_id)
         self._release(order_id)
 
     def _undo(self, undos: list[Callable[[], None]]) -> str:
@@ -104,8 +104,11 @@ class Clerk:
                         line["sku"],
                         line["quantity"],
                     )
-        except sqlite3.IntegrityError as error:
+        except (sqlite3.IntegrityError, psycopg.IntegrityError) as error:
             raise Refused(str(error)) from error
+
+    def _refund(self, order_id: str) -> None:
+        self._post("/refunds", f"refund-{order_id}", {"payment_key": f"charge-{order_id}"})
 
     def _release(self, order_id: str) -> None:
         with inventory.transaction(self._inventory) as execute:

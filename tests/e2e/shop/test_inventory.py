@@ -71,7 +71,7 @@ def test_every_change_of_the_stock_is_written_down_by_the_database(url: Url) -> 
 
 def test_during_a_stocktake_nobody_changes_that_stock(url: Url) -> None:
     run("stocktake", url, "MUG-BLUE")
-    with pytest.raises((sqlite3.IntegrityError, psycopg.Error), match="stocktake in progress"):
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError), match="stocktake in progress"):
         take(url, 1, "MUG-BLUE")
     take(url, 1, "NOTE-A5")
     run("reopen", url, "MUG-BLUE")

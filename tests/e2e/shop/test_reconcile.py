@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from amends.examples.shop import reconcile
@@ -40,19 +41,7 @@ IMMATERIAL = {
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Play all orders once; the folder also holds `outcomes.jsonl`."""
     data = tmp_path_factory.mktemp("played")
-    with participants(data, "payments", "mail") as running:
-        clerk = Clerk(data, running)
-        statuses = {order["order_id"]: clerk.play(order) for order in published()}
-        parked = [order_id for order_id, status in statuses.items() if status == "parked"]
-        assert parked == ["A-1019"]
-        ask(running["payments"].url, "DELETE", "/faults?ending=0077")
-        clerk.refund("A-1019")
-        clerk.release("A-1019")
-    outcomes = [
-        {"outcome_id": f"o-{o}", "supersedes": None, "business_key": o, "status": s} for o, s in statuses.items()
-    ]
-    outcomes.append({"outcome_id": "o-2", "supersedes": "o-A-1019", "business_key": "A-1019", "status": "compensated"})
-    write_outcomes(data, outcomes)
+    play(data, f"sqlite:///{data / 'inventory.db'}")
     return data
 
 
@@ -167,6 +156,16 @@ def test_an_order_charged_twice_is_found_even_when_the_second_charge_was_returne
     assert "A-1002: expected 9750, found 19500" in done.stdout
 
 
+def test_the_inventory_may_be_a_postgresql_database(tmp_path: Path, postgres: str) -> None:
+    play(tmp_path, postgres)
+    arguments = ["--data", str(tmp_path), "--inventory", postgres]
+    done = run_program(*arguments)
+    assert done.returncode == 0, done.stdout
+    with psycopg.connect(postgres) as database:
+        database.execute("UPDATE stock SET opening = opening + 1 WHERE sku = 'MUG-BLUE'")
+    assert run_program(*arguments).returncode == 1
+
+
 @pytest.mark.parametrize(
     ("status", "said"),
     [
@@ -186,6 +185,21 @@ def test_books_that_cannot_be_read_are_neither_right_nor_wrong(tmp_path: Path) -
     done = run_program("--data", str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("the books cannot be read: ")
+
+
+def play(data: Path, inventory_url: str) -> None:
+    with participants(data, "payments", "mail") as running:
+        clerk = Clerk(inventory_url, running)
+        statuses = {order["order_id"]: clerk.play(order) for order in published()}
+        assert [order_id for order_id, status in statuses.items() if status == "parked"] == ["A-1019"]
+        ask(running["payments"].url, "DELETE", "/faults?ending=0077")
+        clerk.undo("A-1019")
+    outcomes = [
+        {"outcome_id": f"o-{order_id}", "supersedes": None, "business_key": order_id, "status": status}
+        for order_id, status in statuses.items()
+    ]
+    resolved = {"supersedes": "o-A-1019", "business_key": "A-1019", "status": "compensated"}
+    write_outcomes(data, [*outcomes, {"outcome_id": "o-resolved", **resolved}])
 
 
 def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
