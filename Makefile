@@ -32,6 +32,7 @@ demo: $(INSTALLED) ## Run the shop on the embedded default; on real servers with
 
 .PHONY: test
 test: $(INSTALLED) ## Run all tests that this machine can; with ARGS='tests/unit -x' those; AMENDS_SERVERS=required fails on a skip
+	@$(BIN)/python -m tests.servers fetch || echo 'Tests that need Kafka are not run.'
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: lint

@@ -1,4 +1,4 @@
-"""`python -m tests.servers install|start|stop|status`: servers for a developer, as `make servers` starts them."""
+"""`python -m tests.servers COMMAND`: servers for a developer, as `make servers` starts them."""
 
 import argparse
 import hashlib
@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from tests.servers import tools
 from tests.servers.folders import PREFIX
-from tests.servers.install import install
+from tests.servers.install import fetch_kafka, install
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.server import LocalServer, ServerFailed
@@ -34,9 +34,11 @@ class Running(TypedDict):
 def main() -> int:
     """Return the exit code: 0, or 2 when something is missing that only you can install."""
     parser = argparse.ArgumentParser(prog="python -m tests.servers", description=__doc__)
-    parser.add_argument("command", choices=("install", "start", "stop", "status"))
+    parser.add_argument("command", choices=("fetch", "install", "start", "stop", "status"))
     command = parser.parse_args().command
     try:
+        if command == "fetch":
+            fetch_kafka()
         if command in {"install", "start"}:
             install()
         if command == "start":
@@ -46,7 +48,7 @@ def main() -> int:
     except (tools.Missing, ServerFailed) as error:
         print(error, file=sys.stderr)
         return 2
-    if command != "install":
+    if command in {"start", "stop", "status"}:
         print(report())
     return 0
 
