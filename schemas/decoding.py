@@ -44,11 +44,14 @@ class Writers:
     exported: Sequence[WriterSchema] = ()
     """What is exported from the models of the topic's definitions."""
 
+    ours: Sequence[WriterSchema] = ()
+    """Schemas of our own topics, for sagas that are triggered by them: found by fingerprint only, never by trying."""
+
     lookup: Lookup = _nothing
     """What the registry says of a schema id."""
 
     def of_fingerprint(self, fingerprint: bytes) -> WriterSchema:
-        for schema in (*self.listed, *self.exported):
+        for schema in (*self.listed, *self.exported, *self.ours):
             if schema.fingerprint == fingerprint:
                 return schema
         shown = fingerprint[::-1].hex()
