@@ -28,3 +28,8 @@ async def run_to_its_end(executor: Executor, job: Callable[[], Result], *, aband
         if not waiting.cancelled():
             waiting.exception()  # seen, so that nobody reports it as lost
         raise
+
+
+async def close_executor(executor: Executor) -> None:
+    """Wait for its threads; their jobs have ended with their attempts."""
+    await asyncio.to_thread(executor.shutdown)

@@ -3,7 +3,8 @@
 A refusal is definite when it is about this request. Under a key that may have been used before (a retry after a lost
 reply), many refusals are given before the participant looks at the key, or mean that the first request still runs
 (draft-ietf-httpapi-idempotency-key-header: 400, 409, 422): they say nothing about that first request, so the effect
-stays in doubt, unless the participant is declared to mean them for good (`definite=`).
+stays in doubt, unless the participant says that it replays what it kept under the key (`Idempotent-Replayed: true`), or
+is declared to mean them for good (`definite=`).
 """
 
 import re
@@ -25,7 +26,7 @@ NOT_ALLOWED: Final = frozenset({401, 403, 407})
 NOT_HERE: Final = frozenset({307, 308})
 """A redirect that repeats the method: this server did nothing."""
 SILENT_ON_A_REPETITION: Final = frozenset(
-    {400, 401, 403, 405, 406, 407, 409, 411, 413, 414, 415, 417, 421, 422, 426, 428, 431, 451}
+    {400, 401, 403, 405, 406, 407, 409, 411, 412, 413, 414, 415, 417, 421, 422, 426, 428, 431, 451}
 )
 """Of a repeated request these say nothing about the first one."""
 PASSING: Final = NOT_YET | {502, 503, 504}
@@ -48,7 +49,8 @@ def failure_of(
     said = f"{request} was answered {status}{_code(answer)}"
     family = status // 100
     if family == CLIENT_ERROR:
-        if acts and repeated and status in SILENT_ON_A_REPETITION and status not in definite:
+        silent = status in SILENT_ON_A_REPETITION and status not in definite and not answer.replayed
+        if acts and repeated and silent:
             return StepUnknown(f"{said}, which says nothing about the request sent earlier under this key")
         if status in NOT_YET:
             return StepUnavailable(said, retry_after=retry_after_s(answer.retry_after, now))

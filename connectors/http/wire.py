@@ -18,7 +18,11 @@ _LARGE_BODY: Final = 1 << 20  # aiohttp wants a stream beyond this
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `unread` says why the body is not all there; the status stands all the same."""
+    """What came back.
+
+    `unread` says why the body is not all there; the status stands all the same. `replayed`: the participant says that
+    this is what it kept under the key (the header `Idempotent-Replayed`).
+    """
 
     status: int
     body: bytes
@@ -26,6 +30,7 @@ class Answer:
     location: str | None
     retry_after: str | None
     unread: str | None
+    replayed: bool = False
 
 
 class NotSentError(Exception):
@@ -99,6 +104,7 @@ async def _answer(response: "ClientResponse", size_bytes_max: int) -> Answer:
         location=headers.get("Location"),
         retry_after=headers.get("Retry-After"),
         unread=unread,
+        replayed=headers.get("Idempotent-Replayed", "").lower() == "true",
     )
 
 

@@ -11,23 +11,7 @@ from amends.coordinator.errors import UsageError
 Result = TypeVar("Result")
 
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
-_NOT_YOURS = frozenset(
-    [
-        "BEGIN",
-        "START",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "ABORT",
-        "SAVEPOINT",
-        "RELEASE",
-        "PREPARE",
-        "ATTACH",
-        "DETACH",
-        "PRAGMA",
-        "VACUUM",
-    ]
-)
+_NOT_YOURS = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"})
 
 
 class Transaction:
