@@ -122,7 +122,8 @@ class _Reading:
         if not asked:
             return True
         if asked - _STRUCTURE - _LEAST - _MOST - _SAME:
-            return _bare(today) == _bare(stored) and _bare(self.today.get("$defs")) == _bare(self.stored.get("$defs"))
+            ours, theirs = (today, self.today.get("$defs")), (stored, self.stored.get("$defs"))
+            return all(_bare(mine) == _bare(other) for mine, other in zip(ours, theirs, strict=True))
         if "anyOf" in stored or "oneOf" in stored:
             return all(self._reads(today, each) for each in alternatives(stored))
         if "anyOf" in today or "oneOf" in today:

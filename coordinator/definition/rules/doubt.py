@@ -11,7 +11,7 @@ def can_settle_doubt(shape: Shape) -> Iterator[Fault]:
         if step.class_c and step.unsafe is None:
             yield Fault(
                 code="AM1080",
-                message=f"nothing settles a doubt of action {step.path!r} (class C): after a crash in mid-attempt it parks",
+                message=f"nothing settles a doubt of action {step.path!r} (class C): a crash in mid-attempt parks it",
                 do=f'declare idempotent=True, tombstones=True or @{step.path}.lookup; or accept it: unsafe="reason"',
                 step=step.path,
             )

@@ -1,0 +1,104 @@
+"""A saga as users write it: mypy strict and pyright strict find nothing wrong with it."""
+
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from amends import Budget, Context, Retry, Saga, Topic, negate
+
+
+class RefundRequested(BaseModel):
+    request_id: str
+    order_id: str
+    amount: int
+
+
+class Assessment(BaseModel):
+    verdict: str
+    score: float
+
+
+class Reversal(BaseModel):
+    id: str
+    amount: int
+
+
+class Refunded(BaseModel):
+    reversal: str | None
+
+
+refund = Saga(
+    "refund",
+    version=3,
+    trigger=Topic("billing.refund-requested", RefundRequested, idempotency_key="request_id", business_key="order_id"),
+    budget=Budget(usd="2.00", wall_time="10m"),
+    deadline="30m",
+)
+assert_type(refund, Saga[RefundRequested])
+assert_type(refund.trigger, RefundRequested)
+
+
+@refund.read
+def assess(trigger: RefundRequested) -> Assessment:
+    return Assessment(verdict="refund", score=0.9)
+
+
+@refund.action(
+    retry=Retry(attempts=4),
+    idempotent="24h",
+    when=(assess.result.verdict == "refund") & negate(refund.trigger.amount > 100) | (assess.result.score >= 0.5),
+)
+async def reverse_charge(ctx: Context, trigger: RefundRequested) -> Reversal:
+    return Reversal(id=ctx.idempotency_key, amount=trigger.amount)
+
+
+@reverse_charge.verify
+async def is_reversed(ctx: Context, reversal: Reversal = reverse_charge.result) -> bool:
+    return bool(reversal.id)
+
+
+@reverse_charge.lookup
+async def find(ctx: Context) -> Reversal | None:
+    return None
+
+
+@reverse_charge.undo(retry=Retry(attempts=9))
+async def recharge(ctx: Context, reversal: Reversal | None = reverse_charge.maybe) -> None: ...
+
+
+@recharge.verify(timeout="5s", verify_within="20s")
+def is_recharged(trigger: RefundRequested) -> bool:
+    return True
+
+
+@refund.action(irreversible=True, after=[assess, "reverse_charge"], unsafe="a mail that comes twice is harmless")
+def notify(ctx: Context, reversal_id: str | None = reverse_charge.result.id) -> None: ...
+
+
+@notify.lookup
+def was_notified(ctx: Context) -> bool:
+    return False
+
+
+@notify.follow_up(verify="reply")
+async def apologize(ctx: Context) -> None: ...
+
+
+@refund.result
+def outcome(reversal: Reversal | None = reverse_charge.maybe) -> Refunded:
+    return Refunded(reversal=reversal.id if reversal else None)
+
+
+assert_type(assess.result, Assessment)
+assert_type(assess.maybe, Assessment | None)
+assert_type(reverse_charge.result, Reversal)
+assert_type(notify.result, None)
+
+
+async def call_with_values(ctx: Context, trigger: RefundRequested) -> None:
+    reversal = await reverse_charge(ctx, trigger)
+    assert_type(reversal, Reversal)
+    assert_type(await is_reversed(ctx, reversal), bool)
+    assert_type(assess(trigger), Assessment)
+    assert_type(outcome(None), Refunded)
+    await recharge(ctx, reversal=None)
