@@ -37,11 +37,9 @@ test: $(INSTALLED) ## Run all tests that this machine can; with ARGS='tests/unit
 
 .PHONY: lint
 lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, import contracts
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/pyright
-	@$(BIN)/lint-imports
+	@failed=; for tool in 'ruff check .' 'ruff format --check .' mypy pyright lint-imports; do \
+	  echo "-- $$tool"; $(BIN)/$$tool || failed+=" '$$tool'"; \
+	done; [ -z "$$failed" ] || { echo "refused by$$failed"; exit 1; }
 
 .PHONY: check
 check: lint schemas docs packaging audit ## All that must hold beside the tests, as .ci/run runs it
