@@ -6,14 +6,15 @@ what is wanted and not running, and stops what is running and no longer wanted.
 
 import msgspec
 
+from amends.coordinator.core.asking import question
 from amends.coordinator.core.drain import running_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.settle import move_of
+from amends.coordinator.core.settle import policy_of
 from amends.coordinator.core.state import Effect, State
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
-from amends.schemas.instants import Instant
+from amends.schemas.instants import MILLISECOND, Instant
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,24 +47,13 @@ def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
 
 
 def _command(plan: Plan, state: State, path: str, direction: Direction, effect: Effect, now: Instant) -> Command | None:
+    if effect.attempt_open:
+        return _perform(plan, path, direction, effect)
     match effect.phase:
-        case "requested":
-            return _perform(plan, path, direction, effect)
-        case "in_doubt" if effect.doubt is not None and effect.doubt.running:
-            return _perform(plan, path, direction, effect)
-        case "verifying" if state.status != "parked" and _still_verified(plan, state, path, direction):
-            return _ask(plan, path, direction, "verify", effect)
-        case "in_doubt" | "ended" if state.status != "parked" and not (direction == "forward" and state.undo_list):
-            if move_of(plan, state, path, direction, now) == "ask":
-                return _ask(plan, path, direction, "lookup" if direction == "forward" else "verify", effect)
+        case "verifying" | "in_doubt" | "ended" if state.status != "parked":
+            role = question(plan, state, path, direction, now)
+            return _ask(plan, path, direction, role, effect) if role is not None else None
     return None
-
-
-def _still_verified(plan: Plan, state: State, path: str, direction: Direction) -> bool:
-    """A run that turned back does not read back what it is about to undo; the pivot it does."""
-    if direction == "undo" or plan.steps[path].pivot:
-        return True
-    return not state.draining and state.undo_list is None
 
 
 def _perform(plan: Plan, path: str, direction: Direction, effect: Effect) -> Command:
@@ -101,14 +91,11 @@ def next_due(plan: Plan, state: State) -> Instant | None:
     if state.closed or state.status == "parked":
         return None
     dues = [_effect_due(plan, state, path, effect) for path, effect in state.forward.items()]
-    dues += [
-        effect.due_at for effect in state.undo.values() if effect.phase == "retrying" and effect.due_at is not None
-    ]
-    dues += [_doubt_due(plan, path, "undo", effect) for path, effect in state.undo.items()]
+    dues += [_undo_due(plan, path, effect) for path, effect in state.undo.items()]
     if state.status != "compensating" and not pivot_passed(plan, state):
         dues.append(state.deadline_at)
         if plan.form.budget.wall_ms is not None:
-            dues.append(state.started_at + plan.form.budget.wall_ms * 1000)
+            dues.append(state.running_since + plan.form.budget.wall_ms * MILLISECOND)
     return min((due for due in dues if due is not None), default=None)
 
 
@@ -116,17 +103,50 @@ def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant 
     if state.undo_list is not None:
         return None
     if effect.phase == "retrying":
-        return effect.due_at if not state.draining or effect.doubt is not None else None
-    running = effect.phase == "requested" or (effect.doubt is not None and effect.doubt.running)
-    if state.draining and running:
+        wanted = effect.doubt is not None if state.draining else True
+        return effect.due_at if wanted and plan.steps[path].handler.name not in plan.missing else None
+    if state.draining and effect.attempt_open:
         return running_until(plan.steps[path], effect)
     return _doubt_due(plan, path, "forward", effect)
+
+
+def _undo_due(plan: Plan, path: str, effect: Effect) -> Instant | None:
+    if effect.phase == "retrying":
+        undo = plan.steps[path].undo
+        return effect.due_at if undo is not None and undo.handler.name not in plan.missing else None
+    return _doubt_due(plan, path, "undo", effect)
 
 
 def _doubt_due(plan: Plan, path: str, direction: Direction, effect: Effect) -> Instant | None:
     """An attempt in doubt that still runs is waited for until `settle_within` is over."""
     if effect.phase != "in_doubt" or effect.doubt is None or not effect.doubt.running:
         return None
-    step = plan.steps[path]
-    certainty = step.undo.certainty if direction == "undo" and step.undo is not None else step.certainty
-    return effect.doubt.since + certainty.settle_within_ms * 1000
+    _, certainty = policy_of(plan.steps[path], direction)
+    return effect.doubt.since + certainty.settle_within_ms * MILLISECOND
+
+
+def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
+    """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
+    if not plan.missing or state.closed or state.status == "parked":
+        return None
+    wanted = [command.handler for command in commands(plan, state, now)]
+    if any(name not in plan.missing for name in wanted):
+        return None
+    if any(effect.phase == "retrying" for effect in (*state.forward.values(), *state.undo.values())):
+        return None
+    return next(iter([*wanted, *_not_requested(plan, state)]), None)
+
+
+def _not_requested(plan: Plan, state: State) -> list[str]:
+    """Handlers of what would be requested now if they were here."""
+    if state.undo_list is not None:
+        path = next((path for path in state.undo_list if state.effect(path, "undo").phase in {"idle", "absent"}), None)
+        undo = plan.steps[path].undo if path is not None else None
+        return [undo.handler.name] if undo is not None else []
+    return [
+        step.handler.name
+        for step in plan.form.steps
+        if step.handler.name in plan.missing
+        and state.effect(step.path, "forward").phase in {"idle", "absent"}
+        and all(state.effect(before, "forward").phase in {"done", "skipped"} for before in step.after)
+    ]

@@ -16,6 +16,7 @@ class Start(_Message, frozen=True, kw_only=True):
     """A trigger that is no duplicate."""
 
     namespace: str
+    saga: str
     saga_id: SagaId
     idempotency_key: str
     business_key: str

@@ -1,6 +1,7 @@
 """The outcome of a run, rendered from its fold: one for each entry that parked or ended it (contract, section 4)."""
 
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -9,7 +10,7 @@ from amends.coordinator.reading.exposure import exposure_of
 from amends.schemas.events import Digest, Event, Failure, SagaCompensated, SagaCompleted, SagaKilled, SagaParked
 from amends.schemas.ids import outcome_id_of
 from amends.schemas.instants import text_of
-from amends.schemas.outcome import Outcome, Undone
+from amends.schemas.outcome import Outcome, OutcomeStatus, Undone
 
 _OUTCOMES = (SagaCompleted, SagaCompensated, SagaParked, SagaKilled)
 
@@ -37,7 +38,7 @@ def outcome_of(state: State, payloads: Payloads) -> Outcome:
         idempotency_key=state.idempotency_key,
         business_key=state.business_key,
         generation=state.generation,
-        status=state.status,  # type: ignore[arg-type]  an outcome's state is parked or closed
+        status=cast("OutcomeStatus", state.status),
         cause=state.cause,
         started_at=text_of(state.started_at),
         ended_at=text_of(state.at),
@@ -59,7 +60,8 @@ def _result(state: State, payloads: Payloads) -> bytes:
 
 def _failure(state: State) -> Failure | None:
     """What turned the run back; a run that parked on its way forward names what it is parked for."""
-    if state.failure is not None or state.parked is None:
+    parked = state.parked
+    if state.failure is not None or parked is None:
         return state.failure
-    effects = (state.effect(state.parked.step, "undo"), state.effect(state.parked.step, "forward"))
-    return next((effect.failure for effect in effects if effect.failure is not None), None)
+    attempt = state.effect(parked.step, parked.phase).attempt
+    return Failure(step=parked.step, attempt=attempt, kind=parked.kind, message=parked.why)

@@ -1,0 +1,161 @@
+"""From what a handler returned or raised to the message that the core is told (design, section 5)."""
+
+import asyncio
+
+from amends.coordinator.core.messages import (
+    Answer,
+    Done,
+    Ended,
+    Failed,
+    No,
+    NoAnswer,
+    ReadBack,
+    Replied,
+    Unknown,
+    Yes,
+)
+from amends.coordinator.definition.handler import ArgumentUnreadable, InvalidResult
+from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.redaction import redact, redact_bytes
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.work import Work
+from amends.schemas.canonical import digest
+from amends.schemas.events import Digest, EvidenceRecorded
+
+MESSAGE_CHARACTERS_MAX = 500
+PAYLOAD_BYTES_MAX = 8_000_000
+
+_NULL = b"null"
+
+
+def returned(work: Work, result: object) -> Item:
+    """The handler returned."""
+    role = work.identity.role
+    if role == "verify":
+        return _verified(work, result)
+    if role == "lookup":
+        return _looked_up(work, result)
+    try:
+        data = redact_bytes(work.handler.write(result))
+    except InvalidResult as error:
+        return raised(work, error)
+    if len(data) > PAYLOAD_BYTES_MAX:
+        return raised(work, InvalidResult(f"the result is {len(data)} bytes, {PAYLOAD_BYTES_MAX} are allowed"))
+    external_id = _external_id(work)
+    if role == "undo":
+        return _replied(work, Done(result=None, external_id=external_id))
+    key = digest(data)
+    return _replied(work, Done(result=key, external_id=external_id), {key: data})
+
+
+def raised(work: Work, error: BaseException) -> Item:
+    """The handler raised, or was stopped."""
+    if work.identity.role in {"verify", "lookup"}:
+        return _read_back(work, NoAnswer(message=_told(error)))
+    return _replied(work, _verdict(work, error))
+
+
+def overdue(work: Work) -> Item:
+    """The attempt's time is up and the handler has not returned."""
+    message = "no reply within the attempt's time; its handler is still running"
+    if work.identity.role in {"verify", "lookup"}:
+        return _read_back(work, NoAnswer(message=message))
+    return _replied(work, Unknown(kind="timeout", message=message, running=True))
+
+
+def withdrawn(work: Work) -> Item:
+    """Never handed to the handler: definite."""
+    if work.identity.role in {"verify", "lookup"}:
+        return _read_back(work, NoAnswer(message="not asked in time"))
+    return _replied(work, Failed(kind="withdrawn", message="not handed over in time", retriable=True))
+
+
+def _verdict(work: Work, error: BaseException) -> Answer:
+    match error:
+        case StepRefused():
+            return Failed(kind=error.kind, message=_told(error), retriable=False)
+        case StepUnavailable():
+            after_ms = int(error.retry_after * 1000) if error.retry_after is not None else None
+            return Failed(kind=error.kind, message=_told(error), retriable=True, retry_after_ms=after_ms)
+        case StepUnknown():
+            return Unknown(kind=error.kind, message=_told(error))
+        case ArgumentUnreadable():
+            return Failed(kind="invalid_argument", message=_told(error), retriable=False)
+        case InvalidResult():
+            return Ended(kind="invalid_result", message=_told(error))
+        case asyncio.CancelledError():
+            why = work.stopping or "cancelled"
+            return Unknown(kind="timeout" if why == "timeout" else "in_doubt", message=f"stopped: {why}")
+        case _:
+            return Ended(kind="exception", message=f"{type(error).__name__}: {_told(error)}")
+
+
+def _verified(work: Work, result: object) -> Item:
+    if result is True:
+        return _read_back(work, Yes())
+    if result is False:
+        return _read_back(work, No())
+    return _read_back(work, NoAnswer(message=f"a read-back says True or False, not {type(result).__name__}"))
+
+
+def _looked_up(work: Work, result: object) -> Item:
+    if result is None or (work.finds_nothing_typed and result is False):
+        return _read_back(work, No())
+    external_id = _external_id(work)
+    if work.finds_nothing_typed:
+        return _read_back(work, Yes(result=digest(_NULL), external_id=external_id), {digest(_NULL): _NULL})
+    try:
+        data = redact_bytes(work.handler.write(result))
+    except InvalidResult as error:
+        return _read_back(work, NoAnswer(message=_told(error)))
+    key = digest(data)
+    return _read_back(work, Yes(result=key, external_id=external_id), {key: data})
+
+
+def _external_id(work: Work) -> str | None:
+    """The id that a connector saw last."""
+    notes = (note for note in reversed(work.attempt.notes) if isinstance(note, EvidenceRecorded))
+    return next((note.external_id for note in notes if note.external_id), None)
+
+
+def _told(error: BaseException) -> str:
+    """One line, without secrets, of bounded length."""
+    text = " ".join(redact(str(error)).split())
+    return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+
+
+def _replied(work: Work, answer: Answer, payloads: dict[Digest, bytes] | None = None) -> Item:
+    identity = work.identity
+    message = Replied(
+        path=identity.path,
+        direction=identity.direction,
+        attempt=identity.number,
+        answer=answer,
+        notes=tuple(work.attempt.notes),
+    )
+    return Item(
+        saga_id=work.saga_id,
+        message=message,
+        cause="reply",
+        causation_id=work.attempt.idempotency_key,
+        payloads=payloads or {},
+    )
+
+
+def _read_back(work: Work, answer: Yes | No | NoAnswer, payloads: dict[Digest, bytes] | None = None) -> Item:
+    identity = work.identity
+    message = ReadBack(
+        path=identity.path,
+        direction=identity.direction,
+        role=identity.role,
+        asked=identity.number,
+        answer=answer,
+        notes=tuple(work.attempt.notes),
+    )
+    return Item(
+        saga_id=work.saga_id,
+        message=message,
+        cause="readback",
+        causation_id=work.attempt.idempotency_key,
+        payloads=payloads or {},
+    )

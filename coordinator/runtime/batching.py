@@ -1,0 +1,242 @@
+"""A batch in the making: decisions of many runs that become visible in one transaction, or not at all.
+
+States are frozen, so a batch that fails is taken back by putting the former states back in place.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
+from amends.coordinator.core.evolve import sealed
+from amends.coordinator.core.state import State
+from amends.coordinator.ports.rows import (
+    Batch,
+    DeadLetterRow,
+    Duplicate,
+    InboxRow,
+    Lease,
+    RunChange,
+    RunRow,
+    ShardAppend,
+    StoredEntry,
+)
+from amends.coordinator.runtime.inbound import Inbound, Item
+from amends.coordinator.runtime.runs import Run
+from amends.schemas.chain import next_head
+from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES, Draft, External, Inline, Payload, seal
+from amends.schemas.events import Digest, Event
+from amends.schemas.instants import Instant, text_of
+
+
+@dataclass(slots=True, kw_only=True)
+class OwnedShard:
+    """A shard in memory: what the next compare-and-set expects."""
+
+    shard: int
+    epoch: int
+    position: int
+    head: str
+    yielding: bool = False
+    open_runs: int = 0
+    """Runs begun here by us and not ended: where the next start goes."""
+
+    @classmethod
+    def of(cls, lease: Lease) -> "OwnedShard":
+        """A shard as it was leased."""
+        return cls(shard=lease.shard, epoch=lease.epoch, position=lease.position, head=lease.head)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """One decision: the run before and what is to be done once it is committed."""
+
+    run: Run
+    before: State | None
+    commands: tuple[Command, ...]
+
+    @classmethod
+    def of(cls, run: Run, now: Instant) -> "Decided":
+        """What the run's state asks for, where nothing new was decided."""
+        return cls(run=run, before=run.state, commands=commands(run.plan, run.state, now))
+
+
+@dataclass(slots=True)
+class _ShardPart:
+    """What a batch appends to one shard."""
+
+    position: int
+    head: str
+    head_after: str
+    entries: list[StoredEntry] = field(default_factory=list)
+    started: list[RunRow] = field(default_factory=list)
+    changed: dict[str, RunChange] = field(default_factory=dict)
+    inbox_done: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Pending:
+    """One batch, from its first decision to its commit."""
+
+    causes: list[Inbound] = field(default_factory=list)
+    """What it was made from, to be offered again if it fails."""
+    decided: list[Decided] = field(default_factory=list)
+    dead_letters: list[DeadLetterRow] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
+    handed_on: list[InboxRow] = field(default_factory=list)
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    consumed: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Next offsets by topic and partition, to be committed on the bus afterwards."""
+    size_bytes: int = 0
+    _parts: dict[int, _ShardPart] = field(default_factory=dict)
+    _shards: dict[int, OwnedShard] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit, in the store or on the bus."""
+        return not (self.decided or self.dead_letters or self.duplicates or self.handed_on or self._parts)
+
+    def inbox_done(self, shard: OwnedShard, message_id: str) -> None:
+        """Delete the row in the transaction that appends what it caused."""
+        self._part(shard).inbox_done.append(message_id)
+
+    def quarantine(self, shard: OwnedShard, run: Run) -> None:
+        """Mark a run whose fold or decision raised; nothing is appended to it (rule 19)."""
+        self._part(shard).changed[run.saga_id] = _change(run.state, None, quarantined=True)
+
+    def append(
+        self, shard: OwnedShard, run: Run, item: Item, events: tuple[Event, ...], state: State, *, now: int, build: str
+    ) -> None:
+        """Seal one decision into an entry and advance the run and the shard in memory."""
+        before = run.state if run.state.version else None
+        part = self._part(shard)
+        data, entry_hash = seal(self._draft(shard, run.state, item, events, at=max(now, run.state.at), build=build))
+        version = run.state.version + 1
+        state = sealed(state, version=version, at=max(now, run.state.at), entry_hash=entry_hash)
+        shard.position += 1
+        shard.head = part.head_after = next_head(shard.head, entry_hash)
+        part.entries.append(
+            StoredEntry(saga_id=run.saga_id, version=version, shard=shard.shard, position=shard.position, data=data)
+        )
+        self.size_bytes += len(data)
+        run.state, run.due = state, next_due(run.plan, state)
+        shard.open_runs += (before is None) - state.closed
+        if before is None:
+            part.started.append(_row(run, missing_handler(run.plan, state, now)))
+        else:
+            part.changed[run.saga_id] = _change(state, run.due, waiting_for=missing_handler(run.plan, state, now))
+        self.decided.append(Decided(run=run, before=before, commands=commands(run.plan, state, now)))
+
+    def rows(self) -> Batch:
+        """What the store is given."""
+        return Batch(
+            appends=tuple(self._append_of(number, part) for number, part in self._parts.items()),
+            inbox=tuple(self.handed_on),
+            dead_letters=tuple(self.dead_letters),
+            duplicates=tuple(self.duplicates),
+            blobs=tuple(self.blobs.items()),
+        )
+
+    def take_back(self) -> None:
+        """Put runs and shards back to where they were before this batch."""
+        for decided in reversed(self.decided):
+            if decided.before is not None:
+                decided.run.uncommitted -= 1
+                decided.run.state = decided.before
+                decided.run.due = next_due(decided.run.plan, decided.before)
+        for number, part in self._parts.items():
+            self._shards[number].position, self._shards[number].head = part.position, part.head
+
+    def _part(self, shard: OwnedShard) -> _ShardPart:
+        part = self._parts.get(shard.shard)
+        if part is None:
+            part = self._parts[shard.shard] = _ShardPart(shard.position, shard.head, shard.head)
+            self._shards[shard.shard] = shard
+        return part
+
+    def _append_of(self, number: int, part: _ShardPart) -> ShardAppend:
+        shard = self._shards[number]
+        return ShardAppend(
+            shard=number,
+            epoch=shard.epoch,
+            position=part.position,
+            head=part.head_after,
+            entries=tuple(part.entries),
+            started=tuple(part.started),
+            changed=tuple(part.changed.values()),
+            inbox_done=tuple(part.inbox_done),
+        )
+
+    def _draft(
+        self, shard: OwnedShard, state: State, item: Item, events: tuple[Event, ...], *, at: int, build: str
+    ) -> Draft:
+        return Draft(
+            namespace=state.namespace,
+            saga_id=state.saga_id,
+            saga=state.saga,
+            definition_version=state.definition_version,
+            definition_hash=state.definition_hash,
+            version=state.version + 1,
+            at=text_of(at),
+            cause=item.cause,
+            causation_id=item.causation_id,
+            correlation_id=state.saga_id,
+            actor=item.actor,
+            epoch=shard.epoch,
+            build=build,
+            events=events,
+            payloads=self._payloads(item.payloads),
+            previous_hash=state.hash,
+        )
+
+    def _payloads(self, values: Mapping[Digest, bytes]) -> dict[Digest, Payload]:
+        """Small values stand in the entry, large ones beside it; together they never exceed the entry's limit."""
+        inline_bytes = sum(len(value) for value in values.values() if len(value) <= EXTERNAL_BYTES)
+        found: dict[Digest, Payload] = {}
+        for digest, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
+            small = len(value) <= EXTERNAL_BYTES
+            if not small or inline_bytes > ENTRY_BYTES_MAX // 2:
+                inline_bytes -= len(value) if small else 0
+                self.blobs[digest] = value
+                found[digest] = External(external=len(value))
+            else:
+                found[digest] = Inline(inline=value.decode())
+        return found
+
+
+def _row(run: Run, waiting_for: str | None) -> RunRow:
+    state = run.state
+    return RunRow(
+        saga_id=state.saga_id,
+        shard=run.shard,
+        namespace=state.namespace,
+        saga=state.saga,
+        definition_version=state.definition_version,
+        definition_hash=state.definition_hash,
+        idempotency_key=state.idempotency_key,
+        business_key=state.business_key,
+        generation=state.generation,
+        request_digest=state.request_digest,
+        status="waiting" if waiting_for is not None and state.status == "running" else state.status,
+        waiting_for=waiting_for,
+        cause=state.cause,
+        version=state.version,
+        started_at=state.started_at,
+        updated_at=state.at,
+        ended_at=state.ended_at,
+        next_due_at=run.due,
+        origins=(state.origin,) if state.origin is not None else (),
+    )
+
+
+def _change(state: State, due: int | None, *, waiting_for: str | None = None, quarantined: bool = False) -> RunChange:
+    return RunChange(
+        saga_id=state.saga_id,
+        status="waiting" if waiting_for is not None and state.status == "running" else state.status,
+        cause=state.cause,
+        version=state.version,
+        updated_at=state.at,
+        ended_at=state.ended_at,
+        next_due_at=due,
+        waiting_for=waiting_for,
+        quarantined=quarantined,
+    )

@@ -1,0 +1,192 @@
+"""Dispatch: from commands to handlers, and back as messages. Called by the engine's thread only."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from amends.coordinator.attempt import Attempt
+from amends.coordinator.core.commands import Command
+from amends.coordinator.core.messages import Message, ReadBack, Replied, Unknown
+from amends.coordinator.runtime import answers
+from amends.coordinator.runtime.catalogue import Catalogue, Known
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.runs import Identity, Run, identity_of
+from amends.coordinator.runtime.timers import Kind
+from amends.coordinator.runtime.work import Work, handler_form, key_of, undoing_of, values_of
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, Instant
+
+Set = tuple[Instant, Kind, Identity]
+"""A timer to set."""
+
+
+class Hands(Protocol):
+    """Whoever calls the handlers; replies come back to the engine's queue."""
+
+    def submit(self, works: list[Work]) -> None: ...
+
+    def stop(self, work: Work) -> bool:
+        """Tell a handler to stop; whether it may still answer soon."""
+        ...
+
+    def look_after(self) -> None:
+        """Once a second or so: find what is blocked."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatch:
+    """Which handler calls are under way."""
+
+    catalogue: Catalogue
+    hands: Hands
+    clock: Callable[[], Instant]
+    epoch_of: Callable[[int], int]
+    lease_left_s: Callable[[int], float]
+    stopped: bool = False
+    _works: dict[tuple[SagaId, Identity], Work] = field(default_factory=dict)
+    _waiting: list[Work] = field(default_factory=list)
+
+    @property
+    def under_way(self) -> int:
+        """Handler calls without a reply."""
+        return len(self._works)
+
+    def reconcile(self, run: Run, wanted: Iterable[Command]) -> list[Command]:
+        """Stop what is not wanted any more; give what is wanted and not under way."""
+        commands = {identity_of(command): command for command in wanted}
+        for identity in [identity for identity in run.running if identity not in commands]:
+            self._stop(run, identity, "not needed any more")
+            del run.running[identity]
+        for identity in [identity for identity in run.put_off if identity not in commands]:
+            del run.put_off[identity]
+        return [
+            command
+            for identity, command in commands.items()
+            if identity not in run.running and identity not in run.put_off
+        ]
+
+    def start(self, run: Run, command: Command, now: Instant) -> list[Set]:
+        """Begin a command, or put it off; the timers that belong to it."""
+        identity = identity_of(command)
+        if self.stopped or command.handler in run.plan.missing:
+            return []
+        if command.not_before is not None and command.not_before > now:
+            run.put_off[identity] = command
+            return [(command.not_before, "ask", identity)]
+        known = self.catalogue.by_hash(run.plan.hash)
+        assert known is not None, "a run in memory has a definition"
+        form = handler_form(run.plan, command)
+        timeout_at = command.timeout_at or now + form.timeout_ms * MILLISECOND
+        work = self._work(run, command, known, timeout_at)
+        run.running[identity] = command
+        self._works[run.saga_id, identity] = work
+        self._waiting.append(work)
+        return [(timeout_at, "timeout", identity)]
+
+    def flush(self) -> None:
+        """Hand over what was begun."""
+        if self._waiting:
+            works, self._waiting = self._waiting, []
+            self.hands.submit(works)
+
+    def heard(self, run: Run | None, saga_id: SagaId, message: Message) -> None:
+        """A reply has come: the call is not under way any more, unless the reply says that it is."""
+        identity = _identity(message)
+        if identity is None or _still_runs(message):
+            return
+        self._works.pop((saga_id, identity), None)
+        if run is not None:
+            run.running.pop(identity, None)
+
+    def stop(self, run: Run, identity: Identity, why: str) -> bool:
+        """Tell a call to stop; whether it may still answer soon."""
+        return self._stop(run, identity, why)
+
+    def overdue(self, run: Run, identity: Identity) -> Item | None:
+        """What the core is told of a call that was stopped and has not answered."""
+        work = self._works.get((run.saga_id, identity))
+        if work is None or work.overdue:
+            return None
+        work.overdue = True
+        return answers.overdue(work)
+
+    def abandon(self, run: Run) -> None:
+        """The run is not ours any more: stop everything; what still comes back is nobody's."""
+        for identity in list(run.running):
+            self._stop(run, identity, "another worker owns the run")
+            self._works.pop((run.saga_id, identity), None)
+        run.running.clear()
+        run.put_off.clear()
+
+    def stop_taking(self) -> None:
+        """Begin nothing more: the worker stops. What was begun and not handed over is begun by the next owner."""
+        self.stopped = True
+
+    def look_after(self) -> None:
+        """See to handlers that keep others waiting."""
+        self.hands.look_after()
+
+    def stop_all(self) -> None:
+        """The bounded time is over."""
+        for work in self._works.values():
+            work.stopping = "the worker stops"
+            self.hands.stop(work)
+
+    def _stop(self, run: Run, identity: Identity, why: str) -> bool:
+        work = self._works.get((run.saga_id, identity))
+        if work is None:
+            return False
+        work.stopping = why
+        return self.hands.stop(work)
+
+    def _work(self, run: Run, command: Command, known: Known, timeout_at: Instant) -> Work:
+        state, step, form = run.state, run.plan.steps[command.path], handler_form(run.plan, command)
+        effect = state.effect(command.path, command.direction)
+        shard = run.shard
+        attempt = Attempt(
+            namespace=state.namespace,
+            saga=state.saga,
+            saga_id=state.saga_id,
+            business_key=state.business_key,
+            path=command.path,
+            direction=command.direction,
+            role=command.role,
+            number=effect.attempt,
+            idempotency_key=key_of(state, command),
+            deadline=timeout_at,
+            epoch=self.epoch_of(shard),
+            may_act=step.acts and command.role in {"step", "undo"},
+            arguments=effect.arguments,
+            undoing=undoing_of(state, command),
+            traceparent=state.traceparent,
+            clock=self.clock,
+            lease_left_s=lambda: self.lease_left_s(shard),
+        )
+        return Work(
+            saga_id=run.saga_id,
+            identity=identity_of(command),
+            handler=known.handlers[command.handler],
+            values=values_of(run, form),
+            attempt=attempt,
+            finds_nothing_typed=command.role == "lookup" and _no_result(known, command.path),
+        )
+
+
+def _no_result(known: Known, path: str) -> bool:
+    """Whether the step returns nothing, so that its lookup says yes or no."""
+    handler = known.handlers.get(known.plan.steps[path].handler.name)
+    return handler is not None and handler.result is not None and handler.result.json_schema() == {"type": "null"}
+
+
+def _still_runs(message: Message) -> bool:
+    return isinstance(message, Replied) and isinstance(message.answer, Unknown) and message.answer.running
+
+
+def _identity(message: Message) -> Identity | None:
+    if isinstance(message, Replied):
+        role = "step" if message.direction == "forward" else "undo"
+        return Identity(message.path, message.direction, role, message.attempt)  # type: ignore[arg-type]
+    if isinstance(message, ReadBack):
+        return Identity(message.path, message.direction, message.role, message.asked)
+    return None

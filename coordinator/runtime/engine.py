@@ -1,0 +1,458 @@
+"""The engine: one thread, batch at a time (design, section 2).
+
+    take what arrived ► decide, folding in memory ► append ► on its commit, dispatch what it asked for
+
+Memory is at most one batch ahead of the store, and effects are never ahead of it. The engine neither waits nor reads a
+clock: `work_off` is given what has arrived and the time, so that a test can drive it step by step.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from amends.coordinator.core.commands import Command
+from amends.coordinator.core.decide import decide
+from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start, Tick
+from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
+from amends.coordinator.ports.rows import Batch, InboxRow
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.batching import Decided, OwnedShard, Pending
+from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.dispatch import Dispatch
+from amends.coordinator.runtime.inbound import (
+    AppendFailed,
+    Arrived,
+    Committed,
+    Gained,
+    Inbound,
+    Item,
+    Lost,
+    StopWished,
+    Waiting,
+    Wake,
+    Yielding,
+)
+from amends.coordinator.runtime.intake import Intake, Taken
+from amends.coordinator.runtime.loading import Loading, waits_for_handler
+from amends.coordinator.runtime.resuming import ALONE_US, Resuming
+from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.timers import Timer, Timers
+from amends.coordinator.runtime.wishing import item_of
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, SECOND, Instant
+
+DECISIONS_MAX = 128
+BATCH_BYTES_MAX = 256 * 1024
+GRACE_US = 250 * MILLISECOND
+"""How long a handler that was told to stop may take before its attempt counts as still running."""
+STORE_PAUSE_US = 250 * MILLISECOND
+
+log = logging.getLogger("amends.engine")
+
+
+class Writer(Protocol):
+    """Appends batches on a thread of its own; answers with `Committed` or `AppendFailed`, waits out an absent store."""
+
+    def write(self, pending: Pending, rows: Batch) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Bounds, and what every entry says of this worker."""
+
+    namespace: str
+    build: str
+    in_flight_max: int = 256
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """See the module. Touched by one thread only."""
+
+    store: Store
+    writer: Writer
+    catalogue: Catalogue
+    dispatch: Dispatch
+    settings: EngineSettings
+    consumed: Callable[[dict[tuple[str, int], int]], None]
+    """Told which offsets are accounted for."""
+
+    shards: dict[int, OwnedShard] = field(default_factory=dict)
+    runs: dict[SagaId, Run] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
+    intake: Intake = field(init=False)
+    _loading: Loading = field(init=False)
+    _resuming: Resuming = field(init=False)
+    _messages: deque[Item] = field(default_factory=deque)
+    _starts: deque[Item | Arrived] = field(default_factory=deque)
+    _resting: set[SagaId] = field(default_factory=set)
+    _wished: set[str] = field(default_factory=set)
+    """Inbox rows taken and not yet deleted."""
+    _writing: Pending | None = None
+    _prepared: Pending | None = None
+    _stopping: bool = False
+    _paused_until: Instant = 0
+
+    def __post_init__(self) -> None:
+        self.intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
+        self._loading = Loading(store=self.store, catalogue=self.catalogue)
+        self._resuming = Resuming(loading=self._loading)
+
+    def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
+        """Take what has arrived, then do everything that can be done without waiting.
+
+        One batch may be decided while the former is being written; a second one would be too far ahead.
+        """
+        for inbound in arrived:
+            self._take(inbound, now)
+        for timer in self.timers.come_up(now):
+            self._timer(timer, now)
+        if self._prepared is None:
+            self._prepared = self._prepare(now)
+        if self._writing is None and self._prepared is not None:
+            self._write(self._prepared)
+            self._prepared = self._prepare(now)
+        self.dispatch.flush()
+        self.timers.tidy(self._is_current)
+
+    def next_due(self) -> Instant | None:
+        """When to look again if nothing arrives."""
+        return self.timers.next_due()
+
+    @property
+    def room(self) -> int:
+        """How many more runs may be in flight."""
+        return self.settings.in_flight_max - len(self.runs) + len(self._resting)
+
+    @property
+    def backlog(self) -> int:
+        """Trigger records taken from the bus and not decided yet."""
+        return sum(len(start.records) if isinstance(start, Arrived) else 1 for start in self._starts)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing decided, written or running, and no reply to come."""
+        undecided = self._messages or self._writing is not None or self._prepared is not None
+        return not undecided and self.dispatch.under_way == 0
+
+    @property
+    def idle(self) -> bool:
+        """Quiet, and nothing to come but for runs that wait for a person or a handler."""
+        return (
+            self.quiet
+            and not self._starts
+            and not self._resuming.busy
+            and len(self._resting) == len(self.runs)
+        )
+
+    # -- taking
+
+    def _take(self, inbound: Inbound, now: Instant) -> None:
+        match inbound:
+            case Item():
+                self._offer(inbound)
+            case Arrived():
+                self._starts.append(inbound)
+            case Waiting(rows=rows):
+                self._take_rows(rows)
+            case Committed(pending=pending):
+                self._committed(pending, now)
+            case AppendFailed(pending=pending, error=error):
+                self._failed(pending, error)
+            case Gained() | Yielding() | Lost():
+                self._own(inbound)
+            case StopWished():
+                self._stopping = True
+                self.dispatch.stop_taking()
+            case Wake():
+                pass
+
+    def _own(self, change: Gained | Yielding | Lost) -> None:
+        """Shards come and go."""
+        match change:
+            case Gained(leases=leases):
+                for lease in leases:
+                    self.shards[lease.shard] = OwnedShard.of(lease)
+                    self._resuming.begin(lease, self.runs)
+            case Yielding(shards=shards):
+                for shard in self.shards.keys() & set(shards):
+                    self.shards[shard].yielding = True
+            case Lost(shards=shards):
+                self._drop(shards)
+
+    def _offer(self, item: Item) -> None:
+        if isinstance(item.message, Start):
+            self._starts.append(item)
+        else:
+            self._messages.append(item)
+
+    def _take_rows(self, rows: Iterable[InboxRow]) -> None:
+        for row in rows:
+            if row.message_id not in self._wished:
+                self._wished.add(row.message_id)
+                self._offer(item_of(row, self.settings.namespace))
+
+    def _timer(self, timer: Timer, now: Instant) -> None:
+        run, identity = self.runs.get(timer.saga_id), timer.identity
+        if timer.kind == "alone":
+            self._resuming.over(timer.saga_id)
+        if run is None:
+            return
+        if timer.kind == "due" and run.due is not None and run.due <= now:
+            self._messages.append(
+                Item(saga_id=run.saga_id, message=Tick(), cause="timer", causation_id=f"due:{timer.due}")
+            )
+        elif identity is None:
+            return
+        elif timer.kind == "timeout" and identity in run.running:
+            answers_soon = self.dispatch.stop(run, identity, why="timeout")
+            self.timers.set(now + (GRACE_US if answers_soon else 0), "overdue", run.saga_id, identity)
+        elif timer.kind == "overdue" and identity in run.running:
+            item = self.dispatch.overdue(run, identity)
+            if item is not None:
+                self._messages.append(item)
+        elif timer.kind == "ask" and identity in run.put_off:
+            self._start(run, [run.put_off.pop(identity)], now)
+
+    # -- deciding
+
+    def _prepare(self, now: Instant) -> Pending | None:
+        """Decide as much as one batch holds: replies and timers first, then new starts; never wait to fill it."""
+        if now < self._paused_until:
+            return None
+        pending = Pending()
+        try:
+            self._fill(pending, now)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", extra={"why": str(error)})
+            self._paused_until = now + STORE_PAUSE_US
+            self.timers.set(self._paused_until, "due", SagaId(""))
+        return None if pending.empty and not pending.consumed else pending
+
+    def _fill(self, pending: Pending, now: Instant) -> None:
+        self._messages.extend(self._resuming.next_items())
+        held: list[Item] = []
+        while self._messages and not _full(pending):
+            item = self._messages.popleft()
+            alone = self._resuming.alone
+            if alone is not None and item.saga_id != alone:
+                held.append(item)  # Nothing else is dispatched beside a suspect (rule 19).
+                continue
+            try:
+                self._decide_item(pending, item, now)
+            except StoreUnavailable:
+                self._messages.appendleft(item)
+                raise
+        self._messages.extendleft(reversed(held))
+        while self._starts and not _full(pending) and self._admits:
+            self._decide_start(pending, self._starts.popleft(), now)
+
+    @property
+    def _admits(self) -> bool:
+        return self.room > 0 and not self._stopping and not self._resuming.busy
+
+    def _decide_item(self, pending: Pending, item: Item, now: Instant) -> None:
+        run = self.runs.get(item.saga_id)
+        self.dispatch.heard(run, item.saga_id, item.message)
+        if run is None and (run := self._loading.load(item.saga_id)) is not None:
+            self.runs[item.saga_id] = run
+        shard = self.shards.get(run.shard if run is not None else -1 if item.shard is None else item.shard)
+        if shard is None:
+            if run is not None:
+                del self.runs[run.saga_id]
+            return  # Not ours: its owner hears of it through the inbox, or by recovery.
+        pending.causes.append(item)
+        if run is None or run.quarantined:
+            self._finished_with(pending, shard, item)
+            return
+        self._decide(pending, run, shard, item, now)
+
+    def _decide(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
+        run.payloads.update(item.payloads)
+        before = run.state if run.state.version else None
+        try:
+            events, state = decide(run.plan, before, item.message, now, run.payload)
+        except Exception:
+            log.exception("run_quarantined", extra={"saga_id": run.saga_id, "version": run.state.version})
+            run.quarantined = True
+            if before is not None:
+                pending.quarantine(shard, run)
+            self._finished_with(pending, shard, item)
+            return
+        self._finished_with(pending, shard, item)
+        if events:
+            run.uncommitted += 1
+            pending.append(shard, run, item, events, state, now=now, build=self.settings.build)
+        else:
+            self._nothing_new(run, item, now)
+
+    def _nothing_new(self, run: Run, item: Item, now: Instant) -> None:
+        """The message changed nothing; see that the run is still looked after."""
+        if isinstance(item.message, Recovered):
+            self._resuming.over(run.saga_id)
+            self._carry_out(Decided.of(run, now), now)
+        elif isinstance(item.message, Tick):
+            self.timers.set(now + SECOND, "due", run.saga_id)
+        self._leave_if_over(run, now)
+
+    def _finished_with(self, pending: Pending, shard: OwnedShard, item: Item) -> None:
+        if item.inbox_id is not None:
+            pending.inbox_done(shard, item.inbox_id)
+
+    def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
+        if isinstance(start, Arrived):
+            room = min(self.room, DECISIONS_MAX - len(pending.decided))
+            records, rest = start.records[:room], start.records[room:]
+            if rest:
+                self._starts.appendleft(Arrived(records=rest))
+            try:
+                for taken in self.intake.take(records, self.runs, now):
+                    self._admit(pending, taken, now)
+            except StoreUnavailable:
+                self._starts.appendleft(Arrived(records=records))
+                raise
+            pending.causes.append(Arrived(records=records))
+            for record in records:
+                pending.consumed[record.topic, record.partition] = record.offset + 1
+            return
+        shard = self.shards.get(-1 if start.shard is None else start.shard)
+        if shard is not None:
+            taken = self.intake.take_wish(start, self.runs, now)
+            pending.causes.append(start)
+            self._admit(pending, taken, now, shard)
+            if taken.start is None:
+                self._finished_with(pending, shard, start)
+
+    def _admit(self, pending: Pending, taken: Taken, now: Instant, shard: OwnedShard | None = None) -> None:
+        if taken.dead_letter is not None:
+            pending.dead_letters.append(taken.dead_letter)
+        if taken.duplicate is not None:
+            pending.duplicates.append(taken.duplicate)
+        if taken.start is None:
+            return
+        start, shard = taken.start.message, shard or self._least_loaded()
+        assert isinstance(start, Start), "what is admitted is a start"
+        if shard is None:
+            load = self.store.load()
+            pending.handed_on.append(self.intake.hand_on(taken.start, min(load, key=load.__getitem__)))
+            return
+        run = self._loading.fresh(start, shard.shard)
+        self.runs[run.saga_id] = run
+        item = taken.start.with_message(replace(start, shard=shard.shard))
+        self._decide(pending, run, shard, item, now)
+
+    def _least_loaded(self) -> OwnedShard | None:
+        usable = [shard for shard in self.shards.values() if not shard.yielding]
+        return min(usable, key=lambda shard: shard.open_runs, default=None)
+
+    # -- writing
+
+    def _write(self, pending: Pending) -> None:
+        if pending.empty:
+            self.consumed(pending.consumed)
+            return
+        self._writing = pending
+        self.writer.write(pending, pending.rows())
+
+    def _committed(self, pending: Pending, now: Instant) -> None:
+        self._writing = None
+        for decided in pending.decided:
+            decided.run.uncommitted -= 1
+        for decided in {decided.run.saga_id: decided for decided in pending.decided}.values():
+            if self.runs.get(decided.run.saga_id) is decided.run:
+                self._carry_out(decided, now)
+        for cause in pending.causes:
+            if isinstance(cause, Item):
+                self._settled_alone(cause, now)
+                if cause.inbox_id is not None:
+                    self._wished.discard(cause.inbox_id)
+        if pending.consumed:
+            self.consumed(pending.consumed)
+
+    def _settled_alone(self, cause: Item, now: Instant) -> None:
+        """A suspect that answered is harmless; one that was just let loose gets its time by itself."""
+        if cause.saga_id != self._resuming.alone:
+            return
+        run = self.runs.get(cause.saga_id)
+        if isinstance(cause.message, Replied | ReadBack) or run is None or not run.running:
+            self._resuming.over(cause.saga_id)
+        elif isinstance(cause.message, Recovered):
+            self.timers.set(now + ALONE_US, "alone", cause.saga_id)
+
+    def _failed(self, pending: Pending, error: Exception) -> None:
+        """Take memory back to what the store has, then offer the same messages again."""
+        causes = [*pending.causes, *(self._prepared.causes if self._prepared is not None else [])]
+        for failed in (self._prepared, pending):
+            if failed is not None:
+                failed.take_back()
+                for decided in failed.decided:
+                    if decided.before is None:
+                        self.runs.pop(decided.run.saga_id, None)
+        self._writing = self._prepared = None
+        if isinstance(error, Fenced):
+            self._drop(error.shards)
+        elif not isinstance(error, RunExists):
+            raise error
+        for cause in reversed(causes):
+            if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, Start)):
+                self._starts.appendleft(cause)
+            elif isinstance(cause, Item):
+                self._messages.appendleft(cause)
+
+    def _drop(self, shards: Iterable[int]) -> None:
+        """Forget shards that somebody else owns: their runs, and what was running for them."""
+        gone = set(shards)
+        self._wished.clear()  # A row taken twice does nothing twice.
+        for shard in gone:
+            self.shards.pop(shard, None)
+            self._resuming.forget(shard, self.runs)
+        for run in [run for run in self.runs.values() if run.shard in gone]:
+            self.dispatch.abandon(run)
+            self._resting.discard(run.saga_id)
+            del self.runs[run.saga_id]
+
+    # -- carrying out
+
+    def _carry_out(self, decided: Decided, now: Instant) -> None:
+        """Start what is wanted and not running; stop what runs and is not wanted any more."""
+        run = decided.run
+        self._start(run, self.dispatch.reconcile(run, decided.commands), now)
+        if run.due is not None and run.due != run.timer_due:
+            run.timer_due = run.due
+            self.timers.set(run.due, "due", run.saga_id)
+        self._leave_if_over(run, now)
+
+    def _leave_if_over(self, run: Run, now: Instant) -> None:
+        """A run that has ended or parked leaves memory; one that waits for a handler only takes no place in flight."""
+        if run.uncommitted or run.running or run.put_off:
+            self._resting.discard(run.saga_id)
+        elif run.state.closed or run.state.status == "parked":
+            self._resting.discard(run.saga_id)
+            self.runs.pop(run.saga_id, None)
+        elif waits_for_handler(run, now):
+            self._resting.add(run.saga_id)
+        else:
+            self._resting.discard(run.saga_id)
+
+    def _start(self, run: Run, commands: Iterable[Command], now: Instant) -> None:
+        if run.shard not in self.shards or self.shards[run.shard].yielding:
+            return
+        for command in commands:
+            for due, kind, identity in self.dispatch.start(run, command, now):
+                self.timers.set(due, kind, run.saga_id, identity)
+
+    def _is_current(self, timer: Timer) -> bool:
+        run = self.runs.get(timer.saga_id)
+        if run is None:
+            return timer.kind == "alone"
+        if timer.identity is None:
+            return timer.kind == "alone" or run.due == timer.due
+        return timer.identity in run.running or timer.identity in run.put_off
+
+
+def _full(pending: Pending) -> bool:
+    return len(pending.decided) >= DECISIONS_MAX or pending.size_bytes >= BATCH_BYTES_MAX

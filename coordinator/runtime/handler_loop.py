@@ -1,0 +1,142 @@
+"""The loop that async handlers run on, away from the engine, so that one that blocks stalls neither timers nor appends.
+
+A few long-lived tasks take work from one queue and await handlers directly: a handler that never really waits costs
+no task of its own.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from amends.coordinator.attempt import attempting
+from amends.coordinator.context import context_of
+from amends.coordinator.loop_resources import close_all
+from amends.coordinator.runtime import answers
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.work import Work
+
+BEAT_S = 0.2
+BLOCKED_AFTER_S = 1.0
+IDLE_TASKS_MAX = 16
+
+
+class HandlerLoop:
+    """One thread, one event loop."""
+
+    def __init__(self, deliver: Callable[[Item], None], *, name: str) -> None:
+        self._deliver = deliver
+        self._queue: deque[Work] = deque()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checking = False
+        self._beaten_at = time.monotonic()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, works: Iterable[Work]) -> None:
+        """Hand works over, from any thread."""
+        self._queue.extend(works)
+        self.loop.call_soon_threadsafe(self._check)
+
+    def stop(self, work: Work) -> None:
+        """Cancel a work's handler, from any thread."""
+        self.loop.call_soon_threadsafe(self._cancel, work)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a handler has kept the loop from turning for a while."""
+        return time.monotonic() - self._beaten_at > BLOCKED_AFTER_S
+
+    def not_begun(self) -> list[Work]:
+        """Take back what no handler has been called for, from any thread: for another loop, if this one is blocked."""
+        taken: list[Work] = []
+        while True:
+            try:
+                taken.append(self._queue.popleft())
+            except IndexError:
+                return taken
+
+    def close(self, *, timeout_s: float) -> None:
+        """Cancel what runs, close what connectors hold, end the thread; give up after the timeout."""
+        self.loop.call_soon_threadsafe(self._begin_close)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self._beat()
+        self.loop.run_forever()
+        self.loop.run_until_complete(self._end())
+        self.loop.close()
+
+    def _beat(self) -> None:
+        self._beaten_at = time.monotonic()
+        self.loop.call_later(BEAT_S, self._beat)
+
+    def _begin_close(self) -> None:
+        self.loop.stop()
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1.0)
+        await close_all()
+        await self.loop.shutdown_asyncgens()
+
+    def _check(self) -> None:
+        """Have somebody at the queue while there is work in it."""
+        self._checking = False
+        if not self._queue:
+            return
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+        task = self.loop.create_task(self._take())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(self) -> None:
+        while True:
+            while self._queue:
+                work = self._queue.popleft()
+                if self._queue and not self._checking:
+                    self._checking = True
+                    self.loop.call_soon(self._check)  # Runs as soon as this handler really waits.
+                await self._perform(work)
+            if len(self._idle) >= IDLE_TASKS_MAX:
+                return
+            waiter = self.loop.create_future()
+            self._idle.append(waiter)
+            await waiter
+
+    async def _perform(self, work: Work) -> None:
+        if work.stopping is not None:
+            self._deliver(answers.withdrawn(work))
+            return
+        work.begun = True
+        work.task = task = asyncio.current_task()
+        try:
+            with attempting(work.attempt):
+                arguments = work.handler.bind(work.values, context_of(work.attempt))
+                result = await work.handler.function(**arguments)
+        except asyncio.CancelledError as error:
+            if work.stopping is None:
+                raise
+            assert task is not None, "a handler runs in a task"
+            task.uncancel()
+            self._deliver(answers.raised(work, error))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  whatever a handler raises is its reply
+            self._deliver(answers.raised(work, error))
+        else:
+            self._deliver(answers.returned(work, result))
+        finally:
+            work.task = None
+
+    def _cancel(self, work: Work) -> None:
+        if work.task is not None:
+            work.task.cancel()

@@ -1,0 +1,177 @@
+"""Intake: what a trigger record becomes. New, a duplicate, a conflict, a dead letter, or nothing new (rules 4 to 6)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from amends.coordinator.core.messages import Start
+from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow, RunRow
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.inbound import OURSELVES, Item
+from amends.coordinator.runtime.runs import Run
+from amends.schemas import wishes
+from amends.schemas.canonical import digest as digest_of
+from amends.schemas.dead_letter import kept
+from amends.schemas.events import Origin
+from amends.schemas.ids import SagaId, saga_id_of
+from amends.schemas.instants import Instant
+from amends.schemas.record import Record
+from amends.schemas.trigger import Accepted, Rejected, TopicSpec, read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Exactly one of these is set, or none for a redelivery."""
+
+    start: Item | None = None
+    duplicate: Duplicate | None = None
+    dead_letter: DeadLetterRow | None = None
+
+
+NOTHING_NEW = Taken()
+
+
+@dataclass(slots=True, kw_only=True)
+class Intake:
+    """Decides against memory first, then against the store's index of runs."""
+
+    store: Store
+    catalogue: Catalogue
+    namespace: str
+    redelivered: int = 0
+    _topics: dict[str, TopicSpec] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._topics = self.catalogue.topics()
+
+    def take(self, records: Sequence[Record], runs: Mapping[SagaId, Run], now: Instant) -> Iterator[Taken]:
+        """What each record becomes, in order. Lazy: a start that was admitted is seen by the records after it."""
+        answers = [(record, answer) for record in records for answer in self._read(record)]
+        starts = [
+            (record, self._start(record, answer) if isinstance(answer, Accepted) else answer)
+            for record, answer in answers
+        ]
+        asked = [start.saga_id for _, start in starts if isinstance(start, Item)]
+        stored = self.store.runs_by_id(asked) if asked else {}
+        for record, start in starts:
+            if isinstance(start, Rejected):
+                yield Taken(dead_letter=self._dead_letter(record, start, now))
+            else:
+                yield self._compare(start, record, runs, stored, now)
+
+    def take_wish(self, item: Item, runs: Mapping[SagaId, Run], now: Instant) -> Taken:
+        """The same for a start that came through the inbox."""
+        return self._compare(item, None, runs, self.store.runs_by_id([item.saga_id]), now)
+
+    def hand_on(self, item: Item, shard: int) -> InboxRow:
+        """The start as a row of another shard's inbox; its origin makes it unique."""
+        start = item.message
+        assert isinstance(start, Start), "only a start is handed on"
+        wish = wishes.Start(
+            actor=OURSELVES,
+            saga=start.saga,
+            definition_version=0,
+            idempotency_key=start.idempotency_key,
+            business_key=start.business_key,
+            generation=start.generation,
+            origin=start.origin,
+            trigger=item.payloads[start.trigger].decode(),
+            request_digest=start.request_digest,
+            traceparent=start.traceparent,
+        )
+        return InboxRow(shard=shard, message_id=f"start:{item.causation_id}:{item.saga_id}", body=wishes.write(wish))
+
+    def _read(self, record: Record) -> tuple[Accepted | Rejected, ...]:
+        spec = self._topics.get(record.topic) or TopicSpec(topic=record.topic, acceptors=())
+        if record.unreadable is not None:
+            return (Rejected(reason="undecodable", detail=record.unreadable, path=""),)
+        return read(record, spec)
+
+    def _start(self, record: Record, accepted: Accepted) -> Item:
+        known = self.catalogue.newest(accepted.saga)
+        payload, digest = accepted.payload, accepted.payload_digest
+        if known.reads_trigger and known.closed is not None:
+            payload = known.closed.trigger.read(payload)
+            digest = digest_of(payload)
+        saga_id = saga_id_of(namespace=self.namespace, saga=accepted.saga, idempotency_key=accepted.idempotency_key)
+        origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
+        start = Start(
+            saga=accepted.saga,
+            namespace=self.namespace,
+            saga_id=saga_id,
+            idempotency_key=accepted.idempotency_key,
+            business_key=accepted.business_key or saga_id,
+            generation=0,
+            origin=origin,
+            trigger=digest,
+            request_digest=accepted.request_digest,
+            shard=0,
+            traceparent=accepted.traceparent,
+        )
+        place = f"{record.topic}:{record.partition}:{record.offset}"
+        return Item(saga_id=saga_id, message=start, cause="trigger", causation_id=place, payloads={digest: payload})
+
+    def _compare(
+        self,
+        item: Item,
+        record: Record | None,
+        runs: Mapping[SagaId, Run],
+        stored: Mapping[SagaId, RunRow],
+        now: Instant,
+    ) -> Taken:
+        start = item.message
+        assert isinstance(start, Start), "only starts are compared"
+        run, row = runs.get(item.saga_id), stored.get(item.saga_id)
+        if run is None and row is None:
+            return Taken(start=item)
+        known_digest = run.state.request_digest if run is not None else row.request_digest if row is not None else ""
+        known_origins = (*((run.state.origin,) if run is not None else ()), *(row.origins if row is not None else ()))
+        if start.origin is not None and start.origin in known_origins:
+            self.redelivered += 1
+            return NOTHING_NEW
+        if known_digest != start.request_digest:
+            return Taken(dead_letter=self._conflict(item, start, record, now))
+        if start.origin is None:
+            return NOTHING_NEW
+        return Taken(duplicate=Duplicate(saga_id=item.saga_id, origin=start.origin))
+
+    def _conflict(self, item: Item, start: Start, record: Record | None, now: Instant) -> DeadLetterRow | None:
+        origin = start.origin
+        if origin is None:
+            return None
+        value = record.value if record is not None else item.payloads[start.trigger]
+        return DeadLetterRow(
+            topic=origin.topic,
+            partition=origin.partition,
+            offset=origin.offset,
+            key=record.key if record is not None else None,
+            value=value,
+            headers=record.headers if record is not None else (),
+            idempotency_key=start.idempotency_key,
+            saga=start.saga,
+            reason="conflict",
+            detail=f"the key {start.idempotency_key!r} belongs to run {item.saga_id}, which has another payload",
+            path=None,
+            saga_id=item.saga_id,
+            size_bytes=len(value or b""),
+            at=now,
+        )
+
+    def _dead_letter(self, record: Record, rejected: Rejected, now: Instant) -> DeadLetterRow:
+        keeping = kept(record.value, rejected.reason)
+        return DeadLetterRow(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            key=record.key,
+            value=keeping.value,
+            headers=record.headers,
+            idempotency_key=rejected.idempotency_key,
+            saga=rejected.saga,
+            reason=rejected.reason,
+            detail=rejected.detail,
+            path=rejected.path or None,
+            saga_id=None,
+            size_bytes=keeping.size_bytes,
+            at=now,
+        )

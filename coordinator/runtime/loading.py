@@ -1,0 +1,83 @@
+"""Runs into memory: made fresh from a start, or folded from the store."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from amends.coordinator.core.commands import missing_handler, next_due
+from amends.coordinator.core.evolve import fold_entry
+from amends.coordinator.core.messages import Start
+from amends.coordinator.core.state import State
+from amends.coordinator.ports.rows import StoredEntry
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.runs import Run
+from amends.schemas.entry import External, Inline, decode
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """Reads the store; the engine is blocked meanwhile, so it reads one run at a time or a whole shard at once."""
+
+    store: Store
+    catalogue: Catalogue
+
+    def fresh(self, start: Start, shard: int) -> Run:
+        """The run of a start that is about to be decided."""
+        plan = self.catalogue.newest(start.saga).plan
+        state = State(
+            namespace=start.namespace,
+            saga_id=start.saga_id,
+            saga=start.saga,
+            definition_version=plan.form.version,
+            definition_hash=plan.hash,
+            request_digest=start.request_digest,
+            origin=start.origin,
+        )
+        return Run(saga_id=start.saga_id, shard=shard, plan=plan, state=state)
+
+    def load(self, saga_id: SagaId) -> Run | None:
+        """Fold one run; None if it is not in the store. Raises what makes a run quarantined."""
+        entries = self.store.entries_of(saga_id)
+        return self._folded(entries) if entries else None
+
+    def open_runs(self, shard: int) -> Iterator[Run | SagaId]:
+        """Fold every open run of a shard; the id alone of one that cannot be folded."""
+        for saga_id, entries in groupby(self.store.open_entries(shard), key=lambda entry: entry.saga_id):
+            stored = list(entries)
+            try:
+                yield self._folded(stored)
+            except Exception:  # noqa: BLE001  one run that cannot be folded must not delay the others (rule 19)
+                yield saga_id
+
+    def _folded(self, entries: Iterable[StoredEntry]) -> Run:
+        state: State | None = None
+        payloads: dict[Digest, bytes] = {}
+        shard = 0
+        for stored in entries:
+            entry, shard = decode(stored.data), stored.shard
+            state = fold_entry(state, entry)
+            for digest, payload in entry.payloads.items():
+                value = self._value(digest, payload)
+                if value is not None:
+                    payloads[digest] = value
+        assert state is not None, "a stored run has at least one entry"
+        known = self.catalogue.by_hash(state.definition_hash)
+        if known is None:
+            raise LookupError(f"definition {state.definition_hash} is in neither the app nor the store")
+        run = Run(saga_id=state.saga_id, shard=shard, plan=known.plan, state=state, payloads=payloads)
+        run.due = next_due(known.plan, state)
+        return run
+
+    def _value(self, digest: Digest, payload: object) -> bytes | None:
+        if isinstance(payload, Inline):
+            return payload.inline.encode()
+        return self.store.blob(digest) if isinstance(payload, External) else None
+
+
+def waits_for_handler(run: Run, now: Instant) -> bool:
+    """Whether only a handler's arrival moves the run on."""
+    return missing_handler(run.plan, run.state, now) is not None

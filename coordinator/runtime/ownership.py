@@ -1,0 +1,131 @@
+"""Ownership: which shards this worker holds (design, section 2). A thread of its own, so that no handler delays it.
+
+With SQLite one coordinator holds all shards for as long as it lives; there is nothing to renew.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.inbound import Gained, Inbound, Lost, Yielding
+from amends.schemas.instants import SECOND, Instant
+
+CLOCK_SKEW_MAX_US = 1 * SECOND
+YIELD_WITHIN_S = 5.0
+MARGIN = 0.8
+"""The part of a lease after which we stop sending, to be sure that a new owner begins later."""
+
+log = logging.getLogger("amends.ownership")
+
+
+@dataclass(slots=True, kw_only=True)
+class Ownership:
+    """Leases of one worker. `tell` puts into the engine's queue; `busy` says whether a shard has open attempts."""
+
+    store: Store
+    worker: str
+    lease_ms: int
+    clock: Callable[[], Instant]
+    tell: Callable[[Inbound], None]
+    busy: Callable[[int], bool]
+    _epochs: dict[int, int] = field(default_factory=dict)
+    _renewed_at: float = 0.0
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other worker can own anything: the store is one process's."""
+        return self.store.kind != "postgresql"
+
+    def begin(self) -> None:
+        """Take what is free, then keep it."""
+        self.turn()
+        if not self.alone:
+            self._thread = threading.Thread(target=self._run, name="amends-leases", daemon=True)
+            self._thread.start()
+
+    def epoch_of(self, shard: int) -> int:
+        """The epoch under which we hold a shard."""
+        return self._epochs.get(shard, 0)
+
+    def left_s(self, shard: int) -> float:
+        """Seconds for which the shard is ours for certain."""
+        if self.alone:
+            return math.inf
+        if shard not in self._epochs:
+            return 0.0
+        return self._renewed_at + self.lease_ms / 1000 * MARGIN - time.monotonic()
+
+    def turn(self) -> None:
+        """One round: renew, take over what is free, give back what is too much."""
+        began = time.monotonic()
+        alive = self.store.beat(self.worker, lease_ms=self.lease_ms)
+        if self._epochs:
+            kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
+            lost = self._epochs.keys() - kept
+            self._renewed_at = began
+            if lost:
+                self._forget(lost)
+        if abs(self.store.now() - self.clock()) > CLOCK_SKEW_MAX_US:
+            log.error("clock_skew", extra={"skew_ms": (self.store.now() - self.clock()) // 1000})
+            return
+        self._balance(alive, began)
+
+    def close(self, *, clean: bool) -> None:
+        """Give everything back."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+        try:
+            self.store.release("worker", self.worker, tuple(self._epochs), clean=clean)
+            self.store.retire(self.worker)
+        except StoreUnavailable as error:
+            log.warning("leases_not_released", extra={"why": str(error)})
+        self._epochs.clear()
+
+    def _balance(self, alive: int, began: float) -> None:
+        shards = len(self.store.shards())
+        fair = math.ceil(shards / max(1, alive))
+        if len(self._epochs) < fair:
+            leases = self.store.claim("worker", self.worker, lease_ms=self.lease_ms, limit=fair - len(self._epochs))
+            if leases:
+                self._renewed_at = began
+                self._epochs.update((lease.shard, lease.epoch) for lease in leases)
+                log.info("shards_gained", extra={"shards": [lease.shard for lease in leases]})
+                self.tell(Gained(leases=leases))
+        elif len(self._epochs) > fair:
+            self._give_back(sorted(self._epochs)[fair:])
+
+    def _give_back(self, surplus: list[int]) -> None:
+        self.tell(Yielding(shards=surplus))
+        until = time.monotonic() + YIELD_WITHIN_S
+        while any(self.busy(shard) for shard in surplus) and time.monotonic() < until:
+            self._closing.wait(0.05)
+            if time.monotonic() - self._renewed_at > self.lease_ms / 3000:
+                self.store.renew("worker", self.worker, lease_ms=self.lease_ms)
+                self._renewed_at = time.monotonic()
+        clean = not any(self.busy(shard) for shard in surplus)
+        self._forget(surplus)
+        self.store.release("worker", self.worker, surplus, clean=clean)
+
+    def _forget(self, shards: Collection[int]) -> None:
+        gone = [shard for shard in list(self._epochs) if shard in shards]
+        for shard in gone:
+            del self._epochs[shard]
+        log.info("shards_left", extra={"shards": gone})
+        self.tell(Lost(shards=gone))
+
+    def _run(self) -> None:
+        while not self._closing.wait(self.lease_ms / 3000):
+            try:
+                self.turn()
+            except StoreUnavailable as error:
+                log.warning("leases_not_renewed", extra={"why": str(error)})
+                if self._epochs and time.monotonic() > self._renewed_at + self.lease_ms / 1000:
+                    self._forget(tuple(self._epochs))

@@ -1,0 +1,74 @@
+"""Inbox rows as messages: what people and other processes wish of a run."""
+
+from amends.coordinator.core.messages import CancelWished, KillWished, Message, ResolutionWished, Start
+from amends.coordinator.ports.rows import InboxRow
+from amends.coordinator.runtime.inbound import Item
+from amends.schemas import wishes
+from amends.schemas.canonical import digest
+from amends.schemas.ids import SagaId, saga_id_of
+
+
+def item_of(row: InboxRow, namespace: str) -> Item:
+    """The message of a row. Raises `msgspec.ValidationError` on a body that is no wish."""
+    wish = wishes.read(row.body)
+    if isinstance(wish, wishes.Start):
+        return _start(row, wish, namespace)
+    message, cause = _message(wish)
+    return _item(row, wish.saga_id, message, cause, wish.actor)
+
+
+def _message(wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> tuple[Message, str]:
+    match wish:
+        case wishes.Cancel(reason=reason):
+            return CancelWished(reason=reason), "cancel"
+        case wishes.Kill(reason=reason):
+            return KillWished(reason=reason), "kill"
+        case wishes.Resolve():
+            resolution = ResolutionWished(
+                step=wish.step, resolution=wish.resolution, reason=wish.reason, evidence=wish.evidence
+            )
+            return resolution, "resolve"
+
+
+def _start(row: InboxRow, wish: wishes.Start, namespace: str) -> Item:
+    saga_id = saga_id_of(
+        namespace=namespace, saga=wish.saga, idempotency_key=wish.idempotency_key, generation=wish.generation
+    )
+    payload = wish.trigger.encode()
+    start = Start(
+        namespace=namespace,
+        saga=wish.saga,
+        saga_id=saga_id,
+        idempotency_key=wish.idempotency_key,
+        business_key=wish.business_key,
+        generation=wish.generation,
+        origin=wish.origin,
+        trigger=digest(payload),
+        request_digest=wish.request_digest,
+        shard=row.shard,
+        traceparent=wish.traceparent,
+    )
+    origin = wish.origin
+    place = f"{origin.topic}:{origin.partition}:{origin.offset}" if origin is not None else row.message_id
+    return Item(
+        saga_id=saga_id,
+        message=start,
+        cause="trigger",
+        causation_id=place,
+        actor=wish.actor,
+        payloads={start.trigger: payload},
+        inbox_id=row.message_id,
+        shard=row.shard,
+    )
+
+
+def _item(row: InboxRow, saga_id: SagaId, message: Message, cause: str, actor: str) -> Item:
+    return Item(
+        saga_id=saga_id,
+        message=message,
+        cause=cause,
+        causation_id=row.message_id,
+        actor=actor,
+        inbox_id=row.message_id,
+        shard=row.shard,
+    )

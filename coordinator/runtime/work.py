@@ -1,0 +1,79 @@
+"""One handler call on its way: everything it needs, made on the engine's thread, run on another."""
+
+import asyncio
+from dataclasses import dataclass
+
+from amends.coordinator.attempt import Attempt, Undoing
+from amends.coordinator.core.commands import Command
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.coordinator.definition.form import CONTEXT, HandlerForm
+from amends.coordinator.definition.handler import Handler, field_of_json
+from amends.coordinator.runtime.runs import Identity, Run
+from amends.schemas.ids import EffectKey, SagaId, effect_key_of
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """`stopping` is set from the engine's thread, the rest by whoever runs it."""
+
+    saga_id: SagaId
+    identity: Identity
+    handler: Handler
+    values: dict[str, bytes | None]
+    attempt: Attempt
+    finds_nothing_typed: bool = False
+    """A lookup of a step without result: it answers with a `bool`."""
+    stopping: str | None = None
+    begun: bool = False
+    overdue: bool = False
+    task: "asyncio.Task[None] | None" = None
+
+
+def handler_form(plan: Plan, command: Command) -> HandlerForm:
+    """The handler that a command names, as the definition declares it."""
+    step = plan.steps[command.path]
+    undo = step.undo
+    if command.role == "lookup" and step.lookup is not None:
+        return step.lookup
+    if command.role == "verify":
+        found = step.verify if command.direction == "forward" else undo.verify if undo is not None else None
+    else:
+        found = step.handler if command.direction == "forward" else undo.handler if undo is not None else None
+    assert found is not None, "a command names a handler of its definition"
+    return found
+
+
+def values_of(run: Run, form: HandlerForm) -> dict[str, bytes | None]:
+    """The JSON text of each of the handler's parameters."""
+    found: dict[str, bytes | None] = {}
+    for name, argument in form.arguments.items():
+        if argument.source == CONTEXT:
+            continue
+        state = run.state
+        digest = state.trigger if argument.step is None else state.effect(argument.step, "forward").result
+        value = run.payload(digest) if digest is not None else None
+        found[name] = field_of_json(value, argument.field) if value is not None and argument.field else value
+    return found
+
+
+def key_of(state: State, command: Command) -> EffectKey:
+    """The key of the effect that a handler performs or asks about."""
+    effect = state.effect(command.path, command.direction)
+    return effect.key or effect_key_of(
+        saga_id=state.saga_id, path=command.path, direction=command.direction, generation=effect.generation
+    )
+
+
+def undoing_of(state: State, command: Command) -> Undoing | None:
+    """What an undo undoes; None on the way forward."""
+    if command.direction == "forward":
+        return None
+    effect = state.effect(command.path, "forward")
+    settled = effect.settled or effect.phase in {"ended", "tombstone"}
+    return Undoing(
+        state="settled" if settled else "succeeded",
+        idempotency_key=effect.key or EffectKey(""),
+        external_id=effect.external_id,
+        argument_digest=effect.arguments or "",
+    )

@@ -1,0 +1,250 @@
+"""A worker: engine, writer, handlers, leases and intake, put together and taken down in order."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.errors import AmendsError, BusUnavailable, StoreUnavailable, UsageError
+from amends.coordinator.ports.bus import Source
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.catalogue import Catalogue, one_hash_per_version
+from amends.coordinator.runtime.dispatch import Dispatch
+from amends.coordinator.runtime.engine import Engine, EngineSettings
+from amends.coordinator.runtime.engine_thread import EngineThread
+from amends.coordinator.runtime.hands import HandlerThreads
+from amends.coordinator.runtime.inbound import Arrived, StopWished, Waiting
+from amends.coordinator.runtime.ownership import Ownership
+from amends.coordinator.runtime.writer import WriterThread
+from amends.schemas.decoding import Writers
+from amends.schemas.instants import Instant
+
+POLL_RECORDS_MAX = 500
+BACKLOG_MAX = 2_000
+POLL_S = 0.25
+LOOK_S = 0.02
+"""How often the store is asked whether another process has changed it."""
+HANDLERS_MAY_TAKE_S = 3.0
+
+log = logging.getLogger("amends.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """What a worker is told. `strict` refuses a changed graph under an old version (all but `dev` do)."""
+
+    namespace: str = "default"
+    build: str = ""
+    in_flight_max: int = 256
+    lease_ms: int = 10_000
+    strict: bool = True
+    allow_missing: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """Runs until `stop` is called. The store is open and, with SQLite, its coordinator lock is held by the caller."""
+
+    store: Store
+    reader: Store
+    """A second opening of the same store for reads of the engine's thread, if the store wants one."""
+    source: Source
+    sagas: tuple[ClosedSaga, ...]
+    settings: WorkerSettings
+    clock: Callable[[], Instant]
+    writers: Callable[[str], Writers] = lambda _topic: Writers()
+    wake_source: Callable[[], None] | None = None
+    """Tells a local source that something may have been published."""
+
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _failure: BaseException | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
+    _consumed: dict[tuple[str, int], int] = field(default_factory=dict)
+    _thread: EngineThread = field(init=False)
+    _hands: HandlerThreads = field(init=False)
+    _writer: WriterThread = field(init=False)
+    _ownership: Ownership = field(init=False)
+    _engine: Engine = field(init=False)
+
+    async def run(self, *, until_idle: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Work until stopped, or until `until_idle` says, on top of the engine's own idleness, that all is done.
+
+        Raises what broke the engine.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._put_together()
+        await asyncio.to_thread(self._ownership.begin)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._intake()), group.create_task(self._look())]
+                if until_idle is not None:
+                    tasks.append(group.create_task(self._stop_when_idle(until_idle)))
+                await self._stopping.wait()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._take_down()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Stop in order: no new work, a bounded time for handlers, everything known is committed."""
+        self._stopping.set()
+
+    def check(self) -> list[str]:
+        """Open runs whose next handler is missing here, as lines; also refuses a changed graph. Stores definitions."""
+        if self.settings.strict:
+            one_hash_per_version(self.sagas, self.store.definitions())
+        catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
+        for row in catalogue.rows(self.clock()):
+            self.store.put_definition(row)
+        lines = []
+        for run in self.reader.runs_open():
+            known = catalogue.by_hash(run.definition_hash)
+            missing = known.plan.missing if known is not None else frozenset({"its whole definition"})
+            if missing:
+                lines.append(f"{run.saga_id} {run.saga} v{run.definition_version} lacks {', '.join(sorted(missing))}")
+        if lines and not self.settings.allow_missing:
+            raise UsageError(
+                "AM3002",
+                f"{len(lines)} open runs need handlers that APP does not have: {lines[0]}"
+                + (" …" if len(lines) > 1 else ""),
+                do="start the version that has them, or pass --allow-missing to let these runs wait",
+            )
+        return lines
+
+    @property
+    def idle(self) -> bool:
+        """Whether the engine has nothing to do and has taken everything it was offered."""
+        return self._thread.idle and self._thread.taken >= self._thread.offered
+
+    @property
+    def _quiet(self) -> bool:
+        return self._thread.quiet and self._thread.taken >= self._thread.offered
+
+    def _put_together(self) -> None:
+        catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
+        self._thread = EngineThread(self.clock, self._broken)
+        self._hands = HandlerThreads(deliver=self._thread.put)
+        self._writer = WriterThread(self.store, self._thread.put)
+        self._ownership = Ownership(
+            store=self.store,
+            worker=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
+            lease_ms=self.settings.lease_ms,
+            clock=self.clock,
+            tell=self._thread.put,
+            busy=self._busy,
+        )
+        self._engine = Engine(
+            store=self.reader,
+            writer=self._writer,
+            catalogue=catalogue,
+            dispatch=Dispatch(
+                catalogue=catalogue,
+                hands=self._hands,
+                clock=self.clock,
+                epoch_of=self._ownership.epoch_of,
+                lease_left_s=self._ownership.left_s,
+            ),
+            settings=EngineSettings(
+                namespace=self.settings.namespace,
+                build=self.settings.build,
+                in_flight_max=self.settings.in_flight_max,
+            ),
+            consumed=self._on_consumed,
+        )
+        self._thread.begin(self._engine)
+
+    def _busy(self, shard: int) -> bool:
+        """Whether attempts of the shard are under way; a guess between two turns of the engine is good enough."""
+        return any(run.shard == shard and run.running for run in list(self._engine.runs.values()))
+
+    async def _intake(self) -> None:
+        """Bring trigger records to the engine, never more than it can hold."""
+        topics = sorted({saga.form.trigger.topic for saga in self.sagas})
+        started = False
+        while True:
+            try:
+                if not started:
+                    await self.source.start(topics)
+                    started = True
+                room = BACKLOG_MAX - self._thread.backlog
+                records = await self.source.poll(records_max=min(POLL_RECORDS_MAX, max(0, room)), timeout_s=POLL_S)
+                if records:
+                    self._thread.put(Arrived(records=records))
+                await self._commit()
+            except BusUnavailable as error:
+                log.warning("bus_unavailable", extra={"why": str(error)})
+                await asyncio.sleep(POLL_S)
+            except UsageError as error:
+                self._broken(error)
+                return
+
+    def _on_consumed(self, offsets: dict[tuple[str, int], int]) -> None:
+        """From the engine's thread: these are accounted for in the store."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._consumed.update, offsets)
+
+    async def _commit(self) -> None:
+        if self._consumed:
+            offsets, self._consumed = self._consumed, {}
+            await self.source.commit(offsets)
+
+    async def _look(self) -> None:
+        """Look for what other processes put into the store: inbox rows, local records."""
+        mark: object = None
+        while True:
+            try:
+                latest = self.reader.change_mark()
+                if latest != mark:
+                    mark = latest
+                    if self.wake_source is not None:
+                        self.wake_source()
+                    await self._take_inbox()
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", extra={"why": str(error)})
+                await asyncio.sleep(POLL_S)
+            await asyncio.sleep(LOOK_S)
+
+    async def _take_inbox(self) -> None:
+        for shard in list(self._engine.shards):
+            rows = await asyncio.to_thread(self.reader.inbox, shard)
+            if rows:
+                self._thread.put(Waiting(rows=rows))
+
+    async def _stop_when_idle(self, also: Callable[[], Awaitable[bool]]) -> None:
+        while True:
+            try:
+                if self.idle and await self.source.at_end() and await also() and self.idle:
+                    self.stop()
+                    return
+            except AmendsError as error:
+                log.debug("not_idle", extra={"why": str(error)})
+            await asyncio.sleep(LOOK_S)
+
+    def _broken(self, error: BaseException) -> None:
+        self._failure = error
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def _take_down(self) -> None:
+        """In order: nothing new, handlers end or are left in doubt, replies are committed, shards are given back."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + HANDLERS_MAY_TAKE_S
+        self._thread.put(StopWished())
+        while self._failure is None and loop.time() < until and not self._quiet:
+            await asyncio.sleep(LOOK_S)
+        await asyncio.to_thread(self._thread.close, timeout_s=0.5)
+        await asyncio.to_thread(self._writer.close, timeout_s=0.5)
+        try:
+            async with asyncio.timeout(1.0):
+                await self._commit()
+                await self.source.stop()
+        except (AmendsError, TimeoutError) as error:
+            log.warning("source_not_stopped", extra={"why": str(error)})
+        await asyncio.to_thread(self._hands.close, timeout_s=0.5)
+        await asyncio.to_thread(self._ownership.close, clean=self._failure is None)

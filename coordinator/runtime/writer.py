@@ -1,0 +1,73 @@
+"""The writer: appends batches on a thread of its own and waits out a store that is away."""
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from tenacity import RetryCallState, wait_exponential_jitter
+
+from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
+from amends.coordinator.ports.rows import Batch
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.inbound import AppendFailed, Committed, Inbound
+
+log = logging.getLogger("amends.writer")
+
+_backoff = wait_exponential_jitter(initial=0.05, max=5.0, jitter=0.05)
+
+
+class WriterThread:
+    """One batch at a time, in order. A failure other than an absent store is answered, not retried."""
+
+    def __init__(self, store: Store, answer: Callable[[Inbound], None]) -> None:
+        self._store = store
+        self._answer = answer
+        self._queue: SimpleQueue[tuple[Pending, Batch] | None] = SimpleQueue()
+        self._closing = threading.Event()
+        self.away = False
+        """Whether the store is being waited for."""
+        self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
+        self._thread.start()
+
+    def write(self, pending: Pending, rows: Batch) -> None:
+        """Append this next; the answer comes to the engine's queue."""
+        self._queue.put((pending, rows))
+
+    def close(self, *, timeout_s: float) -> None:
+        """Write what was handed over, then end; gives up after the timeout."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while (order := self._queue.get()) is not None:
+            pending, rows = order
+            self._answer(self._append(pending, rows))
+
+    def _append(self, pending: Pending, rows: Batch) -> Inbound:
+        call = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        while True:
+            try:
+                self._store.append(rows)
+            except StoreUnavailable as error:
+                if self._closing.is_set():
+                    return AppendFailed(pending=pending, error=error)
+                self._wait(call, error)
+            except (Fenced, RunExists) as error:
+                return AppendFailed(pending=pending, error=error)
+            except Exception as error:  # noqa: BLE001  the engine's thread is where a fault of ours must surface
+                return AppendFailed(pending=pending, error=error)
+            else:
+                if self.away:
+                    log.info("store_is_back", extra={"attempts": call.attempt_number})
+                self.away = False
+                return Committed(pending=pending)
+
+    def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:
+        self.away = True
+        pause_s = float(_backoff(call))
+        log.warning("store_unavailable", extra={"why": str(error), "again_in_s": round(pause_s, 2)})
+        call.attempt_number += 1
+        self._closing.wait(pause_s)
