@@ -10,10 +10,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from amends.connectors.kafka import faults
-from amends.connectors.kafka.client import CONNECT_S, TROUBLE, client_options, explained
+from amends.connectors.kafka.client import TROUBLE, client_options, explained, topics_of_cluster
 from amends.connectors.kafka.settings import KafkaSettings
 from amends.connectors.kafka.topics import TopicFacts
 from amends.coordinator.errors import AmendsError, UsageError
+
+START_S = 5.0
 
 
 class KafkaAdmin:
@@ -26,11 +28,12 @@ class KafkaAdmin:
     @classmethod
     @asynccontextmanager
     async def connected(cls, settings: KafkaSettings) -> AsyncIterator["KafkaAdmin"]:
+        await topics_of_cluster(settings)
         client = AIOKafkaAdminClient(**client_options(settings))
         admin = cls(settings, client)
         try:
             try:
-                async with asyncio.timeout(CONNECT_S):
+                async with asyncio.timeout(START_S):
                     await client.start()
             except TROUBLE as error:
                 await admin._fail(error)

@@ -6,21 +6,26 @@ certificate alike. `Any` and that riddle end here.
 
 import asyncio
 import logging
+import random
 import ssl
 from typing import Any
 
 from aiokafka import errors
-from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.protocol.metadata import MetadataRequest
 
 from amends.connectors.kafka import faults
 from amends.connectors.kafka.settings import KafkaSettings
-from amends.coordinator.errors import AmendsError
+from amends.coordinator.errors import AmendsError, UsageError
 
 CONNECT_S = 3.0
 """How long a cluster is given to answer before it counts as unreachable."""
 
-REQUEST_TIMEOUT_MS = 10_000
+CLOSE_S = 0.2
+"""How long a connection is given to close; one that was never open does not say so."""
+
+REQUEST_TIMEOUT_MS = 15_000
+"""Longer than a rebalance may take: its requests are answered when all members have come."""
 
 _REFUSED_LOGIN = (
     errors.SaslAuthenticationFailed,
@@ -60,43 +65,44 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 async def topics_of_cluster(settings: KafkaSettings) -> dict[str, int]:
     """Give every topic with its number of partitions, within `CONNECT_S` or so.
 
-    Asks for all topics, never by name: a broker with auto-create would make what is asked for.
+    Asks for all topics, never by name: a broker with auto-create would make what is asked for. Ask this before any
+    other client is started: they wait longer, and one that is cancelled at its start leaves a connection open.
     Raises `BusUnavailable`, or `UsageError` where the login or TLS is at fault.
     """
-    client = AIOKafkaClient(**client_options(settings))
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
-    except TROUBLE as error:
-        raise await explained(settings, error) from error
-    finally:
-        await client.close()
-    return {topic: len(cluster.partitions_for_topic(topic)) for topic in cluster.topics(exclude_internal_topics=False)}
+    addresses = settings.bootstrap.split(",")
+    random.shuffle(addresses)
+    problems: list[AmendsError] = []
+    for address in addresses:
+        try:
+            return await _topics_at(settings, address, CONNECT_S / len(addresses))
+        except TROUBLE as error:
+            problems.append(_known(settings, error) or faults.unreachable(settings, error))
+    raise next((problem for problem in problems if isinstance(problem, UsageError)), problems[-1])
 
 
 async def explained(settings: KafkaSettings, error: BaseException) -> AmendsError:
-    """Put an aiokafka error into our words; where it hides its cause, each address is asked once more, by hand."""
-    known = _known(settings, error)
-    return known or await _cause_by_hand(settings, error)
-
-
-async def _cause_by_hand(settings: KafkaSettings, error: BaseException) -> AmendsError:
-    options = connection_options(settings) | {"request_timeout_ms": int(CONNECT_S * 1000)}
-    why: BaseException = error
-    for address in settings.bootstrap.split(","):
-        host, _, port = address.rpartition(":")
+    """Put an aiokafka error into our words; where it hides its cause, the cluster is asked once more, by hand."""
+    if (known := _known(settings, error)) is not None:
+        return known
+    if not isinstance(error, TimeoutError):
         try:
-            async with asyncio.timeout(CONNECT_S):
-                connection = await create_conn(host.strip("[]"), int(port), **options)
-        except TROUBLE as cause:
-            if (known := _known(settings, cause)) is not None:
-                return known
-            why = cause
-        else:
-            await connection.close()
-            why = error
-    return faults.unreachable(settings, why)
+            await topics_of_cluster(settings)
+        except AmendsError as cause:
+            return cause
+    return faults.unreachable(settings, error)
+
+
+async def _topics_at(settings: KafkaSettings, address: str, answer_s: float) -> dict[str, int]:
+    host, _, port = address.rpartition(":")
+    options = connection_options(settings) | {"request_timeout_ms": int(answer_s * 1000)}
+    connection = AIOKafkaConnection(host.strip("[]"), int(port), **options)
+    try:
+        await connection.connect()
+        answer = await connection.send(MetadataRequest(None))
+    finally:
+        if (closed := connection.close()) is not None:
+            await asyncio.wait({closed}, timeout=CLOSE_S)
+    return {topic["topic"]: len(topic["partitions"]) for topic in answer.to_object()["topics"]}
 
 
 def _known(settings: KafkaSettings, error: BaseException) -> AmendsError | None:

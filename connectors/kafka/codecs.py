@@ -17,7 +17,7 @@ from aiokafka.record import default_records, legacy_records
 
 Packed = bytes | bytearray | memoryview
 
-BATCH_BYTES_MAX = 64 * 1024 * 1024
+BATCH_BYTES_MAX = 32 * 1024 * 1024
 """What a batch may unpack to. Clients send batches of at most a few megabytes."""
 
 _limit: ContextVar[int | None] = ContextVar("amends_batch_bytes_max", default=None)

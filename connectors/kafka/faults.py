@@ -5,12 +5,17 @@ from amends.coordinator.errors import BusUnavailable, UsageError
 
 
 def unreachable(settings: KafkaSettings, why: object) -> BusUnavailable:
-    """Nobody answers at the bootstrap addresses."""
+    """Nobody answers at the bootstrap addresses, or not in the protocol we speak."""
+    if isinstance(why, TimeoutError | ConnectionResetError | EOFError):
+        why = f"connected, but {_ANSWERS.get(type(why), 'no answer')} (is {settings.security_protocol} right?)"
     return BusUnavailable(
         "AM4101",
         f"Kafka at {settings.bootstrap} cannot be reached: {_said(why)}",
         do="start the broker or correct AMENDS_BUS; a running worker waits and resumes by itself",
     )
+
+
+_ANSWERS: dict[type, str] = {ConnectionResetError: "the connection was closed", EOFError: "the connection was closed"}
 
 
 def silent(settings: KafkaSettings, silent_s: float) -> BusUnavailable:

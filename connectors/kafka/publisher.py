@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, errors
 
 from amends.connectors.kafka import faults
-from amends.connectors.kafka.client import TROUBLE, client_options, explained
+from amends.connectors.kafka.client import TROUBLE, client_options, explained, topics_of_cluster
 from amends.connectors.kafka.partitions import partition_of
 from amends.connectors.kafka.settings import KafkaSettings
 from amends.coordinator.errors import RecordTooLarge
@@ -33,13 +33,14 @@ Placed = list[Place | None]
 class Publisher:
     """Sends records in batches by partition. Its methods raise aiokafka's `TROUBLE`; drop it then."""
 
-    def __init__(self, settings: KafkaSettings, producer: Any) -> None:  # noqa: ANN401  aiokafka has no types
+    def __init__(self, settings: KafkaSettings, producer: Any, topics: dict[str, int]) -> None:  # noqa: ANN401
         self._settings = settings
         self._producer = producer
-        self._topics: dict[str, int] = {}
+        self._topics = topics
 
     @classmethod
     async def connected(cls, settings: KafkaSettings, compression: str | None) -> "Publisher":
+        topics = await topics_of_cluster(settings)
         producer = AIOKafkaProducer(
             **client_options(settings),
             acks="all",
@@ -47,7 +48,7 @@ class Publisher:
             max_batch_size=BATCH_BYTES,
             compression_type=compression,
         )
-        publisher = cls(settings, producer)
+        publisher = cls(settings, producer, topics)
         try:
             async with asyncio.timeout(START_S):
                 await producer.start()
@@ -121,16 +122,13 @@ class Publisher:
             raise RecordTooLarge(topic=topic, index=indices[0], size_bytes=size_bytes) from error
 
     async def _partitions(self, topic: str) -> int:
-        """How many; asks for all topics when one is new, as asking by name makes some brokers create it."""
-        cluster = self._producer.client.cluster
+        """How many. A topic is asked for by name only when it exists: some brokers create what is asked for."""
         if topic not in self._topics:
-            known = await self._producer.client.fetch_all_metadata()
-            found = known.partitions_for_topic(topic)
-            if not found:
+            self._topics = await topics_of_cluster(self._settings)
+            if topic not in self._topics:
                 raise faults.missing_topics(self._settings, [topic])
-            self._topics[topic] = len(found)
-            await self._producer.client.add_topic(topic)
-        return len(cluster.partitions_for_topic(topic) or ()) or self._topics[topic]
+        partitions: set[int] = await self._producer.partitions_for(topic)
+        return len(partitions)
 
     async def stop(self) -> None:
         """Close it in order if the cluster answers in time, else drop it."""

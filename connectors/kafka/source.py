@@ -17,8 +17,11 @@ from amends.connectors.notice import Notice, log_notice
 from amends.coordinator.errors import AmendsError, BusUnavailable
 from amends.schemas.record import Record
 
-SILENT_S = 5.0
+SILENT_S = 4.0
 """Without an answer to any fetch for so long, the cluster is asked whether it is there."""
+
+ANSWERS_WITHIN_S = 1.0
+"""A fetch that finds nothing is answered after half a second."""
 
 DEAF_S = 60.0
 """The cluster is there, but our fetches have had no answer for so long: begin anew."""
@@ -165,7 +168,7 @@ class KafkaSource:
     async def _listen(self, records: list[Record]) -> None:
         """Notice that the cluster is silent: aiokafka itself tries for ever and says nothing."""
         now = time.monotonic()
-        if records or (self._member is not None and self._member.answered_since(now - SILENT_S)):
+        if records or (self._member is not None and self._member.answered_since(now - ANSWERS_WITHIN_S)):
             self._heard_at = self._answered_at = now
             self._backoff.reset()
             if self._away is not None:
