@@ -78,11 +78,8 @@ def _wonders(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith | ast.Global):
             yield f"line {node.lineno}: {type(node).__name__}"
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            unseeded = called.startswith("random.") and not (called == "random.Random" and node.args)
-            if called in WONDERING or unseeded:
-                yield f"line {node.lineno}: {called}()"
+        if isinstance(node, ast.Call) and (called := ast.unparse(node.func)) in WONDERING:
+            yield f"line {node.lineno}: {called}()"
 
 
 def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
