@@ -1,6 +1,7 @@
 """Closing a saga: hints resolve, every rule runs, and what comes out is data to store and handlers to run."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,14 @@ from amends.coordinator.definition.findings import DefinitionError, Finding, fin
 from amends.coordinator.definition.form import DefinitionForm, HandlerSchemas, StoredDefinition, graph_hash
 from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.hints import awaits
+from amends.coordinator.definition.parameters import UNKNOWN
 from amends.coordinator.definition.places import Place, place_of_function, place_of_parameter
 from amends.coordinator.definition.rules.graph import faults
 from amends.coordinator.definition.rules.shape import Fault
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.trigger import TriggerReader, trigger_findings
 
+_CLASS = re.compile(r"<class '(?:[\w.<>]*\.)?(\w+)'>")
 _NULL = msgspec.Raw(b"null")
 
 
@@ -108,7 +111,7 @@ class _Closing:
         adapters: list[tuple[str, TypeAdapter[Any]]] = []
         schemas: dict[str, msgspec.Raw] = {}
         for each in built.parameters:
-            if each.argument.source == "context":
+            if each.argument.source == "context" or each.hint is UNKNOWN:
                 continue
             at = place_of_parameter(function, each.name)
             made = self._adapter(each.hint, f"parameter {each.name!r} of {label}", at)
@@ -136,7 +139,7 @@ class _Closing:
             adapter: TypeAdapter[Any] = TypeAdapter(hint)  # type: ignore[arg-type]  # any hint of the user's
             schema = adapter.json_schema(mode="validation")
         except (PydanticUserError, SchemaError, NameError, TypeError) as error:
-            why = str(error).partition("\n")[0].rstrip(".")
+            why = _CLASS.sub(r"\1", str(error).partition("\n")[0].partition(". ")[0].rstrip("."))
             self._found.append(
                 finding(
                     "AM1036",

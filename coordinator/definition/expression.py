@@ -134,7 +134,7 @@ def _compare(left: object, how: Comparison, right: object) -> bool:
         return _equal(left, right)
     if how == "!=":
         return not _equal(left, right)
-    pair = _ordered(left, right)
+    pair = _numbers(left, right) or _ordered(left, right)
     if pair is None:
         return False
     less, equal = pair[0] < pair[1], pair[0] == pair[1]  # type: ignore[operator]
@@ -158,11 +158,21 @@ def _ordered(left: object, right: object) -> tuple[object, object] | None:
     return None if None in numbers else numbers
 
 
+def _numbers(left: object, right: object) -> tuple[Decimal, Decimal] | None:
+    """Both as numbers, also where both are text: decimals are written as text, and 9.50 is less than 10.00."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return None
+    a, b = _number(left), _number(right)
+    return None if a is None or b is None else (a, b)
+
+
 def _number(value: object) -> Decimal | None:
-    if not isinstance(value, int | float | str | Decimal):
+    if isinstance(value, str):
+        return Decimal(value) if _DECIMAL.fullmatch(value) else None
+    if not isinstance(value, int | float | Decimal):
         return None
     try:
-        number = Decimal(str(value))
+        number = Decimal(value) if isinstance(value, int) else Decimal(str(value))
     except InvalidOperation:
         return None
     return number if number.is_finite() else None

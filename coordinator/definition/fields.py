@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Optional, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from pydantic import BaseModel
 
@@ -107,6 +107,8 @@ def name_of_type(hint: object) -> str:
     if get_origin(hint) in {Union, types.UnionType}:
         return " | ".join(name_of_type(each) for each in get_args(hint))
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, arguments))}]"
     if inspect.isclass(origin) and arguments:
         return f"{origin.__qualname__}[{', '.join(name_of_type(each) for each in arguments)}]"
     return getattr(hint, "__name__", None) or str(hint).replace("typing.", "")

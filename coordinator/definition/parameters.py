@@ -15,7 +15,8 @@ from amends.coordinator.definition.references import Condition, Reference, Targe
 from amends.coordinator.definition.steps import Called, function_name
 
 _NAMED = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
-_NO_HINT = object()
+UNKNOWN = object()
+"""The hint of a parameter that has none that resolves; a finding says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +87,12 @@ class ParameterReader:
     def _without_default(self, name: str) -> Parameter | None:
         hint = self._hint(name, required=name != "ctx")
         if name == "ctx":
-            if hint not in {_NO_HINT, object} and not assignable(Context, hint):
+            if hint not in {UNKNOWN, object} and not assignable(Context, hint):
                 self._mismatch(name, "ctx", Context, hint)
             return Parameter(name=name, argument=Argument(source="context"), hint=Context)
         if name == "trigger":
             model = self.step.draft.topic.model
-            if hint is not _NO_HINT and not assignable(model, hint):
+            if hint is not UNKNOWN and not assignable(model, hint):
                 self._mismatch(name, "the trigger", model, hint)
             return Parameter(name=name, argument=Argument(source="trigger"), hint=hint)
         self._note(
@@ -110,8 +111,8 @@ class ParameterReader:
         if name == "item":
             return "item is what for_each gives, and this step has none"
         for step in self.step.draft.steps:
-            returned = (step.handler.hints().get("return", _NO_HINT)) if _resolves(step) else _NO_HINT
-            if step is not self.step and step.kind != "result" and (step.name == name or returned == hint != _NO_HINT):
+            returned = (step.handler.hints().get("return", UNKNOWN)) if _resolves(step) else UNKNOWN
+            if step is not self.step and step.kind != "result" and (step.name == name or returned == hint != UNKNOWN):
                 return f"write {name} = {step.name}.result"
         return f"give it a reference or a constant, or call it ctx or trigger ({nearest(name, ('ctx', 'trigger'))})"
 
@@ -143,7 +144,7 @@ class ParameterReader:
             keys, given = target.names, None  # noted at the step that has the hint
         else:
             given = or_none(given) if target.maybe else given
-            if hint is not _NO_HINT and not assignable(given, hint):
+            if hint is not UNKNOWN and not assignable(given, hint):
                 self._mismatch(name, target.text(), given, hint, place)
         return Parameter(name=name, argument=argument_of(target, keys), hint=hint)
 
@@ -176,7 +177,7 @@ class ParameterReader:
 
     def _hint(self, name: str, *, required: bool) -> object:
         if self.hints is None:
-            return _NO_HINT
+            return UNKNOWN
         if name not in self.hints and required:
             self._note(
                 "AM1035",
@@ -184,7 +185,7 @@ class ParameterReader:
                 do="write its type",
                 parameter=name,
             )
-        return self.hints.get(name, _NO_HINT)
+        return self.hints.get(name, UNKNOWN)
 
     def _hints(self) -> dict[str, object] | None:
         try:

@@ -162,7 +162,7 @@ class Saga(Generic[T]):
         return f"<saga {self.name} v{self.version}>"
 
     def _declare(self, kind: StepKind, function: Callable[..., Any], options: dict[str, Any]) -> DeclaredStep:
-        handler = handler_of("step", function, options)
+        handler = handler_of("step", function, options, owner=kind)
         after = options.get("after", ())
         return DeclaredStep(
             draft=self._draft,

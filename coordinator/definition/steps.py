@@ -174,7 +174,7 @@ class Action(Read[P, C, R], Generic[P, C, R]):
                     do='say "reply", or declare a read-back with .verify',
                 )
             step.undo = DeclaredUndo(
-                handler=handler_of("undo", function, options),
+                handler=handler_of("undo", function, options, owner=how),
                 follow_up=how == "follow_up",
                 reply="verify" in options,
                 retry=retry_of(how, options),
@@ -214,18 +214,21 @@ class UndoDecorator(Protocol):
     def __call__(self, function: Callable[Q, D], /) -> Undo[Q, D]: ...
 
 
-def handler_of(role: Role, function: Callable[..., Any], options: dict[str, Any]) -> DeclaredHandler:
+def handler_of(
+    role: Role, function: Callable[..., Any], options: dict[str, Any], *, owner: str = ""
+) -> DeclaredHandler:
     """Declare one handler. Raises `DefinitionError` (AM1040) for what is no function."""
-    refuse_no_function(role, function)
+    owner = owner or role
+    refuse_no_function(owner, function)
     declared = DeclaredHandler(role=role, function=function, frame=calling_frame())
-    declared.timeout_ms = timeout_ms(role, options, declared.timeout_ms)
+    declared.timeout_ms = timeout_ms(owner, options, declared.timeout_ms)
     return declared
 
 
 def verify_handler(role: Role, function: Callable[..., Any], options: dict[str, Any]) -> DeclaredHandler:
     """Declare a read-back."""
-    declared = handler_of(role, function, options)
-    declared.within_ms = optional_ms(role, options, "verify_within")
+    declared = handler_of(role, function, options, owner="verify")
+    declared.within_ms = optional_ms("verify", options, "verify_within")
     return declared
 
 

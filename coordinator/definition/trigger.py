@@ -15,6 +15,7 @@ from amends.coordinator.definition.json_schema import Schema, member, resolved, 
 from amends.coordinator.definition.places import Place
 
 _KEYS = {"string", "integer"}
+_WORDS = {"array": "a list", "object": "an object", "number": "a number", "boolean": "a bool"}
 
 
 class TriggerInvalid(Exception):
@@ -88,9 +89,10 @@ def _key_findings(option: str, path: str, model: str, schema: Schema, *, at: Pla
         return
     types = types_of(schema, found)
     if types is not None and not types & _KEYS:
+        held = " or ".join(sorted(_WORDS.get(each, each) for each in types))
         yield finding(
             "AM1072",
-            f"Topic({option}={path!r}): the field holds {' or '.join(sorted(types))}, and a key is text or an integer",
+            f"Topic({option}={path!r}): the field holds {held}, and a key is text or an integer",
             do="name a field that holds text or an integer",
             at=at,
             saga=saga,
