@@ -37,7 +37,7 @@ class Doubtful:
     key_open: bool
     """The participant deduplicates by our key and still remembers it."""
     tombstones: bool
-    """It refuses a request whose undo came first."""
+    """It refuses a request whose undo came first, and the undo can be sent without knowing what there is to undo."""
     attempts_left: bool
     waits: bool
     """The definition prefers waiting to sending again (`settle="wait"`); so does a pivot with a lookup."""
@@ -55,12 +55,11 @@ def settle_forward(doubt: Doubtful) -> Move:
         return "ask"
     if doubt.ended and not doubt.reader and not doubt.key_open:
         return "fail"
-    absent = doubt.answer == "absent" and (doubt.ended or doubt.absence_counts)
     if not doubt.attempts_left:
-        return _given_up(doubt, absent=absent)
+        return _given_up(doubt)
     if not doubt.time_left:
         return "park"
-    if doubt.key_open or absent:
+    if doubt.key_open or _absent(doubt):
         return "resend"
     if doubt.reader:
         return "ask_again"
@@ -77,7 +76,7 @@ def settle_in_drain(doubt: Doubtful) -> Move:
         return "accept"
     if doubt.reader and doubt.answer == "none":
         return "ask"
-    if doubt.answer == "absent" and (doubt.ended or (doubt.absence_counts and (doubt.waits or not doubt.key_open))):
+    if _absent(doubt) and (doubt.ended or doubt.waits or not doubt.key_open):
         return "absent"
     if doubt.ended and not doubt.reader:
         return "ended"
@@ -100,14 +99,18 @@ def settle_undo(doubt: Doubtful) -> Move:
         return "ask"
     if not doubt.time_left or not doubt.attempts_left:
         return "park"
-    absent = doubt.answer == "absent" and (doubt.ended or doubt.absence_counts)
-    if doubt.key_open or doubt.tombstones or absent:
+    if doubt.key_open or _absent(doubt):
         return "resend"
     if doubt.reader:
         return "ask_again"
     return "park"
 
 
-def _given_up(doubt: Doubtful, *, absent: bool) -> Move:
+def _absent(doubt: Doubtful) -> bool:
+    """Whether it did not happen and cannot any more: a `no` is believed only when nothing sent could still land."""
+    return doubt.answer == "absent" and (doubt.ended or doubt.absence_counts)
+
+
+def _given_up(doubt: Doubtful) -> Move:
     """No attempt is left. With nothing that could ever settle the doubt, a person decides before anything is undone."""
-    return "fail" if absent or doubt.ended or doubt.key_open or doubt.reader else "park"
+    return "fail" if doubt.ended or doubt.key_open or doubt.reader else "park"

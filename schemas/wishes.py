@@ -14,7 +14,7 @@ class _Wish(msgspec.Struct, frozen=True, kw_only=True, tag_field="wish", tag=str
     actor: str
 
 
-class Start(_Wish, kw_only=True):
+class Start(_Wish, frozen=True, kw_only=True):
     """Start a run here: a trigger that another worker took in, or one from a schedule, the API or a person."""
 
     saga: str
@@ -29,21 +29,21 @@ class Start(_Wish, kw_only=True):
     traceparent: str | None = None
 
 
-class Cancel(_Wish, kw_only=True):
+class Cancel(_Wish, frozen=True, kw_only=True):
     """Stop forward work and undo."""
 
     saga_id: SagaId
     reason: str
 
 
-class Kill(_Wish, kw_only=True):
+class Kill(_Wish, frozen=True, kw_only=True):
     """Stop now and publish the exposure."""
 
     saga_id: SagaId
     reason: str
 
 
-class Resolve(_Wish, kw_only=True):
+class Resolve(_Wish, frozen=True, kw_only=True):
     """A person's decision about a parked run."""
 
     saga_id: SagaId

@@ -132,3 +132,11 @@ def trouble(where: str, why: str) -> StoreUnavailable:
     return StoreUnavailable(
         "AM0319", f"the store {where} failed ({why})", do="work resumes by itself once the cause is gone"
     )
+
+
+def not_allowed(where: str, why: str) -> UsageError:
+    return UsageError(
+        "AM0320",
+        f"the user of AMENDS_STORE may not do this in {where} ({why})",
+        do="let the user own the schema amends, or grant CREATE on the database so that it can be made",
+    )

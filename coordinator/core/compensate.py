@@ -20,10 +20,6 @@ def compensate(turn: Turn) -> None:
     if path is None:
         turn.emit(SagaCompensated())
         return
-    limit = whole_limit(turn.plan, turn.state)
-    if limit is not None:
-        turn.emit(limit, SagaParked(phase="undo", step=path, kind="limit", why=f"all {limit.allowed} {limit.limit}"))
-        return
     _tend(turn, turn.plan.steps[path], turn.state.effect(path, "undo"))
 
 
@@ -35,11 +31,11 @@ def _tend(turn: Turn, step: StepForm, effect: Effect) -> None:
             _retry_or_park(turn, step, effect)
         case "retrying" if effect.due_at is not None and effect.due_at <= turn.now:
             if effect.doubt is None:
-                request_undo(turn, step)
+                _request(turn, step)
             else:
                 settle(turn, step.path, "undo")
         case "absent":
-            request_undo(turn, step)
+            _request(turn, step)
         case "in_doubt" | "ended":
             settle(turn, step.path, "undo")
 
@@ -52,7 +48,16 @@ def _begin(turn: Turn, step: StepForm) -> None:
         why = "what it did is not known, and its undo needs the result"
         turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why=why))
         return
-    request_undo(turn, step)
+    _request(turn, step)
+
+
+def _request(turn: Turn, step: StepForm) -> None:
+    limit = whole_limit(turn.plan, turn.state)
+    if limit is None:
+        request_undo(turn, step)
+        return
+    why = f"all {limit.allowed} {limit.limit} are used"
+    turn.emit(limit, SagaParked(phase="undo", step=step.path, kind="limit", why=why))
 
 
 def _retry_or_park(turn: Turn, step: StepForm, effect: Effect) -> None:
@@ -66,4 +71,4 @@ def _retry_or_park(turn: Turn, step: StepForm, effect: Effect) -> None:
         turn.emit(SagaParked(phase="undo", step=step.path, kind=failure.kind, why=failure.message))
         return
     turn.emit(GenerationRaised(path=step.path, direction="undo", generation=effect.generation + 1, why="failed"))
-    schedule_retry(turn, step.path, "undo", retry_after_ms=turn.retry_after_ms)
+    schedule_retry(turn, step.path, "undo")

@@ -32,15 +32,16 @@ def running_until(step: StepForm, effect: Effect) -> Instant:
 
 def _quieten(turn: Turn, step: StepForm) -> None:
     effect = turn.state.effect(step.path, "forward")
-    attempt_open = effect.phase == "requested" or (effect.phase == "in_doubt" and effect.doubt and effect.doubt.running)
-    if attempt_open and not step.acts:
+    if turn.state.effect(step.path, "undo").phase == "skipped":
+        return
+    if effect.attempt_open and not step.acts:
         message = "not needed any more: the run turned back"
         turn.emit(
             StepFailed(path=step.path, attempt=effect.attempt, kind="withdrawn", message=message, retriable=False)
         )
-    elif attempt_open and turn.now >= running_until(step, effect):
+    elif effect.attempt_open and turn.now >= running_until(step, effect):
         turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why="attempt still running"))
-    elif not attempt_open and _to_settle(effect, turn.now):
+    elif not effect.attempt_open and _to_settle(effect, turn.now):
         settle(turn, step.path, "forward")
 
 
@@ -53,9 +54,9 @@ def _to_settle(effect: Effect, now: Instant) -> bool:
 def _quiet(turn: Turn, path: str) -> bool:
     """Whether nothing of this step is open or in doubt."""
     effect = turn.state.effect(path, "forward")
+    if turn.state.effect(path, "undo").phase == "skipped":
+        return True
     if effect.phase == "ended":
-        if turn.state.effect(path, "undo").phase == "skipped":
-            return True
         return move_of(turn.plan, turn.state, path, "forward", turn.now) == "ended"
     return effect.phase not in {"requested", "in_doubt"} and not (effect.phase == "retrying" and effect.doubt)
 

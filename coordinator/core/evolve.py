@@ -1,7 +1,7 @@
 """Fold: state from events, one at a time. Pure, total, and never refuses: what is in the log did happen."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 from msgspec.structs import replace
 
@@ -84,6 +84,7 @@ def _started(state: State, event: e.SagaStarted, moment: Moment) -> State:
         shard=event.shard,
         traceparent=event.traceparent,
         started_at=moment.at,
+        running_since=moment.at,
         deadline_at=instant_of(event.deadline_at),
     )
 
@@ -121,14 +122,22 @@ def _succeeded(state: State, event: e.StepSucceeded, moment: Moment) -> State:
         doubt=before.doubt if event.readback else None,
         asks=before.asks + 1,
         due_at=None,
+        settled=False,
         failure=None,
     )
     return _with(state, event.path, "forward", effect, **_PROGRESS)
 
 
-def _verified(state: State, event: e.StepVerified, _: Moment) -> State:
+def _verified(state: State, event: e.StepVerified, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
     effect = replace(
-        state.effect(event.path, "forward"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
+        before,
+        phase="done",
+        verified_by=event.by,
+        since=moment.at if before.since is None else before.since,
+        doubt=None,
+        failure=None,
+        due_at=None,
     )
     return _with(state, event.path, "forward", effect, **_PROGRESS)
 
@@ -136,41 +145,49 @@ def _verified(state: State, event: e.StepVerified, _: Moment) -> State:
 def _failed(state: State, event: e.StepFailed | e.UndoFailed, _: Moment) -> State:
     direction: Direction = "forward" if isinstance(event, e.StepFailed) else "undo"
     before = state.effect(event.path, direction)
+    withdrawn = event.kind == "withdrawn"
     effect = replace(
         before,
         phase="failed",
-        counted=before.counted - (event.kind == "withdrawn"),
+        counted=before.counted - withdrawn,
         doubt=None,
         since=None,
         due_at=None,
         failure=Failure(step=event.path, attempt=event.attempt, kind=event.kind, message=event.message),
         retriable=event.retriable,
     )
-    return _with(state, event.path, direction, effect, **_PROGRESS)
+    return _with(state, event.path, direction, effect, **({} if withdrawn else _PROGRESS))
 
 
 def _in_doubt(state: State, event: e.StepInDoubt, moment: Moment) -> State:
     before = state.effect(event.path, event.direction)
-    since = before.doubt.since if before.doubt else moment.at
-    lost = event.reason == "lost"
+    uncounted = event.reason in {"lost", "withdrawn"}
+    loose = not event.attempt_running or (before.doubt is not None and before.doubt.loose)
     effect = replace(
         before,
         phase="in_doubt",
-        counted=before.counted - lost,
+        counted=before.counted - uncounted,
         due_at=None,
         asks=before.asks + 1,
-        doubt=Doubt(
-            since=since,
-            quiet_from=moment.at,
-            reason=event.reason,
-            message=event.message,
-            running=event.attempt_running,
-            ended=False,
-            asked_at=moment.at,
-        ),
+        doubt=_doubt(before, event, moment, reason=event.reason, running=event.attempt_running, loose=loose),
         failure=Failure(step=event.path, attempt=event.attempt, kind=event.reason, message=event.message),
     )
-    return _with(state, event.path, event.direction, effect, **({} if lost else _PROGRESS))
+    return _with(state, event.path, event.direction, effect, **({} if uncounted else _PROGRESS))
+
+
+def _doubt(
+    before: Effect, event: e.StepInDoubt | e.StepSettled, moment: Moment, *, reason: str, running: bool, loose: bool
+) -> Doubt:
+    return Doubt(
+        since=before.doubt.since if before.doubt else moment.at,
+        attempt=before.doubt.attempt if before.doubt else event.attempt,
+        quiet_from=moment.at,
+        reason=reason,
+        message=event.message or "",
+        running=running,
+        loose=loose,
+        asked_at=moment.at,
+    )
 
 
 def _settled(state: State, event: e.StepSettled, moment: Moment) -> State:
@@ -191,19 +208,19 @@ def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Eff
             doubt=before.doubt if event.readback else None,
             asks=before.asks + 1,
             due_at=None,
+            failure=None,
         )
     if event.state == "ended":
-        doubt = Doubt(
-            since=before.doubt.since if before.doubt else moment.at,
-            quiet_from=moment.at,
-            reason=event.kind or "exception",
-            message=event.message or "",
-            running=False,
-            ended=True,
-            asked_at=moment.at,
+        doubt = _doubt(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
+        return replace(
+            before,
+            phase="ended",
+            counted=before.counted - (doubt.reason == "withdrawn"),
+            doubt=doubt,
+            failure=Failure(step=event.path, attempt=event.attempt, kind=doubt.reason, message=doubt.message),
+            asks=before.asks + 1,
+            due_at=None,
         )
-        failure = Failure(step=event.path, attempt=event.attempt, kind=doubt.reason, message=doubt.message)
-        return replace(before, phase="ended", doubt=doubt, failure=failure, asks=before.asks + 1, due_at=None)
     if event.state == "absent":
         return replace(before, phase="absent", doubt=None, since=None, due_at=None)
     return replace(before, phase="tombstone", due_at=None)
@@ -237,9 +254,12 @@ def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
     return _with(state, event.path, event.direction, effect)
 
 
-def _drain(state: State, event: e.DrainStarted, _: Moment) -> State:
+def _drain(state: State, event: e.DrainStarted, moment: Moment) -> State:
+    if state.parked is not None:
+        state = _renewed(state, moment)
     return replace(
         state,
+        forward={path: _not_put_off(effect) for path, effect in state.forward.items()},
         status="compensating",
         parked=None,
         draining=True,
@@ -247,6 +267,13 @@ def _drain(state: State, event: e.DrainStarted, _: Moment) -> State:
         failure=event.failure,
         reason=event.reason,
     )
+
+
+def _not_put_off(effect: Effect) -> Effect:
+    """A request in doubt that was to be sent again is settled afresh: a run that turned back has other ways."""
+    if effect.phase != "retrying" or effect.doubt is None:
+        return effect
+    return replace(effect, phase="ended" if effect.doubt.ended else "in_doubt", asks=effect.asks + 1, due_at=None)
 
 
 def _compensation(state: State, event: e.CompensationStarted, _: Moment) -> State:
@@ -307,37 +334,96 @@ def _resolved(state: State, event: e.ParkingResolved, moment: Moment) -> State:
     parked_us = moment.at - state.parked.since if state.parked else 0
     turning_back = state.draining or state.undo_list is not None
     state = replace(
-        state,
+        _without_parked_time(state, parked_us),
         status="compensating" if turning_back else "running",
         parked=None,
-        deadline_at=state.deadline_at + parked_us,
+        limit_reached=False,
+        extensions=state.extensions + state.limit_reached,
         unclean_stops=0,
         alone=0,
     )
-    if event.resolution == "go_forward":
-        allowance_us = state.deadline_at - state.started_at
+    match event.resolution:
+        case "go_forward":
+            return _sent_forward(state, moment)
+        case "skip":
+            return _left_in_the_world(state, event.step, moment)
+        case "retry":
+            return _tried_anew(state, event.step, "undo" if state.undo_list is not None else "forward", moment)
+        case "done_by_hand":
+            return state
+    assert_never(event.resolution)
+
+
+def _without_parked_time(state: State, parked_us: int) -> State:
+    """Nothing that is bounded in time ran while the run was parked (rule 15)."""
+
+    def shifted(effect: Effect) -> Effect:
         return replace(
-            state,
-            status="running",
-            cause=None,
-            reason=None,
-            failure=None,
-            draining=False,
-            undo_list=None,
-            undone=(),
-            deadline_at=moment.at + allowance_us,
+            effect,
+            verify_since=effect.verify_since and effect.verify_since + parked_us,
+            doubt=effect.doubt and replace(effect.doubt, since=effect.doubt.since + parked_us),
         )
-    if event.resolution == "skip":
-        return _left_in_the_world(state, event.step)
-    if event.resolution == "retry":
-        return _tried_anew(state, event.step, "undo" if state.undo_list is not None else "forward", moment)
-    return state
+
+    return replace(
+        state,
+        running_since=state.running_since + parked_us,
+        deadline_at=state.deadline_at + parked_us,
+        forward={path: shifted(effect) for path, effect in state.forward.items()},
+        undo={path: shifted(effect) for path, effect in state.undo.items()},
+    )
 
 
-def _left_in_the_world(state: State, path: str) -> State:
-    forward = state.effect(path, "forward")
-    if state.undo_list is None and forward.doubt is not None:
-        state = _with(state, path, "forward", replace(forward, phase="ended"))
+def _sent_forward(state: State, moment: Moment) -> State:
+    """With its whole time before it, and every step with all its attempts."""
+    return replace(
+        _renewed(state, moment),
+        status="running",
+        cause=None,
+        reason=None,
+        failure=None,
+        draining=False,
+        undo_list=None,
+        undone=(),
+        running_since=moment.at,
+        deadline_at=state.deadline_at + moment.at - state.running_since,
+    )
+
+
+def _renewed(state: State, moment: Moment) -> State:
+    """Doubts of the way forward are settled from here, as if they had just arisen."""
+
+    def renewed(effect: Effect) -> Effect:
+        doubt = effect.doubt and replace(effect.doubt, since=moment.at, asked_at=moment.at)
+        phase = "in_doubt" if effect.phase == "tombstone" else effect.phase
+        verify_since = moment.at if effect.phase == "verifying" else effect.verify_since
+        due_at = effect.due_at if effect.phase == "retrying" else None
+        return replace(
+            effect, phase=phase, counted=0, asks=effect.asks + 1, verify_since=verify_since, doubt=doubt, due_at=due_at
+        )
+
+    forward = {
+        path: renewed(effect) if effect.doubt is not None or effect.phase == "verifying" else effect
+        for path, effect in state.forward.items()
+    }
+    return replace(state, forward=forward)
+
+
+def _left_in_the_world(state: State, path: str, moment: Moment) -> State:
+    before = state.effect(path, "forward")
+    if state.undo_list is None and (before.attempt_open or before.doubt is not None):
+        doubt = before.doubt or Doubt(
+            since=moment.at,
+            attempt=before.attempt,
+            quiet_from=moment.at,
+            reason="in_doubt",
+            message="left by a person",
+            running=False,
+            loose=True,
+            asked_at=moment.at,
+        )
+        if doubt.running:
+            doubt = replace(doubt, running=False, loose=True)
+        state = _with(state, path, "forward", replace(before, phase="ended", doubt=doubt, due_at=None))
     return _with(state, path, "undo", replace(state.effect(path, "undo"), phase="skipped", due_at=None))
 
 
@@ -360,7 +446,7 @@ def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
 def _late(state: State, event: e.LateReplyRecorded, _: Moment) -> State:
     before = state.effect(event.path, event.direction)
     phase = {"succeeded": "done", "failed": "failed", "unknown": "ended"}[event.answer]
-    effect = replace(before, phase=phase, result=event.result or before.result)
+    effect = replace(before, phase=phase, result=event.result or before.result, doubt=None, due_at=None)
     return _with(state, event.path, event.direction, effect)
 
 

@@ -8,7 +8,15 @@ from amends.coordinator.core.settle import fail, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import StepForm
-from amends.schemas.events import DrainStarted, Failure, GenerationRaised, SagaCompleted, SagaParked, StepSkipped
+from amends.schemas.events import (
+    DrainStarted,
+    Failure,
+    GenerationRaised,
+    LimitReached,
+    SagaCompleted,
+    SagaParked,
+    StepSkipped,
+)
 from amends.schemas.instants import MILLISECOND
 
 _OVER = frozenset({"done", "skipped"})
@@ -16,7 +24,7 @@ _OVER = frozenset({"done", "skipped"})
 
 def go_forward(turn: Turn) -> None:
     """Everything that is due now on the way forward."""
-    if _stopped_by_time(turn) or _stopped_by_limit(turn):
+    if _finished(turn) or _stopped_by_time(turn):
         return
     for path in tuple(turn.state.forward):
         _tend(turn, turn.plan.steps[path])
@@ -24,7 +32,8 @@ def go_forward(turn: Turn) -> None:
             return
     for step in turn.plan.form.steps:
         _start_if_ready(turn, step)
-    _finish(turn)
+        if turn.state.status != "running":
+            return
 
 
 def _tend(turn: Turn, step: StepForm) -> None:
@@ -35,13 +44,19 @@ def _tend(turn: Turn, step: StepForm) -> None:
             _retry_or_fail(turn, step, effect)
         case "retrying" if effect.due_at is not None and effect.due_at <= turn.now:
             if effect.doubt is None:
-                request_step(turn, step)
+                _request(turn, step)
             else:
                 settle(turn, step.path, "forward")
         case "absent":
-            request_step(turn, step)
+            _request(turn, step)
         case "in_doubt" | "ended":
             settle(turn, step.path, "forward")
+
+
+def _request(turn: Turn, step: StepForm) -> None:
+    """Ask for an attempt, unless that would use what is kept for undoing."""
+    if turn.has_handler(step.handler.name) and not _stopped_by_limit(turn, step):
+        request_step(turn, step)
 
 
 def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
@@ -55,7 +70,7 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
         return
     if step.acts:
         turn.emit(GenerationRaised(path=step.path, direction="forward", generation=effect.generation + 1, why="failed"))
-    schedule_retry(turn, step.path, "forward", retry_after_ms=turn.retry_after_ms)
+    schedule_retry(turn, step.path, "forward")
 
 
 def _start_if_ready(turn: Turn, step: StepForm) -> None:
@@ -70,43 +85,55 @@ def _start_if_ready(turn: Turn, step: StepForm) -> None:
     elif step.when is not None and not turn.holds(step.when):
         turn.emit(StepSkipped(path=step.path, because="condition"))
     elif not step.pivot or may_pivot(turn.plan, state):
-        request_step(turn, step)
+        _request(turn, step)
 
 
 def _was_skipped(turn: Turn, step: StepForm, need: str) -> bool:
     return need in turn.plan.needs[step.path] and turn.state.effect(need, "forward").phase == "skipped"
 
 
-def _finish(turn: Turn) -> None:
+def _finished(turn: Turn) -> bool:
     effects = turn.state.forward
     if len(effects) < len(turn.plan.form.steps) or any(effect.phase not in _OVER for effect in effects.values()):
-        return
+        return False
     result = turn.plan.result
     turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
+    return True
 
 
 def _stopped_by_time(turn: Turn) -> bool:
     """Turn back at the deadline or when the wall time is spent; behind the pivot neither counts (rule 12)."""
     state, wall_ms = turn.state, turn.plan.form.budget.wall_ms
-    if turn.now < state.deadline_at and (wall_ms is None or turn.now < state.started_at + wall_ms * MILLISECOND):
+    late = turn.now >= state.deadline_at
+    spent = wall_ms is not None and turn.now >= state.running_since + wall_ms * MILLISECOND
+    if not (late or spent) or pivot_passed(turn.plan, state):
         return False
-    if pivot_passed(turn.plan, state):
-        return False
-    cause = "deadline" if turn.now >= state.deadline_at else "budget"
-    turn.emit(DrainStarted(cause=cause, failure=None, reason=None))  # type: ignore[arg-type]
+    if late or wall_ms is None:
+        turn.emit(DrainStarted(cause="deadline", failure=None, reason=None))
+        return True
+    used_ms = (turn.now - state.running_since) // MILLISECOND
+    limit = LimitReached(limit="wall_ms", used=used_ms, allowed=wall_ms)
+    message = f"{used_ms} ms of {wall_ms} ms used"
+    failure = Failure(step=_next_step(turn), attempt=0, kind="limit", message=message)
+    turn.emit(limit, DrainStarted(cause="budget", failure=failure, reason=None))
     return True
 
 
-def _stopped_by_limit(turn: Turn) -> bool:
+def _stopped_by_limit(turn: Turn, step: StepForm) -> bool:
     limit = forward_limit(turn.plan, turn.state)
-    if limit is None or turn.state.limit_reached:
+    if limit is None:
         return False
-    turn.emit(limit)
     message = f"{limit.used} of {limit.allowed} {limit.limit} used; the rest is kept for undoing"
-    step = next(reversed(turn.state.forward), "")
     if pivot_passed(turn.plan, turn.state):
-        turn.emit(SagaParked(phase="forward", step=step, kind="limit", why=message))
+        turn.emit(limit, SagaParked(phase="forward", step=step.path, kind="limit", why=message))
     else:
-        failure = Failure(step=step, attempt=0, kind="limit", message=message)
-        turn.emit(DrainStarted(cause="failed", failure=failure, reason=None))
+        failure = Failure(step=step.path, attempt=0, kind="limit", message=message)
+        turn.emit(limit, DrainStarted(cause="budget", failure=failure, reason=None))
     return True
+
+
+def _next_step(turn: Turn) -> str:
+    """The first step that is not over."""
+    return next(
+        step.path for step in turn.plan.form.steps if turn.state.effect(step.path, "forward").phase not in _OVER
+    )

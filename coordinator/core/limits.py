@@ -8,23 +8,20 @@ FORWARD_PERCENT = 70
 
 
 def forward_limit(plan: Plan, state: State) -> LimitReached | None:
-    """The limit that forward work has used up, if any."""
-    for name, used, allowed in _limits(plan, state):
-        if allowed is not None and used * 100 >= allowed * FORWARD_PERCENT:
-            return LimitReached(limit=name, used=used, allowed=allowed)
-    return None
+    """The limit that one more request on the way forward would pass, if any."""
+    return _reached(plan, state, FORWARD_PERCENT)
 
 
 def whole_limit(plan: Plan, state: State) -> LimitReached | None:
-    """The limit that even the reserve has used up, if any."""
-    for name, used, allowed in _limits(plan, state):
-        if allowed is not None and used >= allowed:
-            return LimitReached(limit=name, used=used, allowed=allowed)
-    return None
+    """The limit that one more request would pass even of the reserve, if any."""
+    return _reached(plan, state, 100)
 
 
-def _limits(plan: Plan, state: State) -> tuple[tuple[str, int, int | None], ...]:
-    return (
+def _reached(plan: Plan, state: State, percent: int) -> LimitReached | None:
+    for name, used, allowed in (
         ("entries", state.version, plan.entries_max),
         ("attempts", state.attempts, plan.form.budget.attempts),
-    )
+    ):
+        if allowed is not None and (used + 1) * 100 > allowed * (1 + state.extensions) * percent:
+            return LimitReached(limit=name, used=used, allowed=allowed * (1 + state.extensions))
+    return None

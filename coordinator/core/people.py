@@ -4,8 +4,8 @@ from amends.coordinator.core.messages import ResolutionWished
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step, request_undo
-from amends.coordinator.core.settle import policy_of
-from amends.coordinator.core.state import Effect, State
+from amends.coordinator.core.settle import move_of, settled
+from amends.coordinator.core.state import Parked, State
 from amends.coordinator.core.turn import Turn
 from amends.schemas.events import (
     DrainStarted,
@@ -13,7 +13,6 @@ from amends.schemas.events import (
     ParkingResolved,
     Resolution,
     SagaKilled,
-    StepSettled,
     StepVerified,
     UndoVerified,
 )
@@ -39,14 +38,33 @@ def resolutions(plan: Plan, state: State) -> tuple[Resolution, ...]:
     parked = state.parked
     if parked is None:
         return ()
-    path = parked.step
     if parked.phase == "forward":
-        return ("retry", "done_by_hand") if _done_by_hand_fits(plan, path) else ("retry",)
-    if state.undo_list is None:
-        return ("retry", "done_by_hand", "skip") if path else ("retry",)
-    undo = state.effect(path, "undo")
-    forward = () if pivot_passed(plan, state) or undo.phase not in _UNDO_HELD else ("go_forward",)
-    return ("retry", "done_by_hand", "skip", *forward)
+        return ("retry", "done_by_hand") if _done_by_hand_fits(plan, state, parked) else ("retry",)
+    found: list[Resolution] = ["retry"]
+    if _done_by_hand_fits(plan, state, parked):
+        found.append("done_by_hand")
+    found.append("skip")
+    if _may_go_forward(plan, state, parked):
+        found.append("go_forward")
+    return tuple(found)
+
+
+def _done_by_hand_fits(plan: Plan, state: State, parked: Parked) -> bool:
+    """Not while an attempt may still do it, nor for a step whose result somebody needs: a hand leaves none."""
+    if state.undo_list is not None:
+        return not state.effect(parked.step, "undo").attempt_open
+    effect = state.effect(parked.step, "forward")
+    if effect.attempt_open or effect.phase == "idle":
+        return False
+    stays = parked.phase == "forward" or plan.steps[parked.step].pivot
+    return not stays or not any(parked.step in needs for needs in plan.needs.values())
+
+
+def _may_go_forward(plan: Plan, state: State, parked: Parked) -> bool:
+    """Not behind the pivot nor while it is in doubt, and not while an undo may still take."""
+    if pivot_passed(plan, state) or plan.steps[parked.step].pivot:
+        return False
+    return state.undo_list is None or state.effect(parked.step, "undo").phase in _UNDO_HELD
 
 
 def cancel(turn: Turn, reason: str) -> None:
@@ -77,17 +95,15 @@ def resolve(turn: Turn, wish: ResolutionWished) -> None:
             _go_forward(turn)
 
 
-def _done_by_hand_fits(plan: Plan, path: str) -> bool:
-    """Done by hand leaves no result, so nobody may need one."""
-    return bool(path) and not any(path in needs for needs in plan.needs.values())
-
-
 def _retry(turn: Turn, path: str, direction: Direction) -> None:
     """The failed thing again: anew after a definite failure, the same request where nothing else could settle it."""
     effect = turn.state.effect(path, direction)
     if effect.phase == "failed":
         turn.emit(GenerationRaised(path=path, direction=direction, generation=effect.generation + 1, why="person"))
-    elif effect.doubt is not None and not effect.doubt.running and not _can_settle(turn, path, direction, effect):
+        return
+    if effect.phase not in {"in_doubt", "ended", "retrying"} or effect.doubt is None or effect.attempt_open:
+        return
+    if move_of(turn.plan, turn.state, path, direction, turn.now) == "park":
         step = turn.plan.steps[path]
         if direction == "undo":
             request_undo(turn, step)
@@ -95,44 +111,37 @@ def _retry(turn: Turn, path: str, direction: Direction) -> None:
             request_step(turn, step)
 
 
-def _can_settle(turn: Turn, path: str, direction: Direction, effect: Effect) -> bool:
-    _, certainty = policy_of(turn.plan.steps[path], direction)
-    if turn.plan.reader(path, direction) is not None:
-        return True
-    if turn.state.draining and (certainty.tombstones or (effect.doubt is not None and effect.doubt.ended)):
-        return True
-    return certainty.deduplicates and certainty.window_ms is None
-
-
 def _done_by_hand(turn: Turn, path: str, direction: Direction) -> None:
     if direction == "undo":
         turn.emit(UndoVerified(path=path, by="person"))
-    elif turn.state.draining:
-        effect = turn.state.effect(path, "forward")
-        turn.emit(
-            StepSettled(
-                path=path,
-                direction="forward",
-                attempt=effect.attempt,
-                state="absent",
-                by="person",
-                kind=None,
-                message=None,
-                result=None,
-                external_id=None,
-                readback=False,
-            )
-        )
+    elif turn.state.draining and not turn.plan.steps[path].pivot:
+        settled(turn, path, "forward", "absent", "person")
     else:
         turn.emit(StepVerified(path=path, by="person"))
 
 
 def _go_forward(turn: Turn) -> None:
     """Undone and failed steps are requested again, under new keys; what still stands is kept."""
-    state = turn.state
-    for path, effect in state.forward.items():
-        undo = state.effect(path, "undo")
-        if undo.phase == "done" or effect.phase in _REQUEST_ANEW:
+    anew = _requested_anew(turn)
+    for path, effect in turn.state.forward.items():
+        undo = turn.state.effect(path, "undo")
+        if path in anew:
             turn.emit(GenerationRaised(path=path, direction="forward", generation=effect.generation + 1, why="person"))
         if undo.phase != "idle":
             turn.emit(GenerationRaised(path=path, direction="undo", generation=undo.generation + 1, why="person"))
+
+
+def _requested_anew(turn: Turn) -> set[str]:
+    """Also what only reads, or was skipped, behind a step that is done anew: it may see something else now."""
+    plan, state = turn.plan, turn.state
+    anew: set[str] = set()
+    for path, effect in state.forward.items():
+        if state.effect(path, "undo").phase == "done":
+            anew.add(path)
+        elif effect.phase in _REQUEST_ANEW and effect.doubt is None:
+            anew.add(path)
+    for step in plan.form.steps:
+        without_effect = not step.acts or state.effect(step.path, "forward").phase == "skipped"
+        if step.path in state.forward and without_effect and anew & plan.ancestors[step.path]:
+            anew.add(step.path)
+    return anew

@@ -3,7 +3,7 @@
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 
-_IN_FLIGHT = frozenset({"requested", "retrying", "in_doubt", "verifying"})
+_AT_REST = frozenset({"idle", "done", "skipped"})
 
 
 def pivot_passed(plan: Plan, state: State) -> bool:
@@ -20,7 +20,7 @@ def pivot_passed(plan: Plan, state: State) -> bool:
 def may_pivot(plan: Plan, state: State) -> bool:
     """Whether nothing else that acts is in flight."""
     return not any(
-        effect.phase in _IN_FLIGHT and plan.steps[path].acts
+        effect.phase not in _AT_REST and plan.steps[path].acts
         for path, effect in state.forward.items()
         if not plan.steps[path].pivot
     )

@@ -1,5 +1,7 @@
 """After a stop of the owner: what was running is lost, and a run that keeps killing its worker is found (rule 19)."""
 
+from typing import Literal
+
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Turn
@@ -16,10 +18,32 @@ _ASKING = frozenset({"verifying", "in_doubt", "ended"})
 
 def was_running(state: State) -> bool:
     """Whether a handler of this run was at work when its owner stopped."""
+    return bool(_at_work(state))
+
+
+def _at_work(state: State) -> list[tuple[str, Direction]]:
+    """Effects with an open attempt, then those that a question may have been open about."""
     if state.closed:
-        return False
-    effects = (*state.forward.values(), *state.undo.values())
-    return any(effect.phase == "requested" or effect.phase in _ASKING for effect in effects)
+        return []
+    found = _open_attempts(state)
+    if state.status == "parked":
+        return found
+    asked: list[tuple[str, Direction]] = [
+        (path, "undo") for path, effect in state.undo.items() if effect.phase in _ASKING
+    ]
+    if state.undo_list is None:
+        asked += [(path, "forward") for path, effect in state.forward.items() if effect.phase in _ASKING]
+    return found + [each for each in asked if each not in found]
+
+
+def _open_attempts(state: State) -> list[tuple[str, Direction]]:
+    directions: tuple[Direction, Direction] = ("forward", "undo")
+    return [
+        (path, direction)
+        for direction in directions
+        for path, effect in state.effects(direction).items()
+        if effect.attempt_open
+    ]
 
 
 def is_suspect(state: State, *, clean: bool) -> bool:
@@ -30,21 +54,17 @@ def is_suspect(state: State, *, clean: bool) -> bool:
 def recover(turn: Turn, *, clean: bool) -> None:
     """Record what the stop cut off."""
     state = turn.state
-    if not was_running(state):
+    at_work = _at_work(state)
+    if not at_work:
         return
     poison = state.alone >= ALONE_MAX and not clean
     turn.emit(RunResumed(why="recovery", clean=clean, alone=is_suspect(state, clean=clean) and not poison))
-    cut_off: list[tuple[str, Direction]] = []
-    directions: tuple[Direction, Direction] = ("forward", "undo")
-    for direction in directions:
-        for path, effect in state.effects(direction).items():
-            if effect.phase == "requested" or (effect.doubt is not None and effect.doubt.running):
-                cut_off.append((path, direction))
-                _lost(turn, turn.plan, path, direction, clean=clean)
+    for path, direction in _open_attempts(state):
+        _lost(turn, turn.plan, path, direction, clean=clean)
     if poison and state.parked is None:
-        step, direction = cut_off[0] if cut_off else (next(reversed(state.forward), ""), "forward")
-        phase = "forward" if state.status in {"running", "waiting", "queued"} else "undo"
-        turn.emit(SagaParked(phase=phase, step=step, kind="poison", why="its worker died each time it ran"))  # type: ignore[arg-type]
+        phase: Literal["forward", "undo"] = "undo" if state.status == "compensating" else "forward"
+        step, _ = at_work[0]
+        turn.emit(SagaParked(phase=phase, step=step, kind="poison", why="its worker died each time it ran"))
 
 
 def _lost(turn: Turn, plan: Plan, path: str, direction: Direction, *, clean: bool) -> None:

@@ -1,8 +1,11 @@
 """Facts from handlers: what a reply, a read-back or a lookup adds to the log before anything is decided."""
 
+from typing import Final, Literal
+
+from amends.coordinator.core.asking import question
 from amends.coordinator.core.messages import Done, Ended, Failed, No, NoAnswer, ReadBack, Replied, Unknown, Yes
 from amends.coordinator.core.retrying import polling_delay_ms
-from amends.coordinator.core.settle import settle
+from amends.coordinator.core.settle import doubt_of, key_open, settle, time_left
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
 from amends.schemas.events import (
@@ -19,14 +22,17 @@ from amends.schemas.events import (
 )
 from amends.schemas.instants import MILLISECOND, text_of
 
+_OUR_OWN: Final = frozenset({"withdrawn", "permission_denied", "invalid_argument"})
+"""Kinds of failure that say nothing about what the participant did before."""
+
 
 def record_reply(turn: Turn, message: Replied) -> None:
     """The reply to a request. One that nobody waits for any more changes nothing."""
     effect = turn.state.effect(message.path, message.direction)
-    if effect.attempt != message.attempt or not _attempt_open(effect):
+    if effect.attempt != message.attempt or not effect.attempt_open:
         return
     if turn.state.closed:
-        _record_late(turn, message)
+        _record_late(turn, message, effect)
         return
     turn.emit(*message.notes)
     if message.direction == "forward":
@@ -40,29 +46,30 @@ def record_readback(turn: Turn, message: ReadBack) -> None:
     effect = turn.state.effect(message.path, message.direction)
     if turn.state.closed or effect.asks != message.asked:
         return
-    if effect.phase == "verifying" and message.role == "verify":
-        turn.emit(*message.notes)
+    if message.role != question(turn.plan, turn.state, message.path, message.direction, turn.now):
+        return
+    turn.emit(*message.notes)
+    if effect.phase == "verifying":
         _record_verify(turn, message, effect)
-    elif effect.phase in {"in_doubt", "ended"}:
-        turn.emit(*message.notes)
+    else:
         _record_lookup(turn, message, effect)
 
 
-def _attempt_open(effect: Effect) -> bool:
-    return effect.phase == "requested" or (
-        effect.phase == "in_doubt" and effect.doubt is not None and effect.doubt.running
-    )
-
-
-def _record_late(turn: Turn, message: Replied) -> None:
+def _record_late(turn: Turn, message: Replied, effect: Effect) -> None:
     answer = message.answer
-    kind = {Done: "succeeded", Failed: "failed"}.get(type(answer), "unknown")
+    if isinstance(answer, Unknown) and answer.running:
+        return  # It says nothing yet; the attempt's own reply is still to come.
+    kind: Literal["succeeded", "failed", "unknown"] = "unknown"
+    if isinstance(answer, Done):
+        kind = "succeeded"
+    elif isinstance(answer, Failed) and _is_definite(turn, message, answer, effect):
+        kind = "failed"
     turn.emit(
         LateReplyRecorded(
             path=message.path,
             direction=message.direction,
             attempt=message.attempt,
-            answer=kind,  # type: ignore[arg-type]
+            answer=kind,
             message=None if isinstance(answer, Done) else answer.message,
             result=answer.result if isinstance(answer, Done) else None,
         )
@@ -74,10 +81,10 @@ def _record_step(turn: Turn, message: Replied, effect: Effect) -> None:
     if isinstance(answer, Done):
         _record_success(turn, message, answer)
     elif isinstance(answer, Failed):
-        if effect.doubt is not None and not _covers_the_doubt(answer):
-            _doubt(turn, message, answer.kind, answer.message, running=False)
+        _note_wish(turn, message, answer)
+        if not _is_definite(turn, message, answer, effect):
+            _not_settled(turn, message, answer, effect)
             return
-        turn.retry_after_ms = answer.retry_after_ms
         turn.emit(
             StepFailed(
                 path=message.path,
@@ -96,27 +103,52 @@ def _record_step(turn: Turn, message: Replied, effect: Effect) -> None:
     elif isinstance(answer, Unknown):
         _doubt(turn, message, answer.kind, answer.message, running=answer.running)
     else:
-        _ended(turn, message, answer)
+        _not_settled(turn, message, answer, effect)
 
 
 def _record_success(turn: Turn, message: Replied, answer: Done) -> None:
     assert answer.result is not None, "a step's reply carries its result"
-    step = turn.plan.steps[message.path]
-    readback = step.verify is not None and (step.pivot or not turn.state.draining)
     turn.emit(
         StepSucceeded(
             path=message.path,
             attempt=message.attempt,
             result=answer.result,
             external_id=answer.external_id,
-            readback=readback,
+            readback=_read_back(turn, message.path),
         )
     )
 
 
-def _covers_the_doubt(answer: Failed) -> bool:
-    """Whether a definite failure speaks for the earlier request under the key too: a participant's verdict does."""
-    return not answer.retriable and answer.kind not in {"withdrawn", "permission_denied"}
+def _read_back(turn: Turn, path: str) -> bool:
+    """Whether the world is asked before the step counts as done; not for what is undone next."""
+    step = turn.plan.steps[path]
+    return step.verify is not None and (step.pivot or not turn.state.draining)
+
+
+def _is_definite(turn: Turn, message: Replied, answer: Failed, effect: Effect) -> bool:
+    """Whether a failure says that nothing happened, also by an earlier request under the key that is in doubt.
+
+    That one it covers only if it is the verdict of a participant that knows the key: not if nobody was reached.
+    """
+    doubt = effect.doubt
+    if doubt is None or doubt.attempt == message.attempt:
+        return True
+    step = turn.plan.steps[message.path]
+    verdict = not answer.retriable and answer.kind not in _OUR_OWN
+    return verdict and key_open(step, message.direction, effect, effect.requested_at or turn.now)
+
+
+def _note_wish(turn: Turn, message: Replied, answer: Failed) -> None:
+    if answer.retry_after_ms is not None:
+        turn.retry_after_ms[message.path, message.direction] = answer.retry_after_ms
+
+
+def _not_settled(turn: Turn, message: Replied, answer: Failed | Ended, effect: Effect) -> None:
+    """This attempt is over, but what was done under its key is not known. An earlier one may even land late."""
+    if effect.doubt is not None and effect.doubt.loose:
+        _doubt(turn, message, answer.kind, answer.message, running=False)
+    else:
+        _ended(turn, message, answer)
 
 
 def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
@@ -126,10 +158,10 @@ def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
         if turn.plan.readback(message.path, "undo") is None:
             turn.emit(UndoVerified(path=message.path, by="reply"))
     elif isinstance(answer, Failed):
-        if effect.doubt is not None and not _covers_the_doubt(answer):
-            _doubt(turn, message, answer.kind, answer.message, running=False)
+        _note_wish(turn, message, answer)
+        if not _is_definite(turn, message, answer, effect):
+            _not_settled(turn, message, answer, effect)
             return
-        turn.retry_after_ms = answer.retry_after_ms
         turn.emit(
             UndoFailed(
                 path=message.path,
@@ -142,7 +174,7 @@ def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
     elif isinstance(answer, Unknown):
         _doubt(turn, message, answer.kind, answer.message, running=answer.running)
     else:
-        _ended(turn, message, answer)
+        _not_settled(turn, message, answer, effect)
 
 
 def _doubt(turn: Turn, message: Replied, kind: str, text: str, *, running: bool) -> None:
@@ -158,14 +190,14 @@ def _doubt(turn: Turn, message: Replied, kind: str, text: str, *, running: bool)
     )
 
 
-def _ended(turn: Turn, message: Replied, answer: Ended) -> None:
+def _ended(turn: Turn, message: Replied, answer: Failed | Ended) -> None:
     turn.emit(
         StepSettled(
             path=message.path,
             direction=message.direction,
             attempt=message.attempt,
             state="ended",
-            by="exception",
+            by="exception" if isinstance(answer, Ended) else "reply",
             kind=answer.kind,
             message=answer.message,
             result=None,
@@ -212,25 +244,35 @@ def _record_verify(turn: Turn, message: ReadBack, effect: Effect) -> None:
 
 
 def _record_lookup(turn: Turn, message: ReadBack, effect: Effect) -> None:
-    if isinstance(message.answer, Yes):
-        step = turn.plan.steps[message.path]
-        forward = message.direction == "forward"
-        turn.emit(
-            StepSettled(
-                path=message.path,
-                direction=message.direction,
-                attempt=effect.attempt,
-                state="present",
-                by="lookup" if forward else "readback",
-                kind=None,
-                message=None,
-                result=message.answer.result,
-                external_id=message.answer.external_id,
-                readback=forward and step.verify is not None and (step.pivot or not turn.state.draining),
-            )
-        )
-        if not forward:
-            turn.emit(UndoVerified(path=message.path, by="readback"))
+    if isinstance(message.answer, Yes) and not _contradicted(turn, message, effect):
+        _found(turn, message, message.answer, effect)
     elif turn.state.status != "parked":
-        answer = "absent" if isinstance(message.answer, No) else "unanswered"
-        settle(turn, message.path, message.direction, answer)  # type: ignore[arg-type]
+        settle(turn, message.path, message.direction, "absent" if isinstance(message.answer, No) else "unanswered")
+
+
+def _contradicted(turn: Turn, message: ReadBack, effect: Effect) -> bool:
+    """Whether the lookup keeps finding what the read-back keeps denying, for as long as a doubt may last."""
+    if message.direction == "undo" or not _read_back(turn, message.path):
+        return False
+    doubt = doubt_of(effect)
+    return doubt.reason == "verify_false" and not time_left(turn.plan.steps[message.path], "forward", doubt, turn.now)
+
+
+def _found(turn: Turn, message: ReadBack, answer: Yes, effect: Effect) -> None:
+    forward = message.direction == "forward"
+    turn.emit(
+        StepSettled(
+            path=message.path,
+            direction=message.direction,
+            attempt=effect.attempt,
+            state="present",
+            by="lookup" if forward else "readback",
+            kind=None,
+            message=None,
+            result=answer.result,
+            external_id=answer.external_id,
+            readback=forward and _read_back(turn, message.path),
+        )
+    )
+    if not forward:
+        turn.emit(UndoVerified(path=message.path, by="readback"))

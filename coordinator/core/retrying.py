@@ -1,10 +1,10 @@
 """How long to wait before the next try: tenacity's strategies as pure functions of recorded facts (rule 13).
 
-Nothing sleeps here. The instant that comes out is written into the log and never computed again; jitter is drawn from
-saga id, path and attempt, so a replay would draw the same.
+Nothing sleeps here. The instant that comes out is written into the log and never computed again; jitter is derived from
+saga id, path and attempt: it spreads runs that failed together, and is the same wherever it is computed.
 """
 
-import random
+import hashlib
 from functools import lru_cache
 
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential
@@ -23,7 +23,7 @@ def delay_ms(
 ) -> int:
     """Milliseconds until the next try; a participant's own wish counts if it is longer, up to the policy's cap."""
     planned_ms = float(_wait(retry)(_after(max(counted, 1)))) * 1000
-    chance = random.Random(f"{saga_id}:{path}:{attempt}").random()  # noqa: S311  spread, not secrecy
+    chance = int.from_bytes(hashlib.sha256(f"{saga_id}:{path}:{attempt}".encode()).digest()[:6]) / 2**48
     jittered_ms = planned_ms * (1 + retry.jitter_percent / 100 * (2 * chance - 1))
     return int(min(max(jittered_ms, retry_after_ms or 0), retry.wait_max_ms))
 

@@ -1,16 +1,16 @@
 """Carrying out what the table of `compensations/settling.py` says about an effect in doubt."""
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from amends.compensations.settling import Answer, Doubtful, Move, settle_forward, settle_in_drain, settle_undo
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step, request_undo
 from amends.coordinator.core.retrying import attempts_left, delay_ms, polling_delay_ms
-from amends.coordinator.core.state import Effect, State
+from amends.coordinator.core.state import Doubt, Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import Certainty, RetryForm, StepForm
-from amends.schemas.events import DrainStarted, Failure, RetryScheduled, SagaParked, StepSettled
+from amends.schemas.events import DrainStarted, Failure, RetryScheduled, Role, SagaParked, StepSettled
 from amends.schemas.ids import Direction
 from amends.schemas.instants import MILLISECOND, Instant, text_of
 
@@ -30,7 +30,7 @@ def settle(turn: Turn, path: str, direction: Direction, answer: Answer = "none")
         case "resend":
             _resend(turn, path, direction, answer)
         case "undo":
-            _tombstone(turn, path)
+            settled(turn, path, direction, "tombstone", "tombstone")
         case "fail":
             _give_up(turn, path, direction, answer)
         case "park":
@@ -42,8 +42,7 @@ def settle(turn: Turn, path: str, direction: Direction, answer: Answer = "none")
 def move_of(plan: Plan, state: State, path: str, direction: Direction, now: Instant, answer: Answer = "none") -> Move:
     """What the table says, from the state."""
     step, effect = plan.steps[path], state.effect(path, direction)
-    doubt = effect.doubt
-    assert doubt is not None, "only an effect in doubt is settled"
+    doubt = doubt_of(effect)
     retry, certainty = policy_of(step, direction)
     reader = plan.reader(path, direction)
     if effect.phase == "retrying" and answer == "none":
@@ -53,12 +52,12 @@ def move_of(plan: Plan, state: State, path: str, direction: Direction, now: Inst
         ended=doubt.ended,
         reader=reader is not None,
         answer=answer,
-        absence_counts=doubt.asked_at >= doubt.quiet_from + certainty.settle_ms * MILLISECOND,
-        key_open=_key_open(step, direction, certainty, effect, now),
-        tombstones=certainty.tombstones and not step.pivot,
+        absence_counts=doubt.asked_at >= _believable_from(doubt, certainty),
+        key_open=key_open(step, direction, effect, now),
+        tombstones=certainty.tombstones and _can_be_undone(step, effect),
         attempts_left=attempts_left(retry, effect.counted),
         waits=certainty.settle == "wait" or (step.pivot and reader is not None),
-        time_left=now < doubt.since + certainty.settle_within_ms * MILLISECOND,
+        time_left=time_left(step, direction, doubt, now),
     )
     if direction == "undo":
         return settle_undo(facts)
@@ -66,6 +65,23 @@ def move_of(plan: Plan, state: State, path: str, direction: Direction, now: Inst
         return settle_forward(facts)
     move = settle_in_drain(facts)
     return "park" if move == "ended" and step.pivot else move
+
+
+def time_left(step: StepForm, direction: Direction, doubt: Doubt, now: Instant) -> bool:
+    """Whether `settle_within` is not over."""
+    _, certainty = policy_of(step, direction)
+    return now < doubt.since + certainty.settle_within_ms * MILLISECOND
+
+
+def _can_be_undone(step: StepForm, effect: Effect) -> bool:
+    known = effect.result is not None
+    return not step.pivot and step.undo is not None and (known or step.undo.takes_unknown)
+
+
+def doubt_of(effect: Effect) -> Doubt:
+    """The doubt of an effect that has one."""
+    assert effect.doubt is not None, "only an effect in doubt is settled"
+    return effect.doubt
 
 
 def policy_of(step: StepForm, direction: Direction) -> tuple[RetryForm, Certainty]:
@@ -76,8 +92,8 @@ def policy_of(step: StepForm, direction: Direction) -> tuple[RetryForm, Certaint
     return step.undo.retry, step.undo.certainty
 
 
-def schedule_retry(turn: Turn, path: str, direction: Direction, *, retry_after_ms: int | None = None) -> None:
-    """Put the next try off by the policy's wait."""
+def schedule_retry(turn: Turn, path: str, direction: Direction) -> None:
+    """Put the next try off by the policy's wait, or for as long as the participant has just asked."""
     effect = turn.state.effect(path, direction)
     retry, _ = policy_of(turn.plan.steps[path], direction)
     wait_ms = delay_ms(
@@ -86,7 +102,7 @@ def schedule_retry(turn: Turn, path: str, direction: Direction, *, retry_after_m
         path=f"{path}:{direction}",
         attempt=effect.attempt,
         counted=effect.counted,
-        retry_after_ms=retry_after_ms,
+        retry_after_ms=turn.retry_after_ms.get((path, direction)),
     )
     turn.emit(
         RetryScheduled(
@@ -99,8 +115,9 @@ def schedule_retry(turn: Turn, path: str, direction: Direction, *, retry_after_m
     )
 
 
-def _key_open(step: StepForm, direction: Direction, certainty: Certainty, effect: Effect, now: Instant) -> bool:
+def key_open(step: StepForm, direction: Direction, effect: Effect, now: Instant) -> bool:
     """Whether a request sent now still meets a participant that remembers the key when it arrives."""
+    _, certainty = policy_of(step, direction)
     if not certainty.deduplicates:
         return False
     if certainty.window_ms is None or effect.key_used_at is None:
@@ -109,29 +126,36 @@ def _key_open(step: StepForm, direction: Direction, certainty: Certainty, effect
     return now + handler.timeout_ms * MILLISECOND <= effect.key_used_at + certainty.window_ms * MILLISECOND
 
 
+def _believable_from(doubt: Doubt, certainty: Certainty) -> Instant:
+    """From when a `no` of the reader says that it will not happen any more, either."""
+    return 0 if doubt.ended else doubt.quiet_from + certainty.settle_ms * MILLISECOND
+
+
 def _ask_again(turn: Turn, path: str, direction: Direction) -> None:
     effect = turn.state.effect(path, direction)
-    doubt = effect.doubt
-    assert doubt is not None, "only an effect in doubt is asked about"
+    doubt = doubt_of(effect)
     _, certainty = policy_of(turn.plan.steps[path], direction)
     soonest = turn.now + polling_delay_ms((turn.now - doubt.since) // MILLISECOND) * MILLISECOND
-    believable = 0 if doubt.ended else doubt.quiet_from + certainty.settle_ms * MILLISECOND
-    role = "lookup" if direction == "forward" else "verify"
-    due_at = text_of(max(soonest, believable))
-    turn.emit(
-        RetryScheduled(path=path, direction=direction, role=role, attempt=effect.asks + 1, due_at=due_at)  # type: ignore[arg-type]
-    )
+    due_at = text_of(max(soonest, _believable_from(doubt, certainty)))
+    role: Role = "lookup" if direction == "forward" else "verify"
+    turn.emit(RetryScheduled(path=path, direction=direction, role=role, attempt=effect.asks + 1, due_at=due_at))
 
 
-def _absent(turn: Turn, path: str, direction: Direction) -> None:
-    effect = turn.state.effect(path, direction)
+def settled(
+    turn: Turn,
+    path: str,
+    direction: Direction,
+    state: Literal["absent", "tombstone"],
+    by: Literal["lookup", "readback", "tombstone", "person"],
+) -> None:
+    """Record that a doubt is over, where no result came of it."""
     turn.emit(
         StepSettled(
             path=path,
             direction=direction,
-            attempt=effect.attempt,
-            state="absent",
-            by="lookup" if direction == "forward" else "readback",
+            attempt=turn.state.effect(path, direction).attempt,
+            state=state,
+            by=by,
             kind=None,
             message=None,
             result=None,
@@ -141,51 +165,33 @@ def _absent(turn: Turn, path: str, direction: Direction) -> None:
     )
 
 
-def _tombstone(turn: Turn, path: str) -> None:
-    effect = turn.state.effect(path, "forward")
-    turn.emit(
-        StepSettled(
-            path=path,
-            direction="forward",
-            attempt=effect.attempt,
-            state="tombstone",
-            by="tombstone",
-            kind=None,
-            message=None,
-            result=None,
-            external_id=None,
-            readback=False,
-        )
-    )
+def _absent(turn: Turn, path: str, direction: Direction) -> None:
+    settled(turn, path, direction, "absent", "lookup" if direction == "forward" else "readback")
+
+
+def _believed(turn: Turn, path: str, direction: Direction, answer: Answer) -> bool:
+    """Whether the reader's answer is a `no` that counts."""
+    doubt = doubt_of(turn.state.effect(path, direction))
+    _, certainty = policy_of(turn.plan.steps[path], direction)
+    return answer == "absent" and doubt.asked_at >= _believable_from(doubt, certainty)
 
 
 def _resend(turn: Turn, path: str, direction: Direction, answer: Answer) -> None:
     """The same request under the same key: at once if it was lost with its worker, else after the policy's wait."""
     effect = turn.state.effect(path, direction)
-    doubt = effect.doubt
-    assert doubt is not None, "only an effect in doubt is sent again"
-    if not turn.state.draining and answer == "absent" and (doubt.ended or _absence_counts(turn, path, direction)):
+    lost = doubt_of(effect).reason == "lost"
+    if not turn.state.draining and _believed(turn, path, direction, answer):
         _absent(turn, path, direction)
-    if effect.phase != "retrying" and doubt.reason != "lost":
+    if effect.phase != "retrying" and not lost:
         schedule_retry(turn, path, direction)
-        return
-    if direction == "forward":
+    elif direction == "forward":
         request_step(turn, turn.plan.steps[path])
     else:
         request_undo(turn, turn.plan.steps[path])
 
 
-def _absence_counts(turn: Turn, path: str, direction: Direction) -> bool:
-    doubt = turn.state.effect(path, direction).doubt
-    _, certainty = policy_of(turn.plan.steps[path], direction)
-    return doubt is not None and doubt.asked_at >= doubt.quiet_from + certainty.settle_ms * MILLISECOND
-
-
 def _give_up(turn: Turn, path: str, direction: Direction, answer: Answer) -> None:
-    effect = turn.state.effect(path, direction)
-    doubt = effect.doubt
-    assert doubt is not None, "only an effect in doubt is given up this way"
-    if answer == "absent" and (doubt.ended or _absence_counts(turn, path, direction)):
+    if _believed(turn, path, direction, answer):
         _absent(turn, path, direction)
     fail(turn, path)
 
@@ -203,7 +209,6 @@ def fail(turn: Turn, path: str) -> None:
 def _park(turn: Turn, path: str, direction: Direction) -> None:
     effect = turn.state.effect(path, direction)
     failure = effect.failure or Failure(step=path, attempt=effect.attempt, kind="in_doubt", message="no reply")
-    still_running = effect.doubt is not None and effect.doubt.running
-    why = "attempt still running" if still_running else f"in doubt and nothing can settle it: {failure.message}"
-    phase = "forward" if not turn.state.draining and direction == "forward" else "undo"
-    turn.emit(SagaParked(phase=phase, step=path, kind="in_doubt", why=why))  # type: ignore[arg-type]
+    why = "attempt still running" if effect.attempt_open else f"in doubt and nothing can settle it: {failure.message}"
+    forward = direction == "forward" and not turn.state.draining
+    turn.emit(SagaParked(phase="forward" if forward else "undo", step=path, kind="in_doubt", why=why))

@@ -34,14 +34,22 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about an effect in doubt."""
 
     since: Instant
+    attempt: int
+    """The first attempt under the present key that left a doubt."""
     quiet_from: Instant
-    """From here `settle_s` is counted: the last moment at which the attempt could still send."""
+    """From here `settle_s` is counted: the last moment at which an attempt could still send."""
     reason: str
     message: str
     running: bool
-    ended: bool
+    loose: bool
+    """A request was sent and nobody saw its end: it may still land."""
     asked_at: Instant
     """When the reader's question was due; an absence counts if that was late enough."""
+
+    @property
+    def ended(self) -> bool:
+        """Every attempt has returned by itself, so nothing lands late; what they did is not known."""
+        return not self.running and not self.loose
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +82,11 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     doubt: Doubt | None = None
     failure: Failure | None = None
     retriable: bool = False
+
+    @property
+    def attempt_open(self) -> bool:
+        """Whether an attempt has not returned: its reply is awaited, and its step must not be undone meanwhile."""
+        return self.phase == "requested" or (self.phase == "in_doubt" and self.doubt is not None and self.doubt.running)
 
 
 IDLE = Effect()
@@ -119,6 +132,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     shard: int = 0
     traceparent: str | None = None
     started_at: Instant = 0
+    running_since: Instant = 0
+    """The start, later by the time the run was parked; anew when a person sends it forward (rule 15)."""
     deadline_at: Instant = 0
     ended_at: Instant | None = None
     forward: dict[str, Effect] = {}
@@ -138,6 +153,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """How often since then it was resumed with nothing else running."""
     attempts: int = 0
     limit_reached: bool = False
+    extensions: int = 0
+    """How often a person let the run go on after it had reached a limit; each allows it as much again."""
     outcome_version: int | None = None
     """The entry that last parked or ended the run: what its next outcome supersedes."""
     superseded_version: int | None = None

@@ -10,6 +10,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.expression import Expression, holds
 from amends.schemas.events import Digest, Event
+from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant
 
 Payloads = Callable[[Digest], bytes]
@@ -25,7 +26,7 @@ class Turn:
     now: Instant
     payloads: Payloads
     events: list[Event] = field(default_factory=list)
-    retry_after_ms: int | None = None
+    retry_after_ms: dict[tuple[str, Direction], int] = field(default_factory=dict)
     """The participant's wish, from the reply that is being decided."""
 
     def emit(self, *events: Event) -> None:

@@ -17,7 +17,7 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
-class RunRow(_Row, kw_only=True):
+class RunRow(_Row, frozen=True, kw_only=True):
     """The dedup, routing, timer and list index of one run; outlives its events."""
 
     saga_id: SagaId
@@ -44,7 +44,7 @@ class RunRow(_Row, kw_only=True):
     """The trigger's own and the first duplicates', five at most."""
 
 
-class RunChange(_Row, kw_only=True):
+class RunChange(_Row, frozen=True, kw_only=True):
     """What an entry changes in its run's row."""
 
     saga_id: SagaId
@@ -58,7 +58,7 @@ class RunChange(_Row, kw_only=True):
     quarantined: bool = False
 
 
-class StoredEntry(_Row, kw_only=True):
+class StoredEntry(_Row, frozen=True, kw_only=True):
     """One entry in the log: its place in the shard and its canonical bytes."""
 
     saga_id: SagaId
@@ -69,7 +69,7 @@ class StoredEntry(_Row, kw_only=True):
     data: bytes
 
 
-class InboxRow(_Row, kw_only=True):
+class InboxRow(_Row, frozen=True, kw_only=True):
     """A message waiting for a shard's owner. `message_id` is unique: the same wish twice is one."""
 
     shard: int
@@ -77,7 +77,7 @@ class InboxRow(_Row, kw_only=True):
     body: bytes
 
 
-class DeadLetterRow(_Row, kw_only=True):
+class DeadLetterRow(_Row, frozen=True, kw_only=True):
     """A message that could not become a run. `n` is given by the store, from 1; 0 before."""
 
     n: int = 0
@@ -98,14 +98,14 @@ class DeadLetterRow(_Row, kw_only=True):
     redriven_at: Instant | None = None
 
 
-class Duplicate(_Row, kw_only=True):
+class Duplicate(_Row, frozen=True, kw_only=True):
     """The same request again, from another place on the bus."""
 
     saga_id: SagaId
     origin: Origin
 
 
-class ShardRow(_Row, kw_only=True):
+class ShardRow(_Row, frozen=True, kw_only=True):
     """A shard as a lease sees it. `clean`: the last owner left in order."""
 
     shard: int
@@ -117,7 +117,7 @@ class ShardRow(_Row, kw_only=True):
     clean: bool
 
 
-class Lease(_Row, kw_only=True):
+class Lease(_Row, frozen=True, kw_only=True):
     """A shard this worker owns now: what its first append compares against."""
 
     shard: int
@@ -128,7 +128,7 @@ class Lease(_Row, kw_only=True):
     """False: the former owner did not leave in order, so an open attempt may have been cut off."""
 
 
-class DefinitionRow(_Row, kw_only=True):
+class DefinitionRow(_Row, frozen=True, kw_only=True):
     """A stored definition: `body` is the JSON of a `StoredDefinition`."""
 
     hash: str
@@ -138,7 +138,7 @@ class DefinitionRow(_Row, kw_only=True):
     stored_at: Instant
 
 
-class LocalRecord(_Row, kw_only=True):
+class LocalRecord(_Row, frozen=True, kw_only=True):
     """A record of a local topic; partition 0 always. `offset` is given by the store, from 0."""
 
     topic: str
@@ -149,7 +149,7 @@ class LocalRecord(_Row, kw_only=True):
     at: Instant
 
 
-class ShardAppend(_Row, kw_only=True):
+class ShardAppend(_Row, frozen=True, kw_only=True):
     """What one batch appends to one shard, behind one compare-and-set (design, section 2, Append)."""
 
     shard: int
@@ -164,7 +164,7 @@ class ShardAppend(_Row, kw_only=True):
     inbox_done: tuple[str, ...]
 
 
-class Batch(_Row, kw_only=True):
+class Batch(_Row, frozen=True, kw_only=True):
     """One transaction: everything in it becomes visible, or nothing."""
 
     appends: tuple[ShardAppend, ...] = ()

@@ -63,6 +63,8 @@ class Worker:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: BaseException | None = None
     _loop: asyncio.AbstractEventLoop | None = None
+    _reading: bool = False
+    """Whether the trigger topics have been opened."""
     _consumed: dict[tuple[str, int], int] = field(default_factory=dict)
     _thread: EngineThread = field(init=False)
     _hands: HandlerThreads = field(init=False)
@@ -166,12 +168,11 @@ class Worker:
     async def _intake(self) -> None:
         """Bring trigger records to the engine, never more than it can hold."""
         topics = sorted({saga.form.trigger.topic for saga in self.sagas})
-        started = False
         while True:
             try:
-                if not started:
+                if not self._reading:
                     await self.source.start(topics)
-                    started = True
+                    self._reading = True
                 room = BACKLOG_MAX - self._thread.backlog
                 records = await self.source.poll(records_max=min(POLL_RECORDS_MAX, max(0, room)), timeout_s=POLL_S)
                 if records:
@@ -219,7 +220,7 @@ class Worker:
     async def _stop_when_idle(self, also: Callable[[], Awaitable[bool]]) -> None:
         while True:
             try:
-                if self.idle and await self.source.at_end() and await also() and self.idle:
+                if self._reading and self.idle and await self.source.at_end() and await also() and self.idle:
                     self.stop()
                     return
             except AmendsError as error:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from amends import testing as testing
     from amends.connectors.http import Http as Http
     from amends.connectors.smtp import Smtp as Smtp
     from amends.connectors.sql import Sql as Sql
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from amends.coordinator.failures import StepRefused as StepRefused
     from amends.coordinator.failures import StepUnavailable as StepUnavailable
     from amends.coordinator.failures import StepUnknown as StepUnknown
-
-    from amends import testing as testing
 
 __version__ = "0.1.0"
 

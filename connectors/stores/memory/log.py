@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from amends.connectors.stores.changes import changed
 from amends.connectors.stores.duplicates import count
 from amends.connectors.stores.memory.tables import Part
 from amends.coordinator.errors import Fenced, RunExists
@@ -13,8 +14,6 @@ from amends.coordinator.ports.rows import (
     Batch,
     DeadLetterRow,
     Duplicate,
-    RunChange,
-    RunRow,
     ShardAppend,
     StoredEntry,
 )
@@ -104,17 +103,3 @@ class Log(Part):
                     row, duplicates=row.duplicates + counted, origins=(*row.origins, *kept)
                 )
 
-
-def changed(row: RunRow, change: RunChange) -> RunRow:
-    """The run's row after a change."""
-    return msgspec.structs.replace(
-        row,
-        status=change.status,
-        cause=change.cause,
-        version=change.version,
-        updated_at=change.updated_at,
-        ended_at=change.ended_at,
-        next_due_at=change.next_due_at,
-        waiting_for=change.waiting_for,
-        quarantined=change.quarantined,
-    )
