@@ -45,6 +45,10 @@ def check(value: object, *, path: str = "$") -> None:
         return
     if isinstance(value, dict):
         for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(  # noqa: TRY004  whoever checks catches one kind
+                    f"{path}: the key {key!r} is not canonical; {_HINT}"
+                )
             check(item, path=f"{path}.{key}")
         return
     raise ValueError(f"{path}: {type(value).__name__} is not canonical; {_HINT}")

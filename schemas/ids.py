@@ -27,7 +27,7 @@ def saga_id_of(*, namespace: str, saga: str, idempotency_key: str, generation: i
 
 
 def effect_key_of(*, saga_id: SagaId, path: str, direction: Direction, generation: int) -> EffectKey:
-    """Name one effect (rule 3). `path` carries a fan-out's or loop's index; the generation rises on definite failure."""
+    """Name one effect (rule 3). `path` carries a fan-out's or loop's index; definite failure raises the generation."""
     return EffectKey(_derived([saga_id, path, direction, generation]))
 
 

@@ -39,14 +39,15 @@ def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
     directions: tuple[Direction, Direction] = ("forward", "undo")
     found = []
     for direction in directions:
-        for path, effect in state.effects(direction).items():
-            command = _command(plan, state, path, direction, effect, now)
+        for path in state.effects(direction):
+            command = _command(plan, state, path, direction, now)
             if command is not None:
                 found.append(command)
     return tuple(found)
 
 
-def _command(plan: Plan, state: State, path: str, direction: Direction, effect: Effect, now: Instant) -> Command | None:
+def _command(plan: Plan, state: State, path: str, direction: Direction, now: Instant) -> Command | None:
+    effect = state.effect(path, direction)
     if effect.attempt_open:
         return _perform(plan, path, direction, effect)
     match effect.phase:

@@ -303,7 +303,7 @@ def _undo_verified(state: State, event: e.UndoVerified, _: Moment) -> State:
 
 
 def _ended(status: str) -> Callable[[State, Any, Moment], State]:
-    def ended(state: State, event: Any, moment: Moment) -> State:
+    def ended(state: State, event: Any, moment: Moment) -> State:  # noqa: ANN401
         return replace(
             state,
             status=status,

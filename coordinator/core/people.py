@@ -136,9 +136,7 @@ def _requested_anew(turn: Turn) -> set[str]:
     plan, state = turn.plan, turn.state
     anew: set[str] = set()
     for path, effect in state.forward.items():
-        if state.effect(path, "undo").phase == "done":
-            anew.add(path)
-        elif effect.phase in _REQUEST_ANEW and effect.doubt is None:
+        if state.effect(path, "undo").phase == "done" or (effect.phase in _REQUEST_ANEW and effect.doubt is None):
             anew.add(path)
     for step in plan.form.steps:
         without_effect = not step.acts or state.effect(step.path, "forward").phase == "skipped"

@@ -17,7 +17,7 @@ from amends.schemas.instants import MILLISECOND, Instant, text_of
 
 def settle(turn: Turn, path: str, direction: Direction, answer: Answer = "none") -> None:
     """Do the next thing about a doubt. `answer` is what the reader has just said, if it was asked."""
-    move = move_of(turn.plan, turn.state, path, direction, turn.now, answer)
+    move = move_of(turn.plan, turn.state, path, direction, turn.now, answer=answer)
     match move:
         case "wait" | "ask" | "ended":
             return  # An open attempt, an open question, or settled by not knowing: nothing to decide.
@@ -39,7 +39,9 @@ def settle(turn: Turn, path: str, direction: Direction, answer: Answer = "none")
             assert_never(move)
 
 
-def move_of(plan: Plan, state: State, path: str, direction: Direction, now: Instant, answer: Answer = "none") -> Move:
+def move_of(
+    plan: Plan, state: State, path: str, direction: Direction, now: Instant, *, answer: Answer = "none"
+) -> Move:
     """What the table says, from the state."""
     step, effect = plan.steps[path], state.effect(path, direction)
     doubt = doubt_of(effect)

@@ -2,17 +2,20 @@
 
 An expression reads the trigger and the results of earlier steps and yields a truth value. Total means: it always
 ends, and it never raises. A field that is not there is null; null equals only null and has no order; numbers compare
-by value, so `1`, `1.0` and a decimal's text against a number agree.
+by value, so `1`, `1.0` and a decimal's text against a number agree; text that holds numbers has their order.
 """
 
+import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 import msgspec
 
 Scalar = str | int | bool | None
 Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
+
+_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="value"):
@@ -134,7 +137,7 @@ def _compare(left: object, how: Comparison, right: object) -> bool:
         return _equal(left, right)
     if how == "!=":
         return not _equal(left, right)
-    pair = _numbers(left, right) or _ordered(left, right)
+    pair = _in_order(left, right)
     if pair is None:
         return False
     less, equal = pair[0] < pair[1], pair[0] == pair[1]  # type: ignore[operator]
@@ -142,34 +145,32 @@ def _compare(left: object, how: Comparison, right: object) -> bool:
 
 
 def _equal(left: object, right: object) -> bool:
-    pair = _ordered(left, right)
-    if pair is not None:
-        return pair[0] == pair[1]
+    """By value where one is a number; two texts only if they are the same: 007 and 7 are two articles."""
+    if isinstance(left, str) and isinstance(right, str):
+        return left == right
+    numbers = _numbers(left, right)
+    if numbers is not None:
+        return numbers[0] == numbers[1]
     return type(left) is type(right) and left == right
 
 
-def _ordered(left: object, right: object) -> tuple[object, object] | None:
-    """Both as numbers if one is a number, both as text if both are text; None if they have no common order."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return None
-    if isinstance(left, str) and isinstance(right, str):
+def _in_order(left: object, right: object) -> tuple[object, object] | None:
+    """Both as numbers if they are, be it as text (9.50 comes before 10.00), else both as text; None if neither."""
+    numbers = _numbers(left, right)
+    if numbers is None and isinstance(left, str) and isinstance(right, str):
         return left, right
-    numbers = _number(left), _number(right)
-    return None if None in numbers else numbers
+    return numbers
 
 
 def _numbers(left: object, right: object) -> tuple[Decimal, Decimal] | None:
-    """Both as numbers, also where both are text: decimals are written as text, and 9.50 is less than 10.00."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return None
-    a, b = _number(left), _number(right)
-    return None if a is None or b is None else (a, b)
+    first, second = _number(left), _number(right)
+    return None if first is None or second is None else (first, second)
 
 
 def _number(value: object) -> Decimal | None:
-    if isinstance(value, str):
-        return Decimal(value) if _DECIMAL.fullmatch(value) else None
-    if not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    if isinstance(value, str) and _DECIMAL.fullmatch(value) is None:
         return None
     try:
         number = Decimal(value) if isinstance(value, int) else Decimal(str(value))
