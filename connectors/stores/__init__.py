@@ -1,5 +1,6 @@
 """The stores: SQLite embedded, PostgreSQL for production, memory for simulations; one port, chosen by URL."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -31,7 +32,15 @@ def open_store(
         return _memory(shards, clock)
     if url.startswith(SQLITE) and len(url) > len(SQLITE):
         return _sqlite(Path(url.removeprefix(SQLITE)), data_dir, shards, clock, read_only=read_only)
-    raise faults.unknown_url(url, URLS)
+    if url.startswith(POSTGRESQL):
+        return _postgresql(url, shards, read_only=read_only)
+    raise faults.unknown_url(without_password(url), URLS)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    hidden = re.sub(r"(://[^:/?#@]*):.*@", r"\1:***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", hidden)
 
 
 def _memory(shards: int | None, clock: Callable[[], Instant]) -> Store:
@@ -50,4 +59,16 @@ def _sqlite(path: Path, data_dir: Path, shards: int | None, clock: Callable[[], 
         make_folder(data_dir)
     store = SqliteStore(path, read_only=read_only, clock=clock)
     store.migrate(shards=shards or 1)
+    return store
+
+
+def _postgresql(url: str, shards: int | None, *, read_only: bool) -> Store:
+    try:
+        from amends.connectors.stores.postgres import PostgresStore, understands  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise faults.extra_missing(str(error)) from error
+    if not understands(url):
+        raise faults.unknown_url(without_password(url), URLS)
+    store = PostgresStore(url, read_only=read_only)
+    store.migrate(shards=shards or 16)
     return store

@@ -102,4 +102,3 @@ class Log(Part):
                 self._tables.runs[saga_id] = msgspec.structs.replace(
                     row, duplicates=row.duplicates + counted, origins=(*row.origins, *kept)
                 )
-

@@ -11,6 +11,7 @@ from amends.coordinator.ports.store import Store
 STORES = [
     pytest.param("memory", id="memory"),
     pytest.param("sqlite", id="sqlite"),
+    pytest.param("postgresql", id="postgresql", marks=pytest.mark.postgres),
 ]
 SHARDS = 3
 

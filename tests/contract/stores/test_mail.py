@@ -155,7 +155,8 @@ def test_the_change_mark_differs_after_another_store_object_wrote(opened: Callab
     ]
     for change in changes:
         before = store.change_mark()
-        assert store.change_mark() == before
+        if store.kind != "postgresql":  # whose mark differs after commits to other databases of the server as well
+            assert store.change_mark() == before
         change()
         assert store.change_mark() != before
 
