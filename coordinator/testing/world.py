@@ -1,0 +1,241 @@
+"""A world for tests: the real core, engine and memory store under a virtual clock, with scripted or real handlers.
+
+Nothing here waits: time jumps to the next instant at which something is due.
+"""
+
+import asyncio
+import heapq
+import inspect
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from amends.coordinator.attempt import attempting
+from amends.coordinator.context import context_of
+from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.definition.saga import Saga
+from amends.coordinator.errors import Fenced, RunExists
+from amends.coordinator.ports.rows import Batch, LocalRecord
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime import answers
+from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.dispatch import Dispatch
+from amends.coordinator.runtime.engine import Engine, EngineSettings
+from amends.coordinator.runtime.inbound import AppendFailed, Arrived, Committed, Gained, Inbound, Item, Waiting
+from amends.coordinator.runtime.work import Work
+from amends.coordinator.testing.replies import Reply
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
+from amends.schemas.record import Record
+
+BEGINNING: Instant = instant_of("2026-01-01T00:00:00Z")
+TURNS_MAX = 100_000
+LEASE_MS = 10_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """Goes only where it is told to."""
+
+    now: Instant = BEGINNING
+
+    def __call__(self) -> Instant:
+        return self.now
+
+
+@dataclass(slots=True)
+class Script:
+    """Calls handlers: by what was scripted, in order, the last one for ever; else the user's own function."""
+
+    clock: Clock
+    replies: dict[str, deque[Reply]]
+    arrived: list[Inbound] = field(default_factory=list)
+    calls: list[tuple[str, SagaId]] = field(default_factory=list)
+    """Every handler that was called, in order."""
+    _later: list[tuple[Instant, int, Work, Reply]] = field(default_factory=list)
+    _unanswered: dict[int, tuple[Work, Reply]] = field(default_factory=dict)
+
+    def submit(self, works: list[Work]) -> None:
+        for work in works:
+            self.calls.append((work.handler.name, work.saga_id))
+            work.begun = True
+            script = self.replies.get(work.handler.name)
+            if script is None:
+                self.arrived.append(_really(work))
+                continue
+            reply = script.popleft() if len(script) > 1 else script[0]
+            if reply.after_ms is None:
+                self._unanswered[id(work)] = (work, reply)
+            elif reply.after_ms == 0:
+                self.arrived.append(_scripted(work, reply))
+            else:
+                due = self.clock.now + reply.after_ms * MILLISECOND
+                heapq.heappush(self._later, (due, len(self.calls), work, reply))
+
+    def stop(self, work: Work) -> bool:
+        found = self._unanswered.pop(id(work), None)
+        if found is not None:
+            self.arrived.append(answers.raised(work, asyncio.CancelledError()))
+            return True
+        return False
+
+    def look_after(self) -> None:
+        """Nothing here blocks."""
+
+    def next_due(self) -> Instant | None:
+        """When the next reply comes by itself."""
+        return self._later[0][0] if self._later else None
+
+    def come_up(self) -> None:
+        """Take the replies whose time has come."""
+        while self._later and self._later[0][0] <= self.clock.now:
+            _, _, work, reply = heapq.heappop(self._later)
+            self.arrived.append(_scripted(work, reply))
+
+    def forget(self) -> None:
+        """The process died: nothing that runs will ever answer."""
+        self._later.clear()
+        self._unanswered.clear()
+        self.arrived.clear()
+
+
+@dataclass(slots=True)
+class _Appending:
+    """Appends at once, on the caller's thread."""
+
+    store: Store
+    arrived: list[Inbound]
+
+    def write(self, pending: Pending, rows: Batch) -> None:
+        try:
+            self.store.append(rows)
+        except (Fenced, RunExists) as error:
+            self.arrived.append(AppendFailed(pending=pending, error=error))
+        else:
+            self.arrived.append(Committed(pending=pending))
+
+
+class World:
+    """One installation: a store, a clock, a worker that can crash.
+
+    `replies` maps handler names (`charge`, `charge.undo`, `charge.verify`) to one reply or several in order.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *sagas: Saga[Any] | ClosedSaga,
+        clock: Clock,
+        replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
+        namespace: str = "test",
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
+        self.script = Script(clock, defaultdict(deque))
+        self.script.replies = {
+            name: deque([given] if isinstance(given, Reply) else given) for name, given in (replies or {}).items()
+        }
+        self._namespace = namespace
+        self._offset = 0
+        self._arrived: list[Inbound] = []
+        catalogue = Catalogue(sagas=self.sagas, stored=store.definition)
+        for row in catalogue.rows(clock.now):
+            store.put_definition(row)
+        self.engine = self._worker()
+
+    def publish(self, trigger: BaseModel | Mapping[str, object], *, topic: str | None = None) -> None:
+        """A trigger onto the bus of this world; the topic of the first saga unless one is named."""
+        value = trigger.model_dump_json() if isinstance(trigger, BaseModel) else json.dumps(trigger)
+        name = topic or self.sagas[0].form.trigger.topic
+        self.store.publish([LocalRecord(topic=name, key=None, value=value.encode(), headers=(), at=self.clock.now)])
+        record = Record(topic=name, partition=0, offset=self._offset, value=value.encode())
+        self._offset += 1
+        self._arrived.append(Arrived(records=[record]))
+
+    def run(self, *, until: Instant | None = None) -> None:
+        """Go on until nothing is left to do, or until an instant. Raises `RuntimeError` if that never comes."""
+        for _ in range(TURNS_MAX):
+            self._turn()
+            if self._arrived or self.script.arrived:
+                continue
+            dues = (due for due in (self.engine.next_due(), self.script.next_due()) if due is not None)
+            due = min(dues, default=None)
+            if self.engine.idle or due is None or (until is not None and due > until):
+                if until is not None:
+                    self.clock.now = max(self.clock.now, until)
+                return
+            self.clock.now = max(self.clock.now, due)
+        raise RuntimeError(f"the world does not come to rest within {TURNS_MAX} turns")
+
+    def crash(self) -> None:
+        """The worker dies where it stands; another one takes over at once, knowing only the store."""
+        self.script.forget()
+        self._arrived.clear()
+        self.clock.now += 1 * SECOND
+        self.engine = self._worker()
+
+    def take_inbox(self) -> None:
+        """Let the worker see what was put into the inbox."""
+        for shard in self.engine.shards:
+            self._arrived.append(Waiting(rows=self.store.inbox(shard)))
+
+    def offer(self, item: Item) -> None:
+        """A message straight to the engine."""
+        self._arrived.append(item)
+
+    def _turn(self) -> None:
+        self.script.come_up()
+        arrived = [*self._arrived, *self.script.arrived]
+        self._arrived.clear()
+        self.script.arrived.clear()
+        self.engine.work_off(arrived, self.clock.now)
+
+    def _worker(self) -> Engine:
+        catalogue = Catalogue(sagas=self.sagas, stored=self.store.definition)
+        leases = self.store.claim("worker", f"worker-{id(object())}", lease_ms=LEASE_MS, limit=1_000)
+        if not leases:
+            self.clock.now += LEASE_MS * MILLISECOND + 1
+            leases = self.store.claim("worker", "successor", lease_ms=LEASE_MS, limit=1_000)
+        epochs = {lease.shard: lease.epoch for lease in leases}
+        engine = Engine(
+            store=self.store,
+            writer=_Appending(self.store, self._arrived),
+            catalogue=catalogue,
+            dispatch=Dispatch(
+                catalogue=catalogue,
+                hands=self.script,
+                clock=self.clock,
+                epoch_of=lambda shard: epochs.get(shard, 0),
+                lease_left_s=lambda _shard: 3600.0,
+            ),
+            settings=EngineSettings(namespace=self._namespace, build="test"),
+            consumed=lambda _offsets: None,
+        )
+        self._arrived.append(Gained(leases=leases))
+        return engine
+
+
+def _scripted(work: Work, reply: Reply) -> Item:
+    return answers.raised(work, reply.error) if reply.error is not None else answers.returned(work, reply.value)
+
+
+def _really(work: Work) -> Item:
+    """Call the user's function."""
+    try:
+        with attempting(work.attempt):
+            result = work.handler.function(**work.handler.bind(work.values, context_of(work.attempt)))
+            if inspect.isawaitable(result):
+                result = asyncio.run(_awaited(result))
+    except Exception as error:  # noqa: BLE001  whatever a handler raises is its reply
+        return answers.raised(work, error)
+    return answers.returned(work, result)
+
+
+async def _awaited(result: Any) -> Any:  # noqa: ANN401  whatever a handler returns
+    return await result

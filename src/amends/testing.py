@@ -1,0 +1,106 @@
+"""Test sagas without a server: the real core and engine on a store in memory, under a clock that jumps.
+
+    from amends.testing import fails, ok, run
+
+    def test_a_refused_mail_undoes_the_charge() -> None:
+        ended = run(refund, {"request_id": "R-1", "order_id": "A-1"}, replies={
+            "reverse_charge": ok(Reversal(id="rev_1")),
+            "notify": fails("mailbox unknown"),
+        })
+        assert ended.status == "compensated"
+        assert [undone.step for undone in ended.undone] == ["reverse_charge"]
+
+A handler without a scripted reply is the user's own function, really called.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.core.evolve import fold
+from amends.coordinator.core.state import State
+from amends.coordinator.definition.saga import Saga
+from amends.coordinator.reading.outcomes import outcome_of
+from amends.coordinator.testing import connector_kit
+from amends.coordinator.testing.replies import (
+    Reply,
+    fails,
+    late,
+    ok,
+    raises,
+    times_out,
+    unavailable,
+    unknown,
+)
+from amends.coordinator.testing.world import Clock, World
+from amends.schemas.entry import Inline, decode
+from amends.schemas.ids import SagaId
+from amends.schemas.outcome import Outcome
+
+__all__ = [
+    "Reply",
+    "World",
+    "connector_kit",
+    "fails",
+    "late",
+    "ok",
+    "outcome",
+    "raises",
+    "run",
+    "state",
+    "times_out",
+    "unavailable",
+    "unknown",
+    "world",
+]
+
+
+def world(*sagas: Saga[Any], replies: Mapping[str, Reply | Iterable[Reply]] | None = None) -> World:
+    """An installation in memory with these sagas; `publish` to it, `run` it, let it `crash`."""
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    store.migrate(shards=1)
+    return World(store, *sagas, clock=clock, replies=replies)
+
+
+def run(
+    saga: Saga[Any],
+    trigger: BaseModel | Mapping[str, object],
+    *,
+    replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
+) -> Outcome:
+    """Run one trigger to its end or to where it parks. Raises `AssertionError` if it became no run, or has not ended."""
+    installation = world(saga, replies=replies)
+    installation.publish(trigger)
+    installation.run()
+    rows = installation.store.runs(limit=2)
+    if not rows:
+        letters = installation.store.dead_letters(limit=1)
+        raise AssertionError(
+            f"the trigger became no run: {letters[0].reason}, {letters[0].detail}"
+            if letters
+            else "the trigger became no run"
+        )
+    return outcome(installation, rows[0].saga_id)
+
+
+def state(installation: World, saga_id: SagaId) -> State:
+    """The fold of a run."""
+    return fold(decode(stored.data) for stored in installation.store.entries_of(saga_id))
+
+
+def outcome(installation: World, saga_id: SagaId) -> Outcome:
+    """What a run ended in. Raises `AssertionError` if it has not."""
+    entries = [decode(stored.data) for stored in installation.store.entries_of(saga_id)]
+    ended = fold(entries)
+    if ended.outcome_version is None:
+        raise AssertionError(f"run {saga_id} is {ended.status}; it has neither ended nor parked")
+    values = {
+        digest: payload.inline.encode()
+        for entry in entries
+        for digest, payload in entry.payloads.items()
+        if isinstance(payload, Inline)
+    }
+    return outcome_of(ended, lambda digest: values.get(digest) or installation.store.blob(digest))

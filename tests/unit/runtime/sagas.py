@@ -1,0 +1,46 @@
+"""A saga of three steps for tests of the runtime; every handler is scripted or does nothing."""
+
+from pydantic import BaseModel
+
+from amends import Context, Retry, Saga, Topic
+
+
+class Order(BaseModel):
+    """A trigger."""
+
+    id: str
+    amount: int = 1
+
+
+class Done(BaseModel):
+    """What each step returns."""
+
+    key: str
+
+
+def order_saga(*, idempotent: bool = True, attempts: int = 3) -> Saga[Order]:
+    """`a`, then `b`, then `c`, each with an undo whose reply is its evidence."""
+    saga = Saga("order", version=1, trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=idempotent, retry=Retry(attempts=attempts), unsafe="a test")
+    async def a(ctx: Context, trigger: Order) -> Done:
+        return Done(key=ctx.idempotency_key)
+
+    @a.undo(verify="reply")
+    async def undo_a(ctx: Context, done: Done | None = a.maybe) -> None: ...
+
+    @saga.action(idempotent=idempotent, retry=Retry(attempts=attempts), unsafe="a test")
+    async def b(ctx: Context, done: Done = a.result) -> Done:
+        return Done(key=ctx.idempotency_key)
+
+    @b.undo(verify="reply")
+    async def undo_b(ctx: Context, done: Done | None = b.maybe) -> None: ...
+
+    @saga.action(idempotent=idempotent, retry=Retry(attempts=attempts), unsafe="a test")
+    async def c(ctx: Context, done: Done = b.result) -> Done:
+        return Done(key=ctx.idempotency_key)
+
+    @c.undo(verify="reply")
+    async def undo_c(ctx: Context, done: Done | None = c.maybe) -> None: ...
+
+    return saga
