@@ -150,11 +150,11 @@ class Store(LogReading, LocalTopics, Protocol):
         """Give shards back; `clean` says that no attempt is open in them without a reply."""
         ...
 
-    def beat(self, worker: str, *, lease_ms: int) -> int:
-        """Write this worker's heartbeat; the number of workers alive, itself included."""
+    def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
+        """Write this worker's heartbeat; the number alive in its role, itself included."""
         ...
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str, *, role: Role = "worker") -> None:
         """Remove this worker's heartbeat: it is stopping."""
         ...
 

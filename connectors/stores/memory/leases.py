@@ -47,15 +47,15 @@ class Leases(Part):
                     row.owner, row.expires_at, row.clean = None, None, clean
             self._tables.mark += 1
 
-    def beat(self, worker: str, *, lease_ms: int) -> int:
+    def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
         with self._tables.lock:
             now = self.now()
-            self._tables.workers[worker] = now + lease_ms * MILLISECOND
-            return sum(expires_at > now for expires_at in self._tables.workers.values())
+            self._tables.workers[role, worker] = now + lease_ms * MILLISECOND
+            return sum(peer == role and until > now for (peer, _), until in self._tables.workers.items())
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str, *, role: Role = "worker") -> None:
         with self._tables.lock:
-            self._tables.workers.pop(worker, None)
+            self._tables.workers.pop((role, worker), None)
 
     def shards(self) -> list[ShardRow]:
         with self._tables.lock:

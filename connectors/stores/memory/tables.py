@@ -36,7 +36,7 @@ class Tables:
         self.mark = 0
         self.incarnation: Final = str(uuid.uuid4())
         self.leases: dict[Role, dict[int, LeaseState]] = {"worker": {}, "relay": {}, "bus": {}}
-        self.workers: dict[str, Instant] = {}
+        self.workers: dict[tuple[Role, str], Instant] = {}
         self.by_run: defaultdict[SagaId, list[StoredEntry]] = defaultdict(list)
         self.by_shard: defaultdict[int, list[StoredEntry]] = defaultdict(list)
         self.runs: dict[SagaId, RunRow] = {}

@@ -7,6 +7,7 @@ from amends.connectors.stores.sql.rows import SELECT_DEAD_LETTER, dead_letter_of
 from amends.connectors.stores.sql.work import SqlStore
 from amends.coordinator.errors import Fenced
 from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, ShardRow
+from amends.coordinator.ports.store import Role
 from amends.schemas.events import Digest
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 
@@ -80,20 +81,23 @@ class SqlMail(SqlStore):
         found = self._rows("SELECT data FROM blobs WHERE digest = ?", (digest,))
         return found[0][0] if found else None
 
-    def beat(self, worker: str, *, lease_ms: int) -> int:
-        now = self.now()
+    def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
+        now, peers = self.now(), f"{role}/"
         with self._writing() as work:
             work.change(
                 "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at",
-                (worker, now + lease_ms * MILLISECOND),
+                (peers + worker, now + lease_ms * MILLISECOND),
             )
             work.change("DELETE FROM workers WHERE expires_at < ?", (now - _FORGOTTEN,))
-            alive: int = work.rows("SELECT count(*) FROM workers WHERE expires_at > ?", (now,))[0][0]
+            alive: int = work.rows(
+                "SELECT count(*) FROM workers WHERE expires_at > ? AND substr(worker, 1, ?) = ?",
+                (now, len(peers), peers),
+            )[0][0]
             return alive
 
-    def retire(self, worker: str) -> None:
+    def retire(self, worker: str, *, role: Role = "worker") -> None:
         with self._writing() as work:
-            work.change("DELETE FROM workers WHERE worker = ?", (worker,))
+            work.change("DELETE FROM workers WHERE worker = ?", (f"{role}/{worker}",))
 
     def shards(self) -> list[ShardRow]:
         found = self._rows(f"SELECT {', '.join(_SHARD)} FROM shards ORDER BY shard")

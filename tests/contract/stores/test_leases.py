@@ -79,6 +79,15 @@ def test_workers_alive_are_counted_by_their_heartbeats(store: Store) -> None:
     assert store.beat("w1", lease_ms=LEASE_MS) == 1
 
 
+def test_a_relay_s_heartbeat_does_not_count_as_a_worker_s(store: Store) -> None:
+    assert store.beat("p1", lease_ms=LEASE_MS) == 1
+    assert store.beat("p1", lease_ms=LEASE_MS, role="relay") == 1
+    assert store.beat("p2", lease_ms=LEASE_MS, role="relay") == 2
+    store.retire("p1", role="relay")
+    assert store.beat("p1", lease_ms=LEASE_MS) == 1
+    assert store.beat("p2", lease_ms=LEASE_MS, role="relay") == 1
+
+
 def test_a_heartbeat_that_is_over_does_not_count(store: Store) -> None:
     store.beat("dead", lease_ms=-1)
     assert store.beat("w1", lease_ms=LEASE_MS) == 1
