@@ -82,22 +82,20 @@ class SqlMail(SqlStore):
         return found[0][0] if found else None
 
     def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
-        now, peers = self.now(), f"{role}/"
+        now = self.now()
         with self._writing() as work:
             work.change(
-                "INSERT INTO workers VALUES (?, ?) ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at",
-                (peers + worker, now + lease_ms * MILLISECOND),
+                """INSERT INTO workers VALUES (?, ?, ?)
+                ON CONFLICT (role, worker) DO UPDATE SET expires_at = excluded.expires_at""",
+                (role, worker, now + lease_ms * MILLISECOND),
             )
             work.change("DELETE FROM workers WHERE expires_at < ?", (now - _FORGOTTEN,))
-            alive: int = work.rows(
-                "SELECT count(*) FROM workers WHERE expires_at > ? AND substr(worker, 1, ?) = ?",
-                (now, len(peers), peers),
-            )[0][0]
+            alive: int = work.rows("SELECT count(*) FROM workers WHERE role = ? AND expires_at > ?", (role, now))[0][0]
             return alive
 
     def retire(self, worker: str, *, role: Role = "worker") -> None:
         with self._writing() as work:
-            work.change("DELETE FROM workers WHERE worker = ?", (f"{role}/{worker}",))
+            work.change("DELETE FROM workers WHERE role = ? AND worker = ?", (role, worker))
 
     def shards(self) -> list[ShardRow]:
         found = self._rows(f"SELECT {', '.join(_SHARD)} FROM shards ORDER BY shard")

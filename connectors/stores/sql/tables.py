@@ -39,7 +39,8 @@ def create(types: Types) -> list[str]:
         f"""CREATE TABLE leases (
             role {text} NOT NULL, shard {integer} NOT NULL, owner {text}, epoch {integer} NOT NULL,
             expires_at {integer}, position {integer} NOT NULL, clean {flag} NOT NULL, PRIMARY KEY (role, shard))""",
-        f"CREATE TABLE workers (worker {text} PRIMARY KEY, expires_at {integer} NOT NULL)",
+        f"""CREATE TABLE workers (
+            role {text} NOT NULL, worker {text} NOT NULL, expires_at {integer} NOT NULL, PRIMARY KEY (role, worker))""",
         *_runs(types),
         f"""CREATE TABLE inbox (
             id {types.numbered}, shard {integer} NOT NULL, message_id {text} NOT NULL UNIQUE, body {data} NOT NULL)""",

@@ -77,6 +77,9 @@ def test_workers_alive_are_counted_by_their_heartbeats(store: Store) -> None:
     store.retire("w2")
     store.retire("w3")
     assert store.beat("w1", lease_ms=LEASE_MS) == 1
+    assert store.beat("w1", lease_ms=LEASE_MS, role="relay") == 1
+    store.retire("w1", role="relay")
+    assert store.beat("w2", lease_ms=LEASE_MS) == 2
 
 
 def test_a_relay_s_heartbeat_does_not_count_as_a_worker_s(store: Store) -> None:
