@@ -1,5 +1,6 @@
 """The servers of the tests are real, come back after a crash, and die with the session that started them."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from tests.servers.fixtures import kafka_server, postgres_server_of_its_own
 from tests.servers.folders import scratch_folder
@@ -92,6 +94,14 @@ async def test_a_secured_broker_knows_its_user_and_no_other(mechanism: str, secu
     with pytest.raises(KafkaConnectionError):
         await stranger.start()
     await stranger.close()
+
+
+def test_the_schema_registry_gives_one_schema_one_id(schema_registry: str, prefix: str) -> None:
+    schema = Schema('{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "string"}]}', "AVRO")
+    with SchemaRegistryClient({"url": schema_registry}) as client:
+        number = client.register_schema(f"{prefix}orders", schema)
+        assert client.register_schema(f"{prefix}orders", schema) == number
+        assert json.loads(client.get_schema(number).schema_str or "")["name"] == "Order"
 
 
 SERVERS = [pytest.param(kafka_server, id="kafka"), pytest.param(postgres_server_of_its_own, id="postgres")]

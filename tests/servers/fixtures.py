@@ -11,6 +11,7 @@ from tests.servers import tools
 from tests.servers.folders import scratch_folder
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer, new_database
+from tests.servers.schema_registry import SchemaRegistryServer
 from tests.servers.secured_kafka import SecuredKafkaServer
 
 MARKED_BY = {
@@ -43,6 +44,14 @@ def secured_kafka() -> Iterator[SecuredKafkaServer]:
     _skip_unless(tools.java, tools.kafka_lib)
     with scratch_folder("kafka") as folder, SecuredKafkaServer(folder) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def schema_registry() -> Iterator[str]:
+    """Give the URL of a schema registry that the session shares."""
+    _skip_unless(tools.java, tools.schema_registry_jar)
+    with scratch_folder("schema-registry") as folder, SchemaRegistryServer(folder) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Bring what the servers need onto this machine: Debian packages where we may, and Kafka's jars from Maven Central."""
+"""Bring what the servers need onto this machine: Debian packages where we may, the rest from Maven Central."""
 
 import fcntl
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.servers import tools
@@ -16,12 +17,15 @@ PACKAGES: dict[str, Callable[[], object]] = {
     "postgresql": tools.postgres_bin,
     "kcat": tools.kcat,
 }
+PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+"""As in pom.xml."""
 
 
 def install() -> None:
     """Install what is missing and nothing else. Raises `Missing` where that takes rights that we have not."""
     packages = [package for package, find in PACKAGES.items() if not _is_here(find)]
-    if not tools.kafka_folder().exists() and shutil.which("mvn") is None:
+    fetched = tools.kafka_folder().exists() and tools.schema_registry_folder().exists()
+    if not fetched and shutil.which("mvn") is None:
         packages.append("maven")
     if packages:
         print(f"installing {' '.join(packages)}", flush=True)
@@ -31,19 +35,43 @@ def install() -> None:
         tools.java.cache_clear()
         tools.postgres_bin.cache_clear()
     fetch_kafka()
+    _fetch_schema_registry()
 
 
 def fetch_kafka() -> None:
     """Bring Kafka's jars where Java and Maven are: into .cache of this checkout, once."""
     if not _is_here(tools.java) or shutil.which("mvn") is None:
         return
-    tools.kafka_folder().parent.mkdir(parents=True, exist_ok=True)
-    with (tools.kafka_folder().parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _only_one(tools.kafka_folder().parent):
         if not tools.kafka_folder().exists():
             _copy_jars()
         if not (tools.kafka_folder() / "classes.jsa").exists():
             _archive_classes()
+
+
+def _fetch_schema_registry() -> None:
+    final = tools.schema_registry_folder()
+    name, version = tools.SCHEMA_REGISTRY
+    with _only_one(final.parent), tempfile.TemporaryDirectory(dir=final.parent) as temporary:
+        if final.exists():
+            return
+        print("fetching the schema registry (142 MB)", flush=True)
+        artifact = f"io.apicurio:{name}:{version}:tar.gz:all"
+        _maven(f"{PLUGIN}:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={temporary}")
+        unpacked = Path(temporary, "new")
+        unpacked.mkdir()
+        archive = f"{temporary}/{name}-{version}-all.tar.gz"
+        subprocess.run(["tar", "-xzf", archive, "-C", str(unpacked)], check=True, timeout=120)
+        unpacked.rename(final)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Let one process at a time fill a folder; the others wait and find it full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _is_here(find: Callable[[], object]) -> bool:
@@ -59,20 +87,16 @@ def _copy_jars() -> None:
     print("fetching Kafka's jars", flush=True)
     final = tools.kafka_folder()
     with tempfile.TemporaryDirectory(dir=final.parent) as temporary:
-        copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={temporary}/new/lib"]
-        maven = [
-            "mvn",
-            "--strict-checksums",
-            "--batch-mode",
-            "--quiet",
-            "-Dstyle.color=never",
-            "--file",
-            str(tools.POM),
-            *copy,
-        ]
-        if subprocess.run(maven, check=False, timeout=600, stdin=subprocess.DEVNULL).returncode != 0:
-            raise tools.Missing("Kafka's jars could not be fetched by Maven")
+        where = ["-DincludeScope=runtime", f"-DoutputDirectory={temporary}/new/lib"]
+        _maven("--file", str(tools.POM), "dependency:copy-dependencies", *where)
         Path(temporary, "new").rename(final)
+
+
+def _maven(*arguments: str) -> None:
+    command = ["mvn", "--strict-checksums", "--batch-mode", "--quiet", *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, stdin=subprocess.DEVNULL)
+    if ran.returncode != 0:
+        raise tools.Missing(f"Maven could not fetch what a server needs: {' '.join(command)}\n{ran.stdout}")
 
 
 def _archive_classes() -> None:

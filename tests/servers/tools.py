@@ -11,6 +11,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = CHECKOUT / ".cache"
 POM = Path(__file__).with_name("pom.xml")
+SCHEMA_REGISTRY = ("apicurio-registry-app", "2.6.13.Final")
+"""Its archive on Maven Central, of the group io.apicurio. Version 3 needs a newer Java than Kafka does."""
 JAVA_MIN = 17
 
 
@@ -43,6 +45,20 @@ def kafka_lib() -> Path:
     if not lib.is_dir():
         raise Missing("Kafka's jars are not in .cache/kafka")
     return lib
+
+
+def schema_registry_folder() -> Path:
+    """Where the schema registry belongs."""
+    return CACHE / "schema-registry" / SCHEMA_REGISTRY[1]
+
+
+def schema_registry_jar() -> Path:
+    """Return the jar that starts the schema registry. It exists only when all is there."""
+    name, version = SCHEMA_REGISTRY
+    jar = schema_registry_folder() / f"{name}-{version}-runner.jar"
+    if not jar.exists():
+        raise Missing("the schema registry is not in .cache/schema-registry")
+    return jar
 
 
 @cache
