@@ -1,4 +1,4 @@
-"""What a scripted handler answers, for tests of sagas: `ok`, `fails`, `unavailable`, `unknown`, `raises`, `times_out`, `late`."""
+"""What a scripted handler answers: `ok`, `fails`, `unavailable`, `unknown`, `raises`, `times_out`, `late`."""
 
 from dataclasses import dataclass
 

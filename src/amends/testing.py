@@ -71,7 +71,7 @@ def run(
     *,
     replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
 ) -> Outcome:
-    """Run one trigger to its end or to where it parks. Raises `AssertionError` if it became no run, or has not ended."""
+    """Run one trigger to its end or to where it parks. Raises `AssertionError` if it became no run."""
     installation = world(saga, replies=replies)
     installation.publish(trigger)
     installation.run()
