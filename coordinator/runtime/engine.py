@@ -50,14 +50,18 @@ BATCH_BYTES_MAX = 256 * 1024
 GRACE_US = 250 * MILLISECOND
 """How long a handler that was told to stop may take before its attempt counts as still running."""
 STORE_PAUSE_US = 250 * MILLISECOND
+FEW_RUNS = 4
+"""With so few runs there is nothing to decide meanwhile, so a commit is waited for where it stands: two threads less."""
 
 log = logging.getLogger("amends.engine")
 
 
 class Writer(Protocol):
-    """Appends batches on a thread of its own; answers with `Committed` or `AppendFailed`, waits out an absent store."""
+    """Appends batches; answers with `Committed` or `AppendFailed`, waits out an absent store."""
 
-    def write(self, pending: Pending, rows: Batch) -> None: ...
+    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
+        """Append on a thread of its own and answer through the queue, or, if it may be `at_once`, here and now."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +118,10 @@ class Engine:
         if self._prepared is None:
             self._prepared = self._prepare(now)
         if self._writing is None and self._prepared is not None:
-            self._write(self._prepared)
-            self._prepared = self._prepare(now)
+            pending, self._prepared = self._prepared, None
+            self._write(pending, now)
+            if self._prepared is None:
+                self._prepared = self._prepare(now)
         self.dispatch.flush()
         self.timers.tidy(self._is_current)
 
@@ -351,12 +357,14 @@ class Engine:
 
     # -- writing
 
-    def _write(self, pending: Pending) -> None:
+    def _write(self, pending: Pending, now: Instant) -> None:
         if pending.empty:
             self.consumed(pending.consumed)
             return
         self._writing = pending
-        self.writer.write(pending, pending.rows())
+        answer = self.writer.write(pending, pending.rows(), at_once=len(self.runs) <= FEW_RUNS)
+        if answer is not None:
+            self._take(answer, now)
 
     def _committed(self, pending: Pending, now: Instant) -> None:
         self._writing = None
@@ -385,6 +393,8 @@ class Engine:
 
     def _failed(self, pending: Pending, error: Exception) -> None:
         """Take memory back to what the store has, then offer the same messages again."""
+        if isinstance(error, StoreUnavailable):
+            return  # We are being closed while the store is away; whoever comes next resumes from what it has.
         causes = [*pending.causes, *(self._prepared.causes if self._prepared is not None else [])]
         for failed in (self._prepared, pending):
             if failed is not None:

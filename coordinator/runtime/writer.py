@@ -7,7 +7,7 @@ from queue import SimpleQueue
 
 from tenacity import RetryCallState, wait_exponential_jitter
 
-from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
+from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.batching import Pending
@@ -31,9 +31,15 @@ class WriterThread:
         self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
         self._thread.start()
 
-    def write(self, pending: Pending, rows: Batch) -> None:
-        """Append this next; the answer comes to the engine's queue."""
+    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
+        """Append this next. The answer comes to the engine's queue, or back if `at_once` and the store is there."""
+        if at_once:
+            try:
+                return self._tried(pending, rows)
+            except StoreUnavailable:
+                log.debug("not_at_once")
         self._queue.put((pending, rows))
+        return None
 
     def close(self, *, timeout_s: float) -> None:
         """Write what was handed over, then end; gives up after the timeout."""
@@ -50,20 +56,25 @@ class WriterThread:
         call = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
         while True:
             try:
-                self._store.append(rows)
+                answer = self._tried(pending, rows)
             except StoreUnavailable as error:
                 if self._closing.is_set():
                     return AppendFailed(pending=pending, error=error)
                 self._wait(call, error)
-            except (Fenced, RunExists) as error:
-                return AppendFailed(pending=pending, error=error)
-            except Exception as error:  # noqa: BLE001  the engine's thread is where a fault of ours must surface
-                return AppendFailed(pending=pending, error=error)
             else:
                 if self.away:
                     log.info("store_is_back", extra={"attempts": call.attempt_number})
                 self.away = False
-                return Committed(pending=pending)
+                return answer
+
+    def _tried(self, pending: Pending, rows: Batch) -> Inbound:
+        try:
+            self._store.append(rows)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  fenced, raced, or a fault of ours: the engine decides which
+            return AppendFailed(pending=pending, error=error)
+        return Committed(pending=pending)
 
     def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:
         self.away = True

@@ -111,7 +111,8 @@ class _Appending:
     store: Store
     arrived: list[Inbound]
 
-    def write(self, pending: Pending, rows: Batch) -> None:
+    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+        del at_once
         try:
             self.store.append(rows)
         except (Fenced, RunExists) as error:
