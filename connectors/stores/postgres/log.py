@@ -9,8 +9,8 @@ from psycopg.rows import tuple_row
 from psycopg.sql import SQL
 
 from amends.connectors.stores.places import POSITION_BITS, POSITION_MASK, place_of
-from amends.connectors.stores.postgres.connections import Connection, Datastore
-from amends.connectors.stores.sql.tables import OPEN
+from amends.connectors.stores.postgres.connections import Connection, Datastore, PostgresWork
+from amends.connectors.stores.sql.portions import OPEN_RUNS, portions
 from amends.coordinator.ports.rows import StoredEntry
 from amends.schemas.ids import SagaId
 
@@ -18,9 +18,6 @@ _OF_RUN: Final = """SELECT originator_id, originator_version, notification_id, s
     WHERE originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s"""
 _OF_RUNS: Final = """SELECT originator_id, originator_version, notification_id, state FROM events
     WHERE originator_id = ANY(%s) ORDER BY originator_id, originator_version"""
-_OPEN_RUNS: Final = f"""SELECT saga_id, version FROM runs
-    WHERE shard = %s AND {OPEN} AND saga_id > %s ORDER BY saga_id LIMIT 500"""
-_ENTRIES_AT_ONCE: Final = 5_000
 
 
 class PostgresLog(PostgresApplicationRecorder):
@@ -60,29 +57,12 @@ class PostgresLog(PostgresApplicationRecorder):
         return [_entry(str(row.originator_id), row.originator_version, row.id, row.state) for row in found]
 
     def open_entries(self, shard: int) -> Iterator[StoredEntry]:
-        """In portions of some thousand entries, each read at once: no transaction is open while the caller works."""
-        after = ""
-        while True:
+        with self.datastore.get_connection() as connection:
+            runs = PostgresWork(connection).rows(OPEN_RUNS, (shard,))
+        for portion in portions(runs):
             with self.datastore.get_connection() as connection:
-                cursor = connection.cursor(binary=True, row_factory=tuple_row)
-                runs = _portion(cursor.execute(_OPEN_RUNS, (shard, after)).fetchall())
-                entries = _entries(connection, _OF_RUNS, (runs,)) if runs else []
-            yield from entries
-            if not runs:
-                return
-            after = runs[-1]
-
-
-def _portion(runs: Sequence[tuple[str, int]]) -> list[str]:
-    """As many of the runs as have about `_ENTRIES_AT_ONCE` entries: a run's version is the number of its entries."""
-    taken: list[str] = []
-    entries = 0
-    for saga_id, version in runs:
-        taken.append(saga_id)
-        entries += version
-        if entries >= _ENTRIES_AT_ONCE:
-            break
-    return taken
+                found = _entries(connection, _OF_RUNS, (portion,))
+            yield from found
 
 
 def _entries(connection: Connection, query: str, params: Sequence[object]) -> list[StoredEntry]:

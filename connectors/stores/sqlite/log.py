@@ -7,14 +7,18 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 
 from amends.connectors.stores.places import ENTRY_TOPIC, POSITION_BITS, POSITION_MASK, place_of
-from amends.connectors.stores.sql.tables import OPEN
-from amends.connectors.stores.sqlite.connections import Datastore, SqliteWork
+from amends.connectors.stores.sql.portions import OPEN_RUNS, portions
+from amends.connectors.stores.sqlite.connections import AMONG, Datastore, SqliteWork, many
 from amends.coordinator.ports.rows import StoredEntry
 from amends.schemas.ids import SagaId
 
 _INSERT: Final = (
     f"INSERT INTO events (originator_id, originator_version, topic, state, rowid) VALUES (?, ?, '{ENTRY_TOPIC}', ?, ?)"
 )
+_OF_RUN: Final = """SELECT originator_id, originator_version, rowid, state FROM events
+    WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version LIMIT ?"""
+_OF_RUNS: Final = f"""SELECT originator_id, originator_version, rowid, state FROM events
+    WHERE originator_id {AMONG} ORDER BY originator_id, originator_version"""
 
 
 class SqliteLog(SQLiteApplicationRecorder):
@@ -49,11 +53,7 @@ class SqliteLog(SQLiteApplicationRecorder):
 
     def entries_of(self, saga_id: SagaId, *, after: int, limit: int) -> list[StoredEntry]:
         with self.datastore.reading() as connection:
-            found = connection.execute(
-                """SELECT originator_id, originator_version, rowid, state FROM events
-                WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version LIMIT ?""",
-                (saga_id, after, limit),
-            ).fetchall()
+            found = connection.execute(_OF_RUN, (saga_id, after, limit)).fetchall()
         return [_entry(*row) for row in found]
 
     def entries_from(self, shard: int, *, after: int, limit: int) -> list[StoredEntry]:
@@ -64,17 +64,12 @@ class SqliteLog(SQLiteApplicationRecorder):
 
     def open_entries(self, shard: int) -> Iterator[StoredEntry]:
         with self.datastore.reading() as connection:
-            cursor = connection.execute(
-                f"""SELECT e.originator_id, e.originator_version, e.rowid, e.state
-                FROM runs r CROSS JOIN events e ON e.originator_id = r.saga_id
-                WHERE r.shard = ? AND r.{OPEN} ORDER BY r.saga_id, e.originator_version""",
-                (shard,),
-            )
-            try:
-                for row in cursor:
-                    yield _entry(*row)
-            finally:
-                cursor.close()
+            runs = connection.execute(OPEN_RUNS, (shard,)).fetchall()
+        for portion in portions(runs):
+            with self.datastore.reading() as connection:
+                found = connection.execute(_OF_RUNS, (many(portion),)).fetchall()
+            for row in found:
+                yield _entry(*row)
 
 
 def _entry(saga_id: str, version: int, place: int, data: bytes) -> StoredEntry:
