@@ -5,7 +5,9 @@ What cannot be decided counts as yes: the type checker has its say, and every va
 
 import inspect
 import types
-from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin, is_typeddict
+from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
+
+from typing_extensions import is_typeddict
 
 from amends.coordinator.definition.fields import plain
 

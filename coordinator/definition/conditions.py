@@ -47,7 +47,9 @@ from amends.coordinator.definition.references import (
 )
 
 _UNKNOWN = object()
-_NO_ORDER = (datetime, time, timedelta)
+_EQUALITY = frozenset({"==", "!="})
+_ORDERED = (int, float, Decimal, str, date, time, timedelta)
+_NO_TEXT = (datetime, time, timedelta)
 _FALSE = Value(value=False)
 
 
@@ -94,11 +96,11 @@ class ConditionReader:
         left_expression, left_kind = self._side(left)
         right_expression, right_kind = self._side(right)
         for kind in (left_kind, right_kind):
-            self._refuse_without_order(kind)
+            self._refuse_without_order(kind, how)
         if left_expression is None:
-            left_expression = self._operand(left, right_kind)
+            left_expression = self._operand(left, right_kind, how)
         elif right_expression is None:
-            right_expression = self._operand(right, left_kind)
+            right_expression = self._operand(right, left_kind, how)
         elif not (
             assignable(left_kind, right_kind)
             or assignable(right_kind, left_kind)
@@ -140,10 +142,11 @@ class ConditionReader:
             return _FALSE, _UNKNOWN
         return ReferenceTo(step=name, field=".".join(keys)), (or_none(kind) if target.maybe else kind)
 
-    def _operand(self, value: object, kind: object) -> Expression:
+    def _operand(self, value: object, kind: object, how: Comparison = "==") -> Expression:
         if isinstance(value, Reference):
             return self._reference(value)[0]
-        self._refuse_impossible(value, kind)
+        if how in _EQUALITY or not (_is_number(value) and _is_number_type(kind)):
+            self._refuse_impossible(value, kind)
         literal = _literal(value, decimal=plain(without_none(kind)[0]) is Decimal)
         if literal is None:
             self._note(
@@ -152,15 +155,20 @@ class ConditionReader:
             )
         return literal or _FALSE
 
-    def _refuse_without_order(self, kind: object) -> None:
+    def _refuse_without_order(self, kind: object, how: Comparison) -> None:
         bare = without_none(kind)[0]
-        if isinstance(bare, type) and issubclass(bare, _NO_ORDER):
+        if not isinstance(bare, type):
+            return
+        if how not in _EQUALITY and (bare is bool or not issubclass(bare, _ORDERED)):
+            self._note(f"a {name_of_type(bare)} has no order", do="compare it with == or !=")
+        elif issubclass(bare, _NO_TEXT):
             self._note(
                 f"a {name_of_type(bare)} cannot be compared in a condition: its JSON text does not sort as time does",
                 do="compare it in a read step that returns a bool, and refer to that",
             )
 
     def _refuse_impossible(self, value: object, kind: object) -> None:
+        kind = plain(kind)
         if kind is _UNKNOWN or kind is Any:
             return
         try:
@@ -170,7 +178,9 @@ class ConditionReader:
             values = _values_of(kind)
             self._note(
                 f"{value!r} is never a value of {name_of_type(kind)}",
-                do=nearest(str(value), values) if values else f"compare with a {name_of_type(without_none(kind)[0])}",
+                do=nearest(str(value), values)
+                if values
+                else f"compare with a value of {name_of_type(without_none(kind)[0])}",
             )
         except (PydanticUserError, TypeError):
             return  # noted where the type is used
@@ -192,6 +202,15 @@ def _literal(value: object, *, decimal: bool) -> Value | Number | None:
     if isinstance(value, UUID) or (isinstance(value, date) and not isinstance(value, datetime)):
         return Value(value=str(value))
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+
+
+def _is_number_type(kind: object) -> bool:
+    bare = without_none(kind)[0]
+    return isinstance(bare, type) and issubclass(bare, int | float | Decimal) and bare is not bool
 
 
 def _values_of(kind: object) -> tuple[str, ...]:

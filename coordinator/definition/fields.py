@@ -4,9 +4,10 @@ import dataclasses
 import inspect
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
+from typing_extensions import is_typeddict
 
 from amends.coordinator.definition.findings import DefinitionError, nearest
 from amends.coordinator.definition.hints import Unresolved
