@@ -59,6 +59,11 @@ class Publisher:
             raise
         return publisher
 
+    def require(self, topics: Sequence[str]) -> None:
+        """Raise `UsageError` naming those that do not exist."""
+        if missing := [topic for topic in topics if topic not in self._topics]:
+            raise faults.missing_topics(self._settings, missing)
+
     async def send(self, records: Sequence[Outgoing], placed: Placed, *, alone: bool = False) -> None:
         """Publish the records that have no place yet and fill the places in; `alone` makes each a batch of its own.
 

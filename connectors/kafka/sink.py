@@ -22,18 +22,21 @@ PUBLISH_S = 10.0
 class KafkaSink:
     """Implements `Sink`. Makes a new producer after every failure, so just publish again.
 
-    `notice` is told `bus_away` at the first failure and `bus_back` when a publication succeeds again.
+    `required` are topics without which there is no use in starting. `notice` is told `bus_away` at the first failure
+    and `bus_back` when a publication succeeds again.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
         *,
+        required: Sequence[str] = (),
         timeout_s: float = PUBLISH_S,
         compression: str | None = "zstd",
         notice: Notice = log_notice,
     ) -> None:
         self._settings = settings
+        self._required = tuple(required)
         self._timeout_s = timeout_s
         self._compression = compression
         self._notice = notice
@@ -42,9 +45,10 @@ class KafkaSink:
         self._away = False
 
     async def start(self) -> None:
-        """Connect. Raises `UsageError` for a refused login, or `BusUnavailable`, within 5 s or so."""
+        """Connect. Raises `UsageError` (refused login, missing topic) or `BusUnavailable`, within 5 s or so."""
         try:
-            await self._connected()
+            publisher = await self._connected()
+            publisher.require(self._required)
         except BusUnavailable as error:
             self._lost(error)
             raise
