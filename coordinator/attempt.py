@@ -67,7 +67,7 @@ class Attempt:
         if self.time_left_s() <= 0:
             raise StepUnavailable("the attempt's time is up; nothing was sent", kind="timeout")
 
-    def record(  # noqa: PLR0913  one evidence record has these fields
+    def record(
         self,
         *,
         tool: str,

@@ -92,7 +92,7 @@ class RecordTooLarge(AmendsError):
         self.size_bytes = size_bytes
 
 
-class Fenced(Exception):  # noqa: N818  the field's word
+class Fenced(Exception):
     """A newer owner has these shards: drop their memory, lease again or leave them. Never shown to a person."""
 
     def __init__(self, shards: Iterable[int]) -> None:
@@ -100,7 +100,7 @@ class Fenced(Exception):  # noqa: N818  the field's word
         super().__init__(f"fenced out of shards {self.shards}")
 
 
-class RunExists(Exception):  # noqa: N818  a race, not an error
+class RunExists(Exception):
     """The batch was rolled back because these runs exist already: decide it again without them (rule 4)."""
 
     def __init__(self, saga_ids: Iterable[SagaId]) -> None:

@@ -1,7 +1,7 @@
 """What a handler raises says what is known about its effect (design, section 5)."""
 
 
-class StepRefused(Exception):  # noqa: N818  a verdict, named as handlers read
+class StepRefused(Exception):
     """Definite: no effect, and trying again will not help. In an undo it parks the run at once."""
 
     def __init__(self, reason: str, *, kind: str = "refused") -> None:
@@ -10,7 +10,7 @@ class StepRefused(Exception):  # noqa: N818  a verdict, named as handlers read
         self.kind = kind
 
 
-class StepUnavailable(Exception):  # noqa: N818
+class StepUnavailable(Exception):
     """Definite: no effect; the same may succeed later. `retry_after` (seconds) is the participant's own wish."""
 
     def __init__(self, reason: str, *, retry_after: float | None = None, kind: str = "unavailable") -> None:
@@ -20,7 +20,7 @@ class StepUnavailable(Exception):  # noqa: N818
         self.kind = kind
 
 
-class StepUnknown(Exception):  # noqa: N818
+class StepUnknown(Exception):
     """The effect may have happened or may still land: it is settled by evidence before anything else (rule 8)."""
 
     def __init__(self, reason: str, *, kind: str = "in_doubt") -> None:

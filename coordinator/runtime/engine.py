@@ -51,7 +51,7 @@ GRACE_US = 250 * MILLISECOND
 """How long a handler that was told to stop may take before its attempt counts as still running."""
 STORE_PAUSE_US = 250 * MILLISECOND
 FEW_RUNS = 4
-"""With so few runs there is nothing to decide meanwhile, so a commit is waited for where it stands: two threads less."""
+"""With so few runs there is nothing to decide meanwhile: a commit is waited for where it stands, two threads less."""
 
 log = logging.getLogger("amends.engine")
 
@@ -148,12 +148,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Quiet, and nothing to come but for runs that wait for a person or a handler."""
-        return (
-            self.quiet
-            and not self._starts
-            and not self._resuming.busy
-            and len(self._resting) == len(self.runs)
-        )
+        return self.quiet and not self._starts and not self._resuming.busy and len(self._resting) == len(self.runs)
 
     # -- taking
 
@@ -398,15 +393,21 @@ class Engine:
         causes = [*pending.causes, *(self._prepared.causes if self._prepared is not None else [])]
         for failed in (self._prepared, pending):
             if failed is not None:
-                failed.take_back()
-                for decided in failed.decided:
-                    if decided.before is None:
-                        self.runs.pop(decided.run.saga_id, None)
+                self._take_back(failed)
         self._writing = self._prepared = None
         if isinstance(error, Fenced):
             self._drop(error.shards)
         elif not isinstance(error, RunExists):
             raise error
+        self._offer_again(causes)
+
+    def _take_back(self, failed: Pending) -> None:
+        failed.take_back()
+        for decided in failed.decided:
+            if decided.before is None:
+                self.runs.pop(decided.run.saga_id, None)
+
+    def _offer_again(self, causes: list[Inbound]) -> None:
         for cause in reversed(causes):
             if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, Start)):
                 self._starts.appendleft(cause)

@@ -115,7 +115,7 @@ class HandlerLoop:
             await waiter
 
     async def _perform(self, work: Work) -> None:
-        if work.stopping is not None:
+        if work.told_to_stop():
             self._deliver(answers.withdrawn(work))
             return
         work.begun = True
@@ -125,7 +125,7 @@ class HandlerLoop:
                 arguments = work.handler.bind(work.values, context_of(work.attempt))
                 result = await work.handler.function(**arguments)
         except asyncio.CancelledError as error:
-            if work.stopping is None:
+            if not work.told_to_stop():
                 raise
             assert task is not None, "a handler runs in a task"
             task.uncancel()

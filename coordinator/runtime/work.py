@@ -29,6 +29,10 @@ class Work:
     overdue: bool = False
     task: "asyncio.Task[None] | None" = None
 
+    def told_to_stop(self) -> bool:
+        """Asked anew each time: another thread sets it."""
+        return self.stopping is not None
+
 
 def handler_form(plan: Plan, command: Command) -> HandlerForm:
     """The handler that a command names, as the definition declares it."""

@@ -237,7 +237,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         until = loop.time() + HANDLERS_MAY_TAKE_S
         self._thread.put(StopWished())
-        while self._failure is None and loop.time() < until and not self._quiet:
+        while self._failure is None and loop.time() < until and not self._quiet:  # noqa: ASYNC110  the engine's thread knows no event of ours
             await asyncio.sleep(LOOK_S)
         await asyncio.to_thread(self._thread.close, timeout_s=0.5)
         await asyncio.to_thread(self._writer.close, timeout_s=0.5)

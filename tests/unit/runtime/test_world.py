@@ -12,6 +12,7 @@ from amends.schemas import wishes
 from amends.schemas.canonical import sha256_hex
 from amends.schemas.chain import EMPTY_HEAD, next_head
 from amends.schemas.entry import decode, unseal
+from amends.schemas.ids import SagaId
 from amends.testing import fails, late, ok, raises, state, times_out, unavailable, unknown, world
 from tests.unit.runtime.sagas import Done, order_saga
 
@@ -126,7 +127,7 @@ def test_a_bad_record_becomes_a_dead_letter(value: dict[str, object], reason: st
     assert installation.store.runs() == []
 
 
-def wish(installation: World, make: Callable[[str], wishes.Wish]) -> None:
+def wish(installation: World, make: Callable[[SagaId], wishes.Wish]) -> None:
     """Leave a wish about the one run in the inbox and let the worker see it."""
     (row,) = installation.store.runs()
     body = wishes.write(make(row.saga_id))
