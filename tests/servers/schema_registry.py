@@ -19,7 +19,7 @@ class SchemaRegistryServer(LocalServer):
 
     def command(self) -> list[str]:
         listen = [f"-Dquarkus.http.host={LOOPBACK}", f"-Dquarkus.http.port={self.ports[0]}"]
-        heap = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+        heap = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", f"-Djava.io.tmpdir={self.folder}"]
         return [tools.java(), *heap, *listen, "-jar", str(tools.schema_registry_jar())]
 
     def is_ready(self) -> bool:
