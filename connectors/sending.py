@@ -35,14 +35,6 @@ def verdict(attempt: Attempt, failure: StepRefused | StepUnavailable) -> Excepti
     )
 
 
-def allow(attempt: Attempt, *, tool: str, action: str, resource: str, acts: bool) -> None:
-    """Ask the attempt, directly before each send. Raises what may be said: nothing was sent by this call."""
-    try:
-        attempt.before_send(tool=tool, action=action, resource=resource, acts=acts)
-    except (StepRefused, StepUnavailable) as failure:
-        raise verdict(attempt, failure) from failure
-
-
 def claim(attempt: Attempt, name: str, key: str, fingerprint: int) -> bool:
     """Note that an effect is about to be requested. True where it is new in this attempt.
 

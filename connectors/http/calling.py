@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from amends.connectors.http.answers import PASSING, SUCCESS, Failure, failure_of
 from amends.connectors.http.request import Address, Headers, Params, Request, body_of, check_headers
 from amends.connectors.http.wire import Answer, LostError, NotSentError, UnfitError, exchange
-from amends.connectors.sending import EffectInPart, allow, claim, effect_key, key_of_part, release, verdict
+from amends.connectors.sending import claim, effect_key, key_of_part, release, verdict
 from amends.coordinator.attempt import Attempt, current_attempt
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
@@ -167,23 +167,15 @@ class _Calling:
         return self._judged(answer)
 
     def _allow(self) -> None:
-        call = self._call
+        call, attempt, name = self._call, self._attempt, self._participant.name
         try:
-            allow(
-                self._attempt,
-                tool=self._participant.name,
-                action=call.method,
-                resource=self._request.path,
-                acts=call.acts,
-            )
-        except (StepUnavailable, EffectInPart) as error:
-            if self._doubt is not None:
-                raise StepUnknown(f"{self._doubt}; {error}") from error
-            raise
+            attempt.before_send(tool=name, action=call.method, resource=self._request.path, acts=call.acts)
+        except (StepRefused, StepUnavailable) as failure:
+            raise self._final(failure) from failure
         if call.acts:
             # Without a key the participant cannot mistake one request for another, so any number of them may be sent.
             same = self._request.fingerprint if self._participant.key_header is not None else 0
-            self._claimed = claim(self._attempt, self._participant.name, self._key, same) or self._claimed
+            self._claimed = claim(attempt, name, self._key, same) or self._claimed
 
     def _lost(self, error: LostError) -> _Failed:
         self._note("lost")

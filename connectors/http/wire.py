@@ -1,6 +1,7 @@
 """One request and its answer over aiohttp, told apart by what is known afterwards: answered, never sent, or lost."""
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -66,7 +67,7 @@ async def exchange(
         ServerFingerprintMismatch,
     )
 
-    timeout = ClientTimeout(total=timeout_s, connect=connect_s, ceil_threshold=timeout_s)
+    timeout = ClientTimeout(total=timeout_s, connect=connect_s, ceil_threshold=math.inf)
     data = io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body
     try:
         async with _session().request(

@@ -7,7 +7,7 @@ from typing import Final
 
 from amends.connectors.promises import malformed, promise
 from amends.connectors.secrets import secret_template, template
-from amends.connectors.sending import allow, claim, effect_key, release, verdict
+from amends.connectors.sending import claim, effect_key, release, verdict
 from amends.connectors.smtp.delivery import Delivery, Security, Server
 from amends.connectors.smtp.message import Envelope, Letter, Sent, UnfitMessageError, domain_of, envelope_of
 from amends.connectors.threads import close_executor, run_to_its_end
@@ -118,13 +118,13 @@ class Smtp:
 
     async def _deliver(self, attempt: Attempt, key: str, envelope: Envelope, server: Server, message_id: str) -> None:
         def still_allowed() -> None:
-            allow(attempt, tool=self.name, action="send", resource=message_id, acts=True)
+            attempt.before_send(tool=self.name, action="send", resource=message_id, acts=True)
 
-        still_allowed()
         claimed = claim(attempt, self.name, key, hash((envelope.recipients, envelope.content)))
         delivery = Delivery(server, envelope, name=self.name, allow=still_allowed)
         status = "lost"
         try:
+            still_allowed()
             status = await run_to_its_end(self._executor(), delivery.run, abandon=delivery.abandon)
         except (StepRefused, StepUnavailable) as failure:
             status = failure.kind
@@ -132,8 +132,11 @@ class Smtp:
                 release(attempt, self.name, key)
             raise verdict(attempt, failure) from failure.__cause__
         finally:
-            external_id = message_id if delivery.sent else None
-            attempt.record(tool=self.name, action="send", resource=message_id, status=status, external_id=external_id)
+            if delivery.began:
+                external_id = message_id if delivery.sent else None
+                attempt.record(
+                    tool=self.name, action="send", resource=message_id, status=status, external_id=external_id
+                )
 
     def _envelope(self, letter: Letter, attempt: Attempt, message_id: str) -> Envelope:
         return envelope_of(

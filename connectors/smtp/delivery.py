@@ -55,6 +55,8 @@ class Delivery:
         self._client: smtplib.SMTP | None = None
         self._abandoned = False
         self._in_message = False
+        self.began = False
+        """Whether the server was asked anything."""
         self.sent = False
         """Whether the message has left, or may have."""
 
@@ -100,6 +102,7 @@ class Delivery:
         with self._lock:
             self._client = client
             abandoned = self._abandoned
+        self.began = True
         if abandoned:
             client.close()
             raise StepUnavailable(f"{self._name}: the attempt was given up; nothing was sent", kind="withdrawn")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import Final
 
-from amends.connectors.sending import EffectInPart, allow
 from amends.connectors.sql.connections import Connections
 from amends.connectors.sql.inbox import Inbox
 from amends.connectors.sql.sessions import Session, Trouble
@@ -82,7 +81,7 @@ class Job:
                 if not left or pause_s >= self._attempt.time_left_s() or self._abandoned.wait(pause_s):
                     raise self._said(passing.failure) from passing.__cause__
                 pause_s *= PAUSE_FACTOR
-            except (StepRefused, StepUnavailable, EffectInPart) as failure:
+            except (StepRefused, StepUnavailable) as failure:
                 raise self._said(failure) from failure.__cause__
         raise AssertionError("there is at least one try")
 
@@ -122,7 +121,7 @@ class Job:
     def _allow(self) -> None:
         if self._abandoned.is_set():
             raise StepUnavailable(f"{self._name}: the attempt was given up; nothing was committed", kind="withdrawn")
-        allow(self._attempt, tool=self._name, action=self._action, resource=self._resource, acts=self._acts)
+        self._attempt.before_send(tool=self._name, action=self._action, resource=self._resource, acts=self._acts)
 
     def _connected(self) -> Session:
         try:
@@ -134,7 +133,7 @@ class Job:
 
     def _judged(self, error: Exception, *, committing: bool) -> Exception:
         """What an error in the middle of a transaction says, once that is rolled back."""
-        if isinstance(error, StepRefused | StepUnavailable | EffectInPart | AmendsError):
+        if isinstance(error, StepRefused | StepUnavailable | AmendsError):
             return error
         fault = self._connections.database.fault_of(error)
         if fault is None:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.request import Request, urlopen
 
-
 URL = "AMENDS_TEST_KIT_URL"
 """The environment variable that tells connectors where the participant is."""
 

@@ -1,9 +1,11 @@
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from amends.coordinator.loop_resources import close_all
 from tests.contract.connectors.books import BOOKS, URL
+from tests.contract.connectors.databases import Database, sqlite_in
 from tests.contract.connectors.processes import participant
 
 
@@ -21,3 +23,12 @@ async def _closed() -> AsyncIterator[None]:
     """Close what connectors opened; a warning about an open connection is an error here."""
     yield
     await close_all()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """Give a participant's database of each kind; connectors find it in the environment."""
+    given = request.param == "postgres"
+    found = Database(request.getfixturevalue("postgres")) if given else sqlite_in(tmp_path)
+    monkeypatch.setenv("AMENDS_TEST_STOCK", found.url)
+    return found

@@ -1,7 +1,7 @@
 """A participant behind HTTP, in a process of its own, that keeps books and fails on demand. It holds nothing of ours.
 
-Below `/dedup` a key acts once and its answer is told again; below `/full` an undo also buries the key of its step, and a
-lower epoch gets 412; below `/plain` every request acts. Faults are set for one thing: `PUT /faults/{thing}/{mode}`.
+Below `/dedup` a key acts once and its answer is told again; below `/full` an undo also buries the key of its step, and
+a lower epoch gets 412; below `/plain` every request acts. Faults are set for one thing: `PUT /faults/{thing}/{mode}`.
 """
 
 import asyncio
@@ -101,7 +101,12 @@ class Participant:
 
     def note(self, thing: str, request: web.Request, body: bytes) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        noted = {"method": request.method, "target": request.raw_path, "headers": headers, "body": body.decode()}
+        noted: dict[str, object] = {
+            "method": request.method,
+            "target": request.raw_path,
+            "headers": headers,
+            "body": body.decode(),
+        }
         self.requests[thing].append(noted)
 
     async def find(self, request: web.Request) -> web.Response:
@@ -127,7 +132,7 @@ class Participant:
 
 async def serve() -> None:
     participant = Participant()
-    application = web.Application()
+    application = web.Application(client_max_size=1 << 24)
     application.add_routes(
         [
             web.get("/keys/{key}", participant.find),

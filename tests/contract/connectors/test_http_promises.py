@@ -1,4 +1,4 @@
-"""`Http` against a real participant: what each declaration promises is kept, and a promise that is not kept is caught."""
+"""`Http` against a real participant: what each declaration promises is kept, and one that lies is caught."""
 
 import os
 from collections.abc import AsyncIterator
@@ -107,5 +107,10 @@ async def test_the_kit_catches_a_participant(lie: str) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         await connector_kit.run(subject)
     assert all(isinstance(error, BrokenPromise) for error in caught.value.exceptions)
-    names = {check.name for check in connector_kit.checks_of(subject) for error in caught.value.exceptions if check.promise in str(error)}
+    names = {
+        check.name
+        for check in connector_kit.checks_of(subject)
+        for error in caught.value.exceptions
+        if check.promise in str(error)
+    }
     assert names == broken
