@@ -1,4 +1,4 @@
-"""Documentation held against the code: pages of error codes, links, public names, and that no machine's path is in it."""
+"""Documentation held against the code: pages of error codes, links, public names."""
 
 import re
 from pathlib import Path

@@ -36,4 +36,3 @@ def _why(state: State, path: str, effect: Effect) -> str | None:
     if undo.phase in {"requested", "in_doubt", "retrying", "verifying", "ended"}:
         return "its undo is not finished"
     return "done, not undone" if stands else "may have happened, not settled"
-
