@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from amends.coordinator.definition.rules.graph import faults
 from amends.coordinator.definition.rules.shape import Fault
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.trigger import TriggerReader, trigger_findings
+from amends.coordinator.definition.writer_schemas import listed_schemas
 
 _CLASS = re.compile(r"<class '(?:[\w.<>]*\.)?(\w+)'>")
 _NULL = msgspec.Raw(b"null")
@@ -39,6 +41,8 @@ class ClosedSaga:
     handlers: dict[str, Handler]
     trigger: TriggerReader
     topic: Topic[Any]
+    writer_schemas: Mapping[str, str]
+    """The Avro schemas that `Topic(schemas=…)` lists, by file."""
     findings: tuple[Finding, ...]
     """Warnings only."""
 
@@ -83,6 +87,9 @@ class _Closing:
         for each in self.built.handlers.values():
             self._add(each)
         self.trigger = self._trigger()
+        self.writer_schemas = listed_schemas(
+            draft.topic.schemas, at=draft.spot.place(), saga=draft.name, findings=self._found
+        )
 
     def findings(self) -> list[Finding]:
         """All of them, by place."""
@@ -103,6 +110,7 @@ class _Closing:
             handlers=self._handlers,
             trigger=self.trigger,
             topic=self.draft.topic,
+            writer_schemas=self.writer_schemas,
             findings=findings,
         )
 

@@ -30,7 +30,7 @@ def as_text(form: DefinitionForm) -> str:
         if step.undo is not None:
             lines.append(f"    {'':<{width}}  ↩ {_undo(step)}")
     if pivot is not None:
-        lines.append(f"  ◆ {pivot.path} is the pivot: once it is requested and done, nothing is undone.")
+        lines.append(f"  ◆ {pivot.path} is the pivot: once it is done, nothing is undone.")
     return "\n".join(lines) + "\n"
 
 

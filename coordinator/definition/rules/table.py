@@ -58,6 +58,7 @@ _TABLE: Final = (
     Rule(code="AM1071", asks="names the request by one field and the object by another", severity="warning"),
     Rule(code="AM1072", asks="has key paths that lead to text or an integer"),
     Rule(code="AM1073", asks="has a trigger type with named fields"),
+    Rule(code="AM1074", asks="lists writer schemas that are there"),
     # doubt
     Rule(code="AM1080", asks="has participants that can settle doubt, or says why not", severity="warning"),
     # loading an app
