@@ -4,16 +4,20 @@ import select
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from amends.connectors.stores.postgres import arrays
 from amends.connectors.stores.postgres.faults import Where, as_unavailable, on_connecting, on_working
 from amends.coordinator.errors import AmendsError
+
+T = TypeVar("T")
 
 SCHEMA: Final = "amends"
 """Our tables' own schema, so that a database may hold other things."""
@@ -48,7 +52,20 @@ _NEVER_ASYNC: Final = """SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off'"""
 _IDLE_KEPT: Final = 4
 
-Connection = psycopg.Connection[DictRow]
+ANSWER_S: Final = 35
+"""Longer than any statement may take. A server that is silent for so long stands still, though its machine answers."""
+
+
+class Connection(psycopg.Connection[DictRow]):
+    """A connection that waits for no answer for ever."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, ANSWER_S if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # Nobody will read the answer any more.
+            raise
 
 
 class PostgresWork:
@@ -98,7 +115,7 @@ class Datastore(PostgresDatastore):
     def connect(self, *, session: dict[str, str] | None = None) -> Connection:
         """Open a connection. Raises `StoreUnavailable`, or `UsageError` where waiting would not help."""
         try:
-            connection = psycopg.connect(**self.parameters, autocommit=True, row_factory=dict_row)
+            connection = Connection.connect(**self.parameters, autocommit=True, row_factory=dict_row)
         except psycopg.Error as error:
             raise on_connecting(self.where, error) from error
         try:
@@ -152,7 +169,7 @@ class Datastore(PostgresDatastore):
     def _give_back(self, connection: Connection) -> None:
         if connection.closed:
             return
-        if connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        if connection.info.transaction_status != TransactionStatus.IDLE:
             connection.close()  # Given up in the middle; the server rolls back.
             return
         with self._lock:
