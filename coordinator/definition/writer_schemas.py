@@ -1,26 +1,11 @@
-"""The Avro schemas that a trigger topic's records may be written with: `Topic(schemas=…)`, else those of the models."""
+"""The Avro schemas that `Topic(schemas=…)` lists: files beside the module that makes the saga."""
 
 import glob
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from amends.coordinator.definition.findings import Finding, finding
 from amends.coordinator.definition.places import Place
-
-if TYPE_CHECKING:
-    from amends.coordinator.definition.closing import ClosedSaga
-    from amends.schemas.decoding import Lookup, Writers
-
-
-def writers_for(sagas: Iterable["ClosedSaga"], topic: str, *, lookup: "Lookup | None" = None) -> "Writers":
-    """Every writer schema of a topic that these sagas start on; `lookup` asks a registry by schema id."""
-    from amends.schemas.writers import writers_of  # noqa: PLC0415  the Avro codec is loaded where records are read
-
-    starting = [saga for saga in sagas if saga.form.trigger.topic == topic]
-    files = {name: text for saga in starting for name, text in saga.writer_schemas.items()}
-    models = [saga.trigger.adapter for saga in starting]
-    return writers_of(files=files, models=models, **({"lookup": lookup} if lookup is not None else {}))
 
 
 def listed_schemas(pattern: str | None, *, at: Place, saga: str, findings: list[Finding]) -> Mapping[str, str]:
@@ -42,7 +27,7 @@ def listed_schemas(pattern: str | None, *, at: Place, saga: str, findings: list[
 
 
 def _refuse_no_schema(text: str) -> None:
-    from amends.schemas.avro.codec import writer_schema  # noqa: PLC0415  see above
+    from amends.schemas.avro.codec import writer_schema  # noqa: PLC0415  the Avro codec is loaded only where there are files
 
     writer_schema(text)
 

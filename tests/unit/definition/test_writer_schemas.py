@@ -1,4 +1,4 @@
-"""`Topic(schemas=…)` names writer schemas beside the module; a model's own is exported."""
+"""`Topic(schemas=…)` names writer schemas beside the module."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from amends.coordinator.definition.loading import check_app, load_app
-from amends.coordinator.definition.writer_schemas import writers_for
 
 SAGAS = """\
 from pydantic import BaseModel
@@ -36,14 +35,11 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_listed_files_and_the_models_own_schema_are_a_topics_writers(tmp_path: Path) -> None:
-    (tmp_path / "avro" / "old.avsc").write_text(json.dumps(OLD_ORDER))
-    closed = load_app("sagas.py").sagas
-    assert set(closed[0].writer_schemas) == {"avro/old.avsc"}
-    writers = writers_for(closed, "orders")
-    assert (len(writers.listed), len(writers.exported)) == (1, 1)
-    other = writers_for(closed, "other")
-    assert (other.listed, other.exported) == ([], [])
+def test_the_files_that_the_pattern_matches_are_read_when_the_saga_closes(tmp_path: Path) -> None:
+    text = json.dumps(OLD_ORDER)
+    (tmp_path / "avro" / "old.avsc").write_text(text)
+    (saga,) = load_app("sagas.py").sagas
+    assert saga.writer_schemas == {"avro/old.avsc": text}
 
 
 @pytest.mark.parametrize("text", ["{", '{"type": "recrod"}', ""])
