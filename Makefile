@@ -37,7 +37,7 @@ test: $(INSTALLED) ## Run all tests that this machine can; with ARGS='tests/unit
 
 .PHONY: lint
 lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, import contracts
-	@failed=; for tool in 'ruff check .' 'ruff format --check .' mypy 'pyright tests/typing/*.py' lint-imports; do \
+	@failed=; for tool in 'ruff check .' 'ruff format --check .' 'mypy src tests .ci $(patsubst %/,%,$(dir $(firstword $(wildcard benchmarks/*.py))))' 'pyright tests/typing/*.py' lint-imports; do \
 	  echo "-- $$tool"; $(BIN)/$$tool || failed+=" '$$tool'"; \
 	done; [ -z "$$failed" ] || { echo "refused by$$failed"; exit 1; }
 
