@@ -103,6 +103,7 @@ def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: M
         order=state.requests + 1 if direction == "forward" else before.order,
         requested_at=moment.at,
         key_used_at=moment.at if before.key_used_at is None else before.key_used_at,
+        same_request=event.same_request,
         since=moment.at if before.since is None else before.since,
         timeout_at=instant_of(event.timeout_at),
         due_at=None,

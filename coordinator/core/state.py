@@ -68,6 +68,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: Instant | None = None
     key_used_at: Instant | None = None
     """The first request under the present key, from which the participant's memory is counted."""
+    same_request: bool = False
+    """Whether the last request repeated one under its key, which may have had an effect."""
     timeout_at: Instant | None = None
     due_at: Instant | None = None
     asks: int = 0

@@ -162,6 +162,7 @@ class Dispatch:
             traceparent=state.traceparent,
             clock=self.clock,
             lease_left_s=lambda: self.lease_left_s(shard),
+            first_use=not effect.same_request,
         )
         return Work(
             saga_id=run.saga_id,
