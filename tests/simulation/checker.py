@@ -1,0 +1,202 @@
+"""Invariants of one run, held against its log and the participants' ledger (numbers as in the list of invariants).
+
+The checker folds events by itself: it shares no code with what it judges but the event types.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from amends.coordinator.core.plan import Plan
+from amends.schemas import events as e
+from amends.schemas.entry import Entry
+from amends.schemas.events import Event
+from amends.schemas.instants import Instant, instant_of
+from tests.simulation.telling import told
+from tests.simulation.world import World
+
+_TERMINAL = (e.SagaCompleted, e.SagaCompensated, e.SagaKilled)
+
+
+class InvariantBroken(AssertionError):
+    """What must always hold did not."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Checker:
+    """Fed entry by entry; `finish` looks at the world."""
+
+    plan: Plan
+    events: list[Event] = field(default_factory=list)
+    ended_by: Event | None = None
+    ended_at: Instant | None = None
+    cause_seen: bool = False
+    compensating: bool = False
+    parked: bool = False
+    order: dict[str, int] = field(default_factory=dict)
+    stands: dict[str, bool] = field(default_factory=dict)
+    """By step: whether its effect is, or may be, in the world, as the log tells it."""
+    doubtful: set[str] = field(default_factory=set)
+    open_attempts: set[str] = field(default_factory=set)
+    left: set[str] = field(default_factory=set)
+    """Steps that a person left in the world."""
+    expected: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+    undoing: str | None = None
+    at_own_risk: set[str] = field(default_factory=set)
+    """Steps that a person had sent again though nothing could settle whether they had happened."""
+    intents: set[tuple[str, str, int, str | None]] = field(default_factory=set)
+
+    def entry(self, entry: Entry) -> None:
+        """Check one more entry."""
+        by_person = any(isinstance(event, e.ParkingResolved) for event in entry.events)
+        for event in entry.events:
+            self.events.append(event)
+            self._event(event, instant_of(entry.at), by_person=by_person)
+
+    def require(self, holds: bool, rule: str, why: str) -> None:  # noqa: FBT001  a sentence reads best this way
+        if not holds:
+            story = "\n  ".join(told(event) for event in self.events)
+            raise InvariantBroken(f"{rule}: {why}; the story so far:\n  {story}")
+
+    def _event(self, event: Event, at: Instant, *, by_person: bool) -> None:
+        if self.ended_by is not None:
+            self.require(isinstance(event, e.LateReplyRecorded), "S11", f"{told(event)} after the end")
+            return
+        match event:
+            case e.StepRequested():
+                self._requested(event, by_person=by_person)
+            case e.UndoRequested():
+                self._undo_requested(event, by_person=by_person)
+            case e.UndoVerified():
+                self._undo_verified(event)
+            case e.DrainStarted():
+                self.cause_seen = True
+                self.parked = False
+            case e.CompensationStarted():
+                self._compensation(event)
+            case e.SagaParked():
+                self.parked = True
+            case e.ParkingResolved():
+                self._resolved(event)
+            case e.RunResumed() if event.why == "pivot_passed":
+                self.cause_seen = False
+            case e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
+                self._ended(event, at)
+            case _:
+                self._step(event)
+
+    def _step(self, event: Event) -> None:
+        match event:
+            case e.StepSucceeded():
+                self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
+                self.stands[event.path] = True
+                self._settled(event.path)
+            case e.StepVerified():
+                self.stands[event.path] = True
+                self._settled(event.path)
+            case e.StepFailed():
+                self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
+                self.stands[event.path] = False
+                self._settled(event.path)
+            case e.StepInDoubt() if event.direction == "forward":
+                self.doubtful.add(event.path)
+                if not event.attempt_running:
+                    self.open_attempts.discard(event.path)
+            case e.StepSettled() if event.direction == "forward":
+                self.stands[event.path] = event.state != "absent"
+                self._settled(event.path)
+            case e.GenerationRaised() if event.direction == "forward":
+                self.stands[event.path] = False
+
+    def _settled(self, path: str) -> None:
+        self.doubtful.discard(path)
+        self.open_attempts.discard(path)
+
+    def _requested(self, event: e.StepRequested, *, by_person: bool) -> None:
+        self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
+        self.require(not self.parked, "S9", f"{told(event)} while parked")
+        self.require(not self.cause_seen or event.same_request, "S8", f"{told(event)} in the drain")
+        if by_person and event.path in self.doubtful:
+            self.at_own_risk.add(event.path)
+        self.order[event.path] = len(self.events)
+        self.open_attempts.add(event.path)
+        self.intents.add((event.path, "forward", event.attempt, event.idempotency_key))
+        self.left.discard(event.path)
+
+    def _undo_requested(self, event: e.UndoRequested, *, by_person: bool) -> None:
+        self.require(self.compensating, "S8", f"{told(event)} before the compensation")
+        self.require(not self.parked, "S9", f"{told(event)} while parked")
+        self.require(event.path not in self.open_attempts, "S21", f"{told(event)} while its step's attempt runs")
+        rest = [path for path in self.expected if path not in self.undone and path not in self.left]
+        self.require(bool(rest) and rest[0] == event.path, "S7", f"{told(event)} out of turn, {rest} remain")
+        if by_person and event.same_request:
+            self.at_own_risk.add(event.path)
+        self.intents.add((event.path, "undo", event.attempt, event.idempotency_key))
+
+    def _undo_verified(self, event: e.UndoVerified) -> None:
+        rest = [path for path in self.expected if path not in self.undone and path not in self.left]
+        self.require(bool(rest) and rest[0] == event.path, "S7", f"{told(event)} out of turn, {rest} remain")
+        self.undone.append(event.path)
+
+    def _compensation(self, event: e.CompensationStarted) -> None:
+        self.require(self.cause_seen, "S8", "the compensation began without a cause")
+        doubtful = {path for path in self.doubtful - self.left if self.plan.steps[path].acts}
+        self.require(not doubtful, "S6", f"{doubtful} in doubt when the compensation began")
+        running = {path for path in self.open_attempts - self.left if self.plan.steps[path].acts}
+        self.require(not running, "S21", f"{running} running when the compensation began")
+        pivot = self.plan.pivot
+        if pivot is not None:
+            passed = self.stands.get(pivot.path, False) and pivot.path not in self.left
+            self.require(not passed, "S10", "the compensation began behind the pivot")
+        acting = {path for path, stands in self.stands.items() if stands and self.plan.steps[path].acts}
+        acting -= self.left
+        self.expected = sorted(acting, key=self.order.__getitem__, reverse=True)
+        self.require(
+            list(event.undo_list) == self.expected, "S6 S7", f"the undo list is {event.undo_list}, not {self.expected}"
+        )
+        self.undone = []
+        self.compensating = True
+
+    def _resolved(self, event: e.ParkingResolved) -> None:
+        self.parked = False
+        if event.resolution == "skip":
+            self.left.add(event.step)
+            self._settled(event.step)
+        elif event.resolution == "go_forward":
+            self.compensating = False
+            self.cause_seen = False
+            for path in self.undone:
+                self.stands[path] = False
+            self.undone, self.expected = [], []
+            self.left = set()
+
+    def _ended(self, event: Event, at: Instant) -> None:
+        self.ended_by, self.ended_at = event, at
+        if isinstance(event, e.SagaCompensated):
+            rest = set(self.expected) - set(self.undone) - self.left
+            self.require(not rest, "S6", f"{rest} not undone")
+            self.require(self.compensating, "S8", "compensated without a compensation")
+
+    def finish(self, world: World, *, touched_by_hand: Sequence[str] = ()) -> None:
+        """Hold the log against the ledger once nothing is on its way any more."""
+        for _, request in world.requests:
+            known = (request.path, request.direction, request.attempt, request.key) in self.intents
+            self.require(known, "S3", f"{request} without an intent")
+        exempt = self.at_own_risk | set(touched_by_hand)
+        effects = Counter((line.request.path, line.request.direction, line.request.key) for line in world.ledger)
+        twice = {each for each, count in effects.items() if count > 1 and each[0] not in exempt}
+        self.require(not twice, "S4", f"{twice} took effect more than once")
+        if self.ended_at is None or isinstance(self.ended_by, e.SagaKilled):
+            return
+        for line in world.ledger:
+            late = line.at > self.ended_at and line.request.path not in exempt | self.left
+            self.require(not late, "S5", f"{line.request} took effect after the end")
+        standing = {path: len(keys) for path, keys in world.standing.items() if keys and path not in exempt}
+        if isinstance(self.ended_by, e.SagaCompensated):
+            remains = {path for path in standing if path not in self.left}
+            self.require(not remains, "S12", f"{remains} stands after the compensation")
+        else:
+            wanted = {path for path, stands in self.stands.items() if stands and self.plan.steps[path].acts} - exempt
+            found = {path: standing.get(path, 0) for path in wanted | set(standing)}
+            self.require(all(found[path] == (path in wanted) for path in found), "S12", f"{found}, not one of {wanted}")

@@ -1,0 +1,173 @@
+"""Definitions in a line each: `saga(action("reserve"), action("charge", key=True), pivot("ship"))`.
+
+Steps follow each other in the order they are written unless `after` says otherwise.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from amends.coordinator.definition.expression import Expression
+from amends.coordinator.definition.form import (
+    Argument,
+    BudgetForm,
+    Certainty,
+    DefinitionForm,
+    HandlerForm,
+    RetryForm,
+    StepForm,
+    TriggerForm,
+    UndoForm,
+)
+
+TIMEOUT_MS: Final = 1_000
+SETTLE_WITHIN_MS: Final = 300_000
+CONTEXT: Final = Argument(source="context")
+TRIGGER: Final = Argument(source="trigger")
+_FOLLOWS: Final = ("the former step",)
+
+
+def action(  # noqa: PLR0917  the path and what it waits for read best in place
+    path: str,
+    after: tuple[str, ...] = _FOLLOWS,
+    *,
+    takes: tuple[str, ...] = (),
+    when: Expression | None = None,
+    verify: bool = False,
+    lookup: bool = False,
+    key: bool = False,
+    window_ms: int | None = None,
+    tombstones: bool = False,
+    settle_ms: int = 0,
+    settle: Literal["resend", "wait"] = "resend",
+    settle_within_ms: int = SETTLE_WITHIN_MS,
+    attempts: int = 3,
+    undo: bool = True,
+    undo_verify: bool = True,
+    undo_attempts: int = 5,
+    undo_takes_unknown: bool = True,
+    within_ms: int = 1_000,
+    drain_within_ms: int = 60_000,
+) -> StepForm:
+    """A step that acts, with its undo. `takes` names steps whose result it cannot do without."""
+    certainty = Certainty(
+        deduplicates=key,
+        window_ms=window_ms,
+        tombstones=tombstones,
+        settle_ms=settle_ms,
+        settle=settle,
+        settle_within_ms=settle_within_ms,
+    )
+    return StepForm(
+        path=path,
+        kind="action",
+        handler=_handler(path, takes=takes),
+        after=(*after, *(each for each in takes if each not in after)) if after != _FOLLOWS else (*_FOLLOWS, *takes),
+        when=when,
+        verify=_handler(f"{path}.verify", within_ms=within_ms) if verify else None,
+        lookup=_handler(f"{path}.lookup") if lookup else None,
+        undo=UndoForm(
+            handler=_handler(f"{path}.undo", own=path, own_known=not undo_takes_unknown),
+            verify=_handler(f"{path}.undo.verify", within_ms=within_ms) if undo_verify else None,
+            retry=_retry(undo_attempts),
+            certainty=certainty,
+            takes_unknown=undo_takes_unknown,
+        )
+        if undo
+        else None,
+        retry=_retry(attempts),
+        certainty=certainty,
+        drain_within_ms=drain_within_ms,
+    )
+
+
+def pivot(  # noqa: PLR0917
+    path: str,
+    after: tuple[str, ...] = _FOLLOWS,
+    *,
+    verify: bool = False,
+    lookup: bool = False,
+    key: bool = False,
+    settle_ms: int = 0,
+    attempts: int = 3,
+    when: Expression | None = None,
+    drain_within_ms: int = 60_000,
+) -> StepForm:
+    """The step behind which the run only goes forward."""
+    step = action(
+        path,
+        after,
+        verify=verify,
+        lookup=lookup,
+        key=key,
+        settle_ms=settle_ms,
+        attempts=attempts,
+        when=when,
+        undo=False,
+        drain_within_ms=drain_within_ms,
+    )
+    return replace(step, pivot=True, irreversible=True)
+
+
+def retriable(path: str, after: tuple[str, ...] = _FOLLOWS, *, key: bool = True, attempts: int = 3) -> StepForm:
+    """A step behind the pivot: it has no undo."""
+    return action(path, after, key=key, attempts=attempts, undo=False)
+
+
+def read(
+    path: str,
+    after: tuple[str, ...] = _FOLLOWS,
+    *,
+    takes: tuple[str, ...] = (),
+    when: Expression | None = None,
+    attempts: int = 3,
+) -> StepForm:
+    """A step that changes nothing."""
+    step = action(path, after, takes=takes, when=when, attempts=attempts, undo=False)
+    return replace(step, kind="read")
+
+
+def result(path: str = "outcome") -> StepForm:
+    """What `@saga.result` makes: a read that comes last."""
+    return replace(read(path), kind="result")
+
+
+def saga(
+    *steps: StepForm,
+    deadline_ms: int = 3_600_000,
+    wall_ms: int | None = None,
+    attempts: int | None = None,
+    entries: int | None = None,
+) -> DefinitionForm:
+    """A definition of these steps."""
+    placed: list[StepForm] = []
+    for step in steps:
+        follows = (placed[-1].path,) if placed else ()
+        after = {each for each in step.after if each not in _FOLLOWS}
+        after.update(follows if _FOLLOWS[0] in step.after else ())
+        placed.append(replace(step, after=tuple(sorted(after))))
+    return DefinitionForm(
+        name="order",
+        version=1,
+        trigger=TriggerForm(topic="orders", model="Order", idempotency_key="id", business_key="order"),
+        steps=tuple(placed),
+        deadline_ms=deadline_ms,
+        budget=BudgetForm(wall_ms=wall_ms, attempts=attempts, entries=entries),
+    )
+
+
+def _retry(attempts: int) -> RetryForm:
+    return RetryForm(attempts=attempts, wait_ms=200, factor=2, jitter_percent=20, wait_max_ms=5_000)
+
+
+def _handler(
+    name: str, *, takes: tuple[str, ...] = (), within_ms: int = 0, own: str | None = None, own_known: bool = False
+) -> HandlerForm:
+    arguments: Mapping[str, Argument] = {
+        "ctx": CONTEXT,
+        "trigger": TRIGGER,
+        **{each: Argument(source="result", step=each) for each in takes},
+        **({"own": Argument(source="result" if own_known else "maybe", step=own)} if own is not None else {}),
+    }
+    return HandlerForm(name=name, arguments=dict(arguments), timeout_ms=TIMEOUT_MS, within_ms=within_ms)

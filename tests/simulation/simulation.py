@@ -1,0 +1,352 @@
+"""A run in a world full of faults, on a virtual clock: lost, late and doubled requests, crashes, impatient people."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from amends.coordinator.core.commands import Command, commands, next_due
+from amends.coordinator.core.decide import decide
+from amends.coordinator.core.messages import (
+    Answer,
+    CancelWished,
+    Done,
+    Ended,
+    Failed,
+    KillWished,
+    Message,
+    No,
+    NoAnswer,
+    ReadBack,
+    Recovered,
+    Replied,
+    ResolutionWished,
+    Tick,
+    Unknown,
+    Yes,
+)
+from amends.coordinator.core.people import may_cancel, resolutions
+from amends.coordinator.definition.form import DefinitionForm
+from amends.schemas.entry import Entry
+from amends.schemas.events import Resolution
+from amends.schemas.instants import MILLISECOND, SECOND, Instant
+from tests.simulation.checker import Checker
+from tests.simulation.run import Run
+from tests.simulation.world import Request, Verdict, World
+
+EVENTS_MAX: Final = 600
+RESOLUTIONS_MAX: Final = 12
+"""After so many a person gives up and kills the run."""
+
+
+class Faults(NamedTuple):
+    """How likely what is, in percent."""
+
+    no_reply: int = 15
+    raises: int = 8
+    refused: int = 6
+    unavailable: int = 10
+    slow: int = 10
+    silent_reader: int = 15
+    lagging_reader: int = 20
+    crash: int = 2
+    cancel: int = 1
+    kill: int = 0
+
+
+class Stuck(AssertionError):
+    """The run is open and neither works, nor waits for an instant, nor for a person."""
+
+
+Happening = Callable[[], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Simulation:
+    """Drives `run` to its end. Everything random comes from `random`, so a seed is a story."""
+
+    run: Run
+    random: Random
+    faults: Faults
+    world: World
+    checker: Checker
+    running: dict[tuple[str, str, str, int], "Call"] = field(default_factory=dict)
+    touched_by_hand: list[str] = field(default_factory=list)
+    resolved: int = 0
+    _heap: list[tuple[Instant, int, Happening]] = field(default_factory=list)
+    _numbers: "count[int]" = field(default_factory=count)
+
+    @classmethod
+    def of(cls, form: DefinitionForm, random: Random, faults: Faults) -> "Simulation":
+        """A run that has started."""
+        blank = Run.of(form)
+        run = Run(plan=blank.plan)
+        simulation = cls(
+            run=run, random=random, faults=faults, world=World(plan=run.plan), checker=Checker(plan=run.plan)
+        )
+        run.on_entry = simulation._on_entry
+        run.start()
+        return simulation
+
+    def to_the_end(self) -> str:
+        """Run until it has ended and nothing is on its way any more; gives the last status."""
+        for _ in range(EVENTS_MAX):
+            if self.run.get().closed and not self._heap:
+                break
+            self._attend()
+            if not self._next():
+                break
+        else:
+            self._tell(KillWished(reason="the simulation is over"))
+            return "killed"
+        self.checker.finish(self.world, touched_by_hand=self.touched_by_hand)
+        return self.run.status
+
+    # What happens next
+
+    def _next(self) -> bool:
+        run, state = self.run, self.run.get()
+        due = next_due(run.plan, state)
+        if self._heap and (due is None or self._heap[0][0] <= due):
+            at, _, happening = heapq.heappop(self._heap)
+            run.now = max(run.now, at)
+            happening()
+            return True
+        if due is not None:
+            run.now = max(run.now, due)
+            if not self._tell(Tick()):
+                later = next_due(run.plan, run.get())
+                self.checker.require(later is None or later > run.now, "L1", f"nothing is decided at its instant {due}")
+            return True
+        if state.closed:
+            return False
+        if state.status != "parked":
+            raise Stuck(f"{state.status}, doing nothing: {run.story[-6:]}")
+        self._person()
+        return True
+
+    def _attend(self) -> None:
+        """Start what is wanted, stop what is not; crashes and people come in between."""
+        if self.run.get().closed:
+            return
+        chance = self.random.randrange(100)
+        if chance < self.faults.crash:
+            self._crash()
+        elif chance < self.faults.crash + self.faults.cancel and may_cancel(self.run.plan, self.run.get()) is None:
+            self._tell(CancelWished(reason="changed their mind"))
+        elif chance < self.faults.crash + self.faults.cancel + self.faults.kill:
+            self._tell(KillWished(reason="enough"))
+        wanted = {_name(command): command for command in self.run.wanted()}
+        for name in [name for name in self.running if name not in wanted]:
+            call = self.running.pop(name)
+            call.stopped = self.random.random() < 0.5  # noqa: PLR2004  the others answer though nobody asks any more
+        for name, command in wanted.items():
+            if name not in self.running:
+                self._call(name, command)
+
+    def _at(self, at: Instant, happening: Happening) -> None:
+        heapq.heappush(self._heap, (max(at, self.run.now), next(self._numbers), happening))
+
+    def _tell(self, message: Message) -> list[str]:
+        return self.run.tell(message)
+
+    def _percent(self, chance: int) -> bool:
+        return self.random.randrange(100) < chance
+
+    # Handlers
+
+    def _call(self, name: tuple[str, str, str, int], command: Command) -> None:
+        call = Call(command=command)
+        self.running[name] = call
+        if command.role in {"verify", "lookup"}:
+            asked_at = max(self.run.now, command.not_before or 0) + self.random.randrange(1, 300) * MILLISECOND
+            self._at(asked_at, lambda: self._answer(name, call))
+            return
+        if command.direction == "undo":
+            running = [each for each in self.running.values() if each.acts_forward(command.path)]
+            self.checker.require(not running, "S21", f"undo of {command.path} while its step runs")
+        if self.run.plan.steps[command.path].acts:
+            self._perform(name, call)
+        else:
+            self._read(name, call)
+
+    def _perform(self, name: tuple[str, str, str, int], call: "Call") -> None:
+        command, now = call.command, self.run.now
+        assert command.timeout_at is not None, "an attempt has a time limit"
+        slow = self._percent(self.faults.slow)
+        took_ms = self.random.randrange(1, 20_000 if slow else 800)
+        ends_at = now + took_ms * MILLISECOND
+        if ends_at > command.timeout_at:
+            self._at(command.timeout_at, lambda: self._reply(name, call, Unknown(kind="timeout", message="", running=True)))
+        request, verdict = self._request(command), self._verdict()
+        sent_at = now + self.random.randrange(took_ms + 1) * MILLISECOND
+        sent_at = min(sent_at, command.timeout_at, ends_at)
+        kind = self.random.randrange(100)
+        if kind < self.faults.unavailable:
+            self._at(ends_at, lambda: self._reply(name, call, Failed(kind="unavailable", message="", retriable=True)))
+        elif kind < self.faults.unavailable + self.faults.raises:
+            if self.random.random() < 0.5:  # noqa: PLR2004
+                self._at(sent_at, lambda: self._deliver(call, request, verdict))
+            self._at(ends_at, lambda: self._reply(name, call, Ended(kind="exception", message="")))
+        elif kind < self.faults.unavailable + self.faults.raises + self.faults.no_reply:
+            if self.random.random() < 0.7:  # noqa: PLR2004
+                lands_at = self._lands_at(request, ends_at)
+                self._at(lands_at, lambda: self._deliver(call, request, verdict, late=True))
+            self._at(ends_at, lambda: self._reply(name, call, Unknown(kind="in_doubt", message="")))
+        else:
+            self._at(sent_at, lambda: self._deliver(call, request, verdict))
+            self._at(ends_at, lambda: self._reply_of_participant(name, call))
+
+    def _read(self, name: tuple[str, str, str, int], call: "Call") -> None:
+        ends_at = self.run.now + self.random.randrange(1, 900) * MILLISECOND
+        answer: Answer = Done(result=self.run.keep("read"))
+        if self._percent(self.faults.unavailable):
+            answer = Failed(kind="unavailable", message="", retriable=True)
+        elif self._percent(self.faults.raises):
+            answer = Ended(kind="exception", message="")
+        self._at(ends_at, lambda: self._reply(name, call, answer))
+
+    def _request(self, command: Command) -> Request:
+        forward = self.run.get().effect(command.path, "forward").key or ""
+        key = self.run.get().effect(command.path, command.direction).key or ""
+        return Request(command.path, command.direction, command.number, key, forward)
+
+    def _verdict(self) -> Verdict:
+        return "refused" if self._percent(self.faults.refused) else "done"
+
+    def _lands_at(self, request: Request, ends_at: Instant) -> Instant:
+        """Late, but as the participant promises: within `settle_s` where an absence is believed, and in the key's window."""
+        step = self.run.plan.steps[request.path]
+        undo = request.direction == "undo"
+        promised = step.undo.certainty if undo and step.undo is not None else step.certainty
+        believed = self.run.plan.reader(request.path, request.direction) is not None or not (
+            promised.deduplicates or (promised.tombstones and not undo)
+        )
+        late_ms = promised.settle_ms if believed else 600_000
+        effect = self.run.get().effect(request.path, request.direction)
+        lands_at = ends_at + self.random.randrange(late_ms + 1) * MILLISECOND
+        if promised.window_ms is not None and effect.key_used_at is not None:
+            lands_at = min(lands_at, effect.key_used_at + promised.window_ms * MILLISECOND - 1)
+        return max(lands_at, self.run.now)
+
+    def _deliver(self, call: "Call", request: Request, verdict: Verdict, *, late: bool = False) -> None:
+        if call.lost and not late:
+            return
+        call.verdict = self.world.deliver(request, self.run.now, verdict=verdict)
+
+    def _reply_of_participant(self, name: tuple[str, str, str, int], call: "Call") -> None:
+        if call.verdict == "refused":
+            self._reply(name, call, Failed(kind="refused", message="", retriable=False))
+        else:
+            forward = call.command.direction == "forward"
+            self._reply(name, call, Done(result=self.run.keep(call.command.path) if forward else None))
+
+    def _reply(self, name: tuple[str, str, str, int], call: "Call", answer: Answer) -> None:
+        if call.lost or call.stopped:
+            return
+        command = call.command
+        if not (isinstance(answer, Unknown) and answer.running):
+            self.running.pop(name, None)
+        message = Replied(
+            path=command.path, direction=command.direction, attempt=command.number, answer=answer
+        )
+        self._tell(message)
+        if self._percent(5):
+            self._tell(message)  # Delivered twice: the second changes nothing, or what was due anyway.
+
+    def _answer(self, name: tuple[str, str, str, int], call: "Call") -> None:
+        if call.lost or call.stopped:
+            return
+        self.running.pop(name, None)
+        command = call.command
+        stands = self.world.stands(command.path, self.run.get().effect(command.path, "forward").key)
+        yes = stands if command.direction == "forward" else not stands
+        answer: Yes | No | NoAnswer = No()
+        if self._percent(self.faults.silent_reader):
+            answer = NoAnswer(message="down")
+        elif yes and not (command.role == "verify" and self._percent(self.faults.lagging_reader)):
+            answer = Yes(result=self.run.keep("found") if command.role == "lookup" else None)
+        self._tell(
+            ReadBack(
+                path=command.path, direction=command.direction, role=command.role, asked=command.number, answer=answer
+            )
+        )
+
+    # Crashes and people
+
+    def _crash(self) -> None:
+        for call in self.running.values():
+            call.lost = True
+        self.running.clear()
+        self.run.now += self.random.randrange(1, 5_000) * MILLISECOND
+        self._tell(Recovered(clean=self.random.random() < 0.3))  # noqa: PLR2004
+
+    def _person(self) -> None:
+        run, state = self.run, self.run.get()
+        assert state.parked is not None, "a parked run says why"
+        run.now += self.random.randrange(1, 7_200) * SECOND
+        self.resolved += 1
+        if self.resolved > RESOLUTIONS_MAX:
+            self._tell(KillWished(reason="too much"))
+            return
+        if may_cancel(run.plan, state) is None and self._percent(30):
+            self._tell(CancelWished(reason="changed their mind"))
+            return
+        choice = self.random.choice(resolutions(run.plan, state))
+        path = state.parked.step
+        if choice == "done_by_hand":
+            self._by_hand(path)
+        decided = self._tell(ResolutionWished(step=path, resolution=choice, reason="because", evidence="ticket"))
+        self.checker.require(bool(decided), "rule 10", f"{choice} was offered and changes nothing")
+
+    def _by_hand(self, path: str) -> None:
+        state = self.run.get()
+        assert state.parked is not None, "only a parked run is put right by hand"
+        self.touched_by_hand.append(path)
+        stays = state.parked.phase == "forward" or self.run.plan.steps[path].pivot
+        key = state.effect(path, "forward").key
+        self.world.put_right_by_hand(path, key, standing=state.undo_list is None and stays)
+        if state.undo_list is not None and (undo_key := state.effect(path, "undo").key) is not None:
+            self.world.closed_by_hand.add(undo_key)
+
+    # After each entry
+
+    def _on_entry(self, run: Run, entry: Entry, message: Message) -> None:
+        self.checker.entry(entry)
+        state = run.get()
+        if state.closed:
+            return
+        _, again = decide(run.plan, state, Recovered(clean=False), run.now, run.payloads.__getitem__)
+        again = replace(again, version=again.version + 1)
+        for command in commands(run.plan, again, run.now):
+            if command.role in {"verify", "lookup"} or again.status == "parked":
+                continue
+            before = state.effect(command.path, command.direction)
+            fresh = command.number > before.attempt
+            self.checker.require(fresh, "S3", f"after a crash attempt {command.number} of {command.path} would run twice")
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A handler at work."""
+
+    command: Command
+    stopped: bool = False
+    """Nobody listens any more; what it sent is on its way."""
+    lost: bool = False
+    """Its process died: nothing more is sent, and no reply comes."""
+    verdict: Verdict | None = None
+
+    def acts_forward(self, path: str) -> bool:
+        return self.command.role == "step" and self.command.path == path
+
+
+def _name(command: Command) -> tuple[str, str, str, int]:
+    return command.path, command.direction, command.role, command.number
+
+
+__all__ = ["Faults", "Resolution", "Simulation", "Stuck"]

@@ -1,0 +1,54 @@
+"""Events in a few words each, so that a test reads like the story it tells."""
+
+from amends.schemas import events as e
+from amends.schemas.events import Event
+
+
+def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
+    """The event in a few words: `request charge`, `charge in doubt (timeout)`, `undo of charge verified by readback`."""
+    match event:
+        case e.StepRequested() | e.UndoRequested():
+            return f"request {_what(event)}" + (" again" if event.same_request else "")
+        case e.StepSucceeded() | e.UndoSucceeded():
+            return f"{_what(event)} succeeded"
+        case e.StepFailed() | e.UndoFailed():
+            return f"{_what(event)} failed ({event.kind})"
+        case e.StepInDoubt():
+            return f"{_what(event)} in doubt ({event.reason})" + (", running" if event.attempt_running else "")
+        case e.StepSettled():
+            return f"{_what(event)} settled: {event.state} by {event.by}"
+        case e.StepSkipped():
+            return f"{event.path} skipped ({event.because})"
+        case e.StepVerified() | e.UndoVerified():
+            return f"{_what(event)} verified by {event.by}"
+        case e.RetryScheduled():
+            return f"ask about {_what(event)} later" if event.role in {"verify", "lookup"} else f"retry {_what(event)}"
+        case e.GenerationRaised():
+            return f"new key for {_what(event)}"
+        case e.DrainStarted():
+            return f"drain ({event.cause})"
+        case e.CompensationStarted():
+            return "compensate " + (", ".join(event.undo_list) or "nothing")
+        case e.SagaParked():
+            return f"parked {event.phase}: {event.step} ({event.kind})"
+        case e.ParkingResolved():
+            return f"resolved {event.step}: {event.resolution}"
+        case e.RunResumed():
+            return f"resumed ({event.why})" + (" alone" if event.alone else "")
+        case e.LateReplyRecorded():
+            return f"late: {_what(event)} {event.answer}"
+        case e.LimitReached():
+            return f"limit: {event.limit}"
+        case e.EvidenceRecorded():
+            return f"evidence of {_what(event)}"
+        case e.PermissionDenied():
+            return f"denied to {_what(event)}"
+        case e.SagaStarted() | e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
+            return type(event).__name__.removeprefix("Saga").lower()
+
+
+def _what(event: Event) -> str:
+    undo = getattr(event, "direction", None) == "undo"
+    undo = undo or isinstance(event, e.UndoRequested | e.UndoSucceeded | e.UndoFailed | e.UndoVerified)
+    path = str(getattr(event, "path", ""))
+    return f"undo of {path}" if undo else path
