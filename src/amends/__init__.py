@@ -61,3 +61,8 @@ def __getattr__(name: str) -> object:
     found = getattr(import_module(_WHERE[name]), name)
     globals()[name] = found
     return found
+
+
+def __dir__() -> list[str]:
+    """Name what can be asked for, also what is not imported yet."""
+    return sorted({*globals(), *__all__})
