@@ -74,8 +74,10 @@ class PostgresStore(SqlRuns, SqlTopics, SqlMail, PostgresLeases):
         """The server's snapshot: it differs after any commit in the server, by whomever. One round trip, no table."""
         with self._mark_lock:
             try:
-                if self._marking is None or not is_alive(self._marking):
-                    self._marking = self._datastore.reconnect()
+                if self._marking and not is_alive(self._marking):
+                    self._marking.close()
+                    self._marking = None
+                self._marking = self._marking or self._datastore.reconnect()
                 return PostgresWork(self._marking).rows("SELECT pg_current_snapshot()::text")[0][0]
             except psycopg.Error as error:
                 raise self._datastore.told(self._marking, error) from error

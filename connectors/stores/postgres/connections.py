@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 
 from amends.connectors.stores.postgres import arrays
-from amends.connectors.stores.postgres.faults import Where, as_unavailable, on_connecting, on_working
+from amends.connectors.stores.postgres.telling import Where, as_unavailable, on_connecting, on_working
 from amends.coordinator.errors import AmendsError
 
 T = TypeVar("T")

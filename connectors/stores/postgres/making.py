@@ -48,12 +48,10 @@ def make(datastore: Datastore, log: PostgresLog, *, shards: int) -> None:
 def version(connection: Connection, where: str) -> int:
     """The store's version, 0 for none. Raises `UsageError` for tables of others and for a newer version's store."""
     work = PostgresWork(connection)
-    known = work.rows(
-        "SELECT to_regclass(?) IS NOT NULL, to_regclass(?) IS NOT NULL", (f"{SCHEMA}.store", f"{SCHEMA}.runs")
-    )
-    is_store, has_runs = known[0]
-    if not is_store:
-        if has_runs:
+    # Not to_regclass: it may remember from before the lock that there is no such table.
+    tables = {row[0] for row in work.rows("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = ?", (SCHEMA,))}
+    if "store" not in tables:
+        if tables:
             raise faults.not_a_store(where, f"its schema {SCHEMA} holds another program's tables")
         return 0
     found: int = work.rows(f"SELECT version FROM {SCHEMA}.store")[0][0]
@@ -64,7 +62,7 @@ def version(connection: Connection, where: str) -> int:
 
 def _fill(connection: Connection, log: PostgresLog, *, shards: int) -> None:
     work = PostgresWork(connection)
-    if not work.rows("SELECT to_regnamespace(?) IS NOT NULL", (SCHEMA,))[0][0]:
+    if not work.rows("SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ?", (SCHEMA,)):
         work.change(f"CREATE SCHEMA {SCHEMA}")
     for made_by_log in log.sql_create_statements:
         connection.execute(made_by_log)
