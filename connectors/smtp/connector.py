@@ -20,7 +20,7 @@ PORT_MAX: Final = 65_535
 
 
 class Smtp:
-    """A mail server. `host`, `port`, `user` and `password` may be references; the password must be one.
+    """A mail server. `host`, `port`, `user`, `ca_file` may be references; `password` must be one.
 
     `sender` is an address such as `Shop <orders@shop.example>`; Message-IDs are made in its domain, from the effect's
     key: the same effect is always the same message. `idempotent=True` promises that the server takes a Message-ID once.
@@ -66,7 +66,7 @@ class Smtp:
         self._sender = sender
         self._domain = domain
         self._security: Security = security
-        self._ca_file = ca_file
+        self._ca_file = None if ca_file is None else template(ca_file, what=f"ca_file {what}")
         self._timeout_s = timeout_s
         self._threads = threads
         self._message_bytes_max = message_bytes_max
@@ -157,7 +157,7 @@ class Smtp:
             security=self._security,
             user=None if self._user is None else self._user.resolve(secret=False),
             password=None if self._password is None else self._password.resolve(secret=True),
-            ca_file=self._ca_file,
+            ca_file=None if self._ca_file is None else self._ca_file.resolve(secret=False),
             timeout_s=max(0.1, min(self._timeout_s, attempt.time_left_s())),
         )
 

@@ -41,12 +41,24 @@ class Books:
         return json.loads(body) if body else None
 
 
+class Mailbox(Books):
+    """The mail server's; a thing is the name before the @ of a recipient."""
+
+    async def kept(self, thing: str) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = await asyncio.to_thread(self._ask, "GET", f"/books/{thing}")
+        return found
+
+    async def applied(self, thing: str) -> int:
+        return len(await self.kept(thing))
+
+
 BOOKS = Books()
+MAILBOX = Mailbox()
 
 
 @asynccontextmanager
-async def fault(thing: str, *, mode: str) -> AsyncIterator[None]:
+async def fault(thing: str, *, mode: str, books: Books = BOOKS) -> AsyncIterator[None]:
     """Within, the participant fails for this thing."""
-    await BOOKS.set_fault(thing, mode)
+    await books.set_fault(thing, mode)
     yield
-    await BOOKS.repair(thing)
+    await books.repair(thing)

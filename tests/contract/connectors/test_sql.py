@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Event
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,11 +17,13 @@ from amends.connectors.sql import Sql, Transaction
 from amends.coordinator.attempt import Attempt, attempting
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.loop_resources import close_all
 from amends.coordinator.testing import connector_kit
 from amends.coordinator.testing.attempts import attempt_at, new_saga_id, step_key
 from amends.coordinator.testing.connector_kit import Check, Subject
 from amends.schemas.events import EvidenceRecorded
 from tests.contract.connectors.databases import Database
+from tests.contract.connectors.proxy import Proxy, proxy_to
 
 STOCK = Sql("stock", url="${env:AMENDS_TEST_STOCK}")
 
@@ -352,8 +355,58 @@ async def test_many_at_once_come_to_what_one_after_another_would(database: Datab
     assert await database.applied(thing) == 3
 
 
+@pytest.fixture
+async def through_a_proxy(postgres: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Database, Proxy]]:
+    """Give a PostgreSQL database that the connector reaches through a proxy."""
+    database, parts = Database(postgres), urlsplit(postgres)
+    assert parts.port is not None
+    async with proxy_to(parts.port) as proxy:
+        address = f"{parts.netloc.rpartition(':')[0]}:{proxy.port}"
+        # Unencrypted, so that the proxy can read along.
+        monkeypatch.setenv("AMENDS_TEST_STOCK", parts._replace(netloc=address, query="sslmode=disable").geturl())
+        with attempting(step()):
+            await do("first of all")  # it makes the inbox, in a transaction of its own
+        yield database, proxy
+        await close_all()
+
+
 @pytest.mark.postgres
-async def test_a_lost_reply_to_commit_is_settled_by_the_inbox(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_reply_to_commit_is_settled_by_the_inbox(through_a_proxy: tuple[Database, Proxy]) -> None:
+    database, proxy = through_a_proxy
+    proxy.lose_after = [b"COMMIT"]
+    with attempting(step()) as attempt:
+        assert await do("a") == Taken(thing="a", number=1)
+    assert proxy.lost == 1
+    assert [note.status for note in attempt.notes if isinstance(note, EvidenceRecorded)] == ["repeated"]
+    assert await database.applied("a") == 1
+
+
+@pytest.mark.postgres
+async def test_a_connection_that_breaks_before_commit_has_done_nothing(through_a_proxy: tuple[Database, Proxy]) -> None:
+    database, proxy = through_a_proxy
+    proxy.lose_after = [b"RELEASE"] * 3
+    with attempting(step()) as attempt, pytest.raises(StepUnavailable, match="nothing was committed"):
+        await do("a")
+    assert proxy.lost == 3
+    assert not attempt.acted
+    assert await database.applied("a") == 0
+
+
+@pytest.mark.postgres
+async def test_a_commit_whose_reply_is_lost_each_time_stays_in_doubt(through_a_proxy: tuple[Database, Proxy]) -> None:
+    database, proxy = through_a_proxy
+    saga_id = new_saga_id()
+    proxy.lose_after = [b"COMMIT"] * 3
+    with attempting(attempt_at(saga_id)) as attempt, pytest.raises(StepUnknown, match="COMMIT was lost"):
+        await do("a")
+    assert attempt.acted
+    with attempting(attempt_at(saga_id, role="lookup")):
+        assert await STOCK.lookup(returns=Taken) == Taken(thing="a", number=1)
+    assert await database.applied("a") == 1
+
+
+@pytest.mark.postgres
+async def test_a_session_that_dies_in_commit_leaves_doubt(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(postgres)
     monkeypatch.setenv("AMENDS_TEST_STOCK", postgres)
     database.execute(

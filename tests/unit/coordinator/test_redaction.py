@@ -1,0 +1,60 @@
+"""Secrets are taken out by value, however they are spelled, and what is left still reads."""
+
+import json
+import logging
+
+import pytest
+
+from amends.coordinator.redaction import Redactor
+
+SECRET = 'p"ä/s s+w'
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    made = Redactor()
+    made.learn(SECRET)
+    return made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"it is {SECRET}.", id="as it is"),
+        pytest.param(json.dumps({"a": SECRET}), id="in escaped JSON"),
+        pytest.param(json.dumps({"a": SECRET}, ensure_ascii=False), id="in JSON"),
+        pytest.param("https://x/?p=p%22%C3%A4%2Fs%20s%2Bw", id="in a URL"),
+        pytest.param("p=p%22%C3%A4%2Fs+s%2Bw", id="in a form"),
+        pytest.param("Basic cCLDpC9zIHMrdw==", id="in base64"),
+    ],
+)
+def test_a_secret_is_found_however_it_is_spelled(redactor: Redactor, text: str) -> None:
+    cleaned = redactor.redact(text)
+    assert "[redacted]" in cleaned
+    assert cleaned == redactor.redact_bytes(text.encode()).decode()
+    assert not any(part in cleaned for part in ("ä/s", "u00e4", "%C3%A4", "cCLDp"))
+
+
+def test_json_stays_json(redactor: Redactor) -> None:
+    cleaned = redactor.redact_bytes(json.dumps({"a": [SECRET, 1], "b": f"x{SECRET}y"}).encode())
+    assert json.loads(cleaned) == {"a": ["[redacted]", 1], "b": "x[redacted]y"}
+
+
+def test_a_secret_within_another_leaves_no_remainder(redactor: Redactor) -> None:
+    redactor.learn("abcdef")
+    redactor.learn("abcdefghij")
+    assert redactor.redact("abcdefghij abcdef") == "[redacted] [redacted]"
+
+
+def test_a_value_too_short_to_look_for_is_logged_once_and_not_looked_for(caplog: pytest.LogCaptureFixture) -> None:
+    redactor = Redactor()
+    for _ in range(2):
+        redactor.learn("12345")
+    assert redactor.redact("12345") == "12345"
+    assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == ["secret_too_short"]
+
+
+def test_knowing_nothing_changes_nothing() -> None:
+    redactor = Redactor()
+    redactor.learn("")
+    assert redactor.redact("anything") == "anything"
