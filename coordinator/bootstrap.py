@@ -1,0 +1,245 @@
+"""The composition root: from settings to a store and a bus. The only place of the coordinator that knows connectors.
+
+They are imported when they are asked for: a command on the embedded default loads neither Kafka nor PostgreSQL.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from amends.coordinator.config import Settings
+from amends.coordinator.ports.bus import Sink, Source
+from amends.coordinator.ports.store import Store
+from amends.coordinator.reading.publishing import OwnTopics, Publishing
+from amends.schemas.record import Record
+
+if TYPE_CHECKING:
+    from amends.connectors.kafka.registry import SchemaRegistry
+    from amends.connectors.kafka.settings import KafkaSettings
+    from amends.connectors.kafka.topics import TopicFacts, TopicFinding
+    from amends.connectors.local.views import LocalTopicReading
+    from amends.connectors.stores.sqlite import SqliteStore
+
+
+def open_store(settings: Settings, *, read_only: bool = False) -> Store:
+    """Open the store, made if it is a SQLite one that is missing. Raises `UsageError` or `StoreUnavailable`."""
+    from amends.connectors import stores
+
+    return stores.open_store(
+        settings.store_url, data_dir=settings.data, read_only=read_only, shards=settings.shards_new
+    )
+
+
+@contextmanager
+def opened_store(settings: Settings, *, read_only: bool = False) -> Iterator[Store]:
+    """The same, closed at the end."""
+    store = open_store(settings, read_only=read_only)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def own_topics(settings: Settings) -> OwnTopics:
+    """Names of Amends' own topics."""
+    return OwnTopics(settings.topic_prefix)
+
+
+def kafka_settings(settings: Settings) -> "KafkaSettings":
+    """How to reach the cluster, its password resolved. Raises `UsageError` (AM4105, AM2002)."""
+    from amends.connectors.kafka.settings import KafkaSettings
+    from amends.connectors.secrets import secret_template
+
+    assert settings.kafka is not None, "only asked for on a Kafka bus"
+    reference = settings.kafka_password
+    template = None if reference is None else secret_template(reference, what="AMENDS_KAFKA_PASSWORD")
+    return KafkaSettings(
+        bootstrap=settings.kafka,
+        security_protocol=settings.kafka_security_protocol or "PLAINTEXT",
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        user=settings.kafka_user,
+        password=None if template is None else template.resolve(secret=True),
+        ca_file=settings.kafka_ca_file,
+        client_id=settings.kafka_client_id or "amends",
+    )
+
+
+def open_source(settings: Settings, store: Store) -> Source:
+    """Trigger topics, read as a member of this installation's group. Not started."""
+    if settings.kafka is None:
+        from amends.connectors.local.source import LocalSource
+
+        return LocalSource(store, group=settings.group)
+    from amends.connectors.kafka.membership import Group
+    from amends.connectors.kafka.source import KafkaSource
+
+    return KafkaSource(kafka_settings(settings), group=Group(name=settings.group))
+
+
+def open_sink(settings: Settings, store: Store | None) -> Sink:
+    """Where records are published to. Not started. On the local bus it needs the store."""
+    if settings.kafka is None:
+        from amends.connectors.local.sink import LocalSink
+
+        assert store is not None, "local topics are tables in the store"
+        return LocalSink(store, own=own_topics(settings), now=store.now)
+    from amends.connectors.kafka.sink import KafkaSink
+
+    return KafkaSink(kafka_settings(settings))
+
+
+async def topics_missing(settings: Settings, topics: Sequence[str]) -> None:
+    """Raise `UsageError` for Kafka topics that do not exist, within 5 s. Local ones come into being by themselves."""
+    if settings.kafka is None:
+        return
+    from amends.connectors.kafka.admin import KafkaAdmin
+
+    async with KafkaAdmin.connected(kafka_settings(settings)) as admin:
+        await admin.require(topics)
+
+
+async def topic_names(settings: Settings, store: Store) -> dict[str, int]:
+    """Every topic of the bus with its number of partitions."""
+    if settings.kafka is None:
+        return dict.fromkeys(store.topics(), 1)
+    from amends.connectors.kafka.admin import KafkaAdmin
+
+    async with KafkaAdmin.connected(kafka_settings(settings)) as admin:
+        return await admin.topics()
+
+
+async def create_topics(
+    settings: Settings, topics: Sequence[str], *, partitions: int, replication: int
+) -> dict[str, bool]:
+    """Make Kafka topics with the settings ours need; for each whether it is new."""
+    from amends.connectors.kafka.admin import KafkaAdmin
+    from amends.connectors.kafka.topics import settings_of
+
+    own = own_topics(settings)
+    async with KafkaAdmin.connected(kafka_settings(settings)) as admin:
+        return {
+            topic: await admin.create(
+                topic, partitions=partitions, replication=replication, settings=settings_of(topic, own)
+            )
+            for topic in topics
+        }
+
+
+async def describe_topics(
+    settings: Settings, topics: Sequence[str]
+) -> tuple[list["TopicFacts"], list["TopicFinding"], list[str]]:
+    """What the broker says of the topics, what is wrong or risky there, and which of them are missing."""
+    from amends.connectors.kafka.admin import KafkaAdmin
+    from amends.connectors.kafka.topics import findings_of
+
+    own = own_topics(settings)
+    async with KafkaAdmin.connected(kafka_settings(settings)) as admin:
+        facts = await admin.describe(topics)
+    known = {each.name for each in facts}
+    findings = [found for each in facts for found in findings_of(each, own)]
+    return facts, findings, [topic for topic in topics if topic not in known]
+
+
+def read_kafka(settings: Settings, topic: str, *, follow: bool = False) -> AsyncIterator[Record]:
+    """A Kafka topic from its start to its present end, or for ever."""
+    from amends.connectors.kafka.reading import read_topic
+
+    return read_topic(kafka_settings(settings), topic, follow=follow)
+
+
+def backup_store(settings: Settings, to: Path) -> None:
+    """Copy the store while it is used. Raises `UsageError` for a store that is copied by its own tools."""
+    store = open_store(settings, read_only=True)
+    try:
+        _copies(store).backup(to)
+    finally:
+        store.close()
+
+
+def restore_store(settings: Settings, source: Path) -> None:
+    """Become what the backup was. Raises `Conflict` while a coordinator runs."""
+    store = open_store(settings)
+    try:
+        _copies(store).restore(source)
+    finally:
+        store.close()
+
+
+def _copies(store: Store) -> "SqliteStore":
+    from amends.connectors.stores import faults
+    from amends.connectors.stores.sqlite import SqliteStore
+
+    if isinstance(store, SqliteStore):
+        return store
+    raise faults.copy_elsewhere(store.kind, "use pg_dump and pg_restore; stop the workers before restoring")
+
+
+def migrate_store(settings: Settings) -> None:
+    """Make or bring up the tables."""
+    store = open_store(settings)
+    try:
+        store.migrate(shards=settings.shards_new)
+    finally:
+        store.close()
+
+
+def only_sqlite(settings: Settings) -> bool:
+    """Whether the store is the embedded one."""
+    return settings.store_url.startswith("sqlite:")
+
+
+def claim_coordinator(store: Store) -> None:
+    """Take the lock of an embedded store before anything else is done. Raises `Conflict` (exit 7)."""
+    if store.kind == "sqlite":
+        from amends.connectors.stores.sqlite import SqliteStore
+
+        assert isinstance(store, SqliteStore)
+        store.lock.acquire()
+
+
+def open_registry(settings: Settings) -> "SchemaRegistry | None":
+    """The schema registry, if one is set. An async context manager."""
+    if settings.schema_registry is None:
+        return None
+    from amends.connectors.kafka.registry import SchemaRegistry
+
+    return SchemaRegistry(settings.schema_registry)
+
+
+def open_worker_source(settings: Settings, store: Store) -> tuple[Source, Callable[[], None] | None]:
+    """Trigger topics as a worker reads them, and what wakes a local source."""
+    if settings.kafka is not None:
+        return open_source(settings, store), None
+    from amends.connectors.local.source import LocalSource
+    from amends.coordinator.runtime.leased_source import LeasedSource
+
+    local = LocalSource(store, group=settings.group)
+    if store.kind != "postgresql":
+        return local, local.wake
+    return LeasedSource(local, store, owner=uuid4().hex, lease_ms=settings.lease_ms), local.wake
+
+
+def local_reading(settings: Settings, store: Store) -> "LocalTopicReading":
+    """Any topic of the local bus, our own among them, which are views over the log."""
+    from amends.connectors.local.views import LocalTopicReading
+
+    return LocalTopicReading(store=store, publishing=publishing(settings))
+
+
+def publishing(settings: Settings, *, schema_id_of: Callable[[str], int | None] = lambda _: None) -> Publishing:
+    """How records of ours look."""
+    return Publishing(
+        own=own_topics(settings),
+        namespace=settings.namespace,
+        form=settings.topic_format,
+        schema_id_of=schema_id_of,
+    )
+
+
+async def kafka_ends(settings: Settings, topic: str) -> dict[int, int]:
+    """The offset that each partition's next record will have."""
+    from amends.connectors.kafka.reading import end_offsets
+
+    return await end_offsets(kafka_settings(settings), topic)

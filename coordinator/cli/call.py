@@ -1,0 +1,145 @@
+"""One call of a command: its output form and the settings it was given; and how a command is declared.
+
+Every command takes `-o`, `--config` and each setting as a flag. They are appended to its signature here, so that no
+command repeats them, and reach it as one `Call`.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+if TYPE_CHECKING:
+    from amends.coordinator.config import Loaded, Settings
+    from amends.coordinator.ports.store import Store
+
+
+class Output(StrEnum):
+    """text for people, json as one document, jsonl as one object a line."""
+
+    text = "text"
+    json = "json"
+    jsonl = "jsonl"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What every command gets first."""
+
+    output: Output
+    flags: dict[str, str | None]
+    config: Path | None
+
+    @cached_property
+    def loaded(self) -> "Loaded":
+        """The settings with their origins. Raises `UsageError`."""
+        from amends.coordinator.config import load
+
+        return load(self.flags, config=self.config)
+
+    @property
+    def settings(self) -> "Settings":
+        return self.loaded.settings
+
+    @contextmanager
+    def store(self, *, read_only: bool = True) -> Iterator["Store"]:
+        """The store, open for as long as the block runs."""
+        from amends.coordinator.bootstrap import opened_store
+
+        with opened_store(self.settings, read_only=read_only) as store:
+            yield store
+
+    @property
+    def text(self) -> bool:
+        return self.output is Output.text
+
+
+Command = Callable[..., int | Coroutine[Any, Any, int | None] | None]
+
+_SETTINGS: Final = {
+    "data": ("PATH", "Folder of the embedded store."),
+    "store": ("URL", "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE."),
+    "bus": ("URL", "local, or kafka://HOST:PORT[,HOST:PORT]."),
+    "namespace": ("NAME", "Separates installations fed by the same topics."),
+    "kafka_security_protocol": ("NAME", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
+    "kafka_sasl_mechanism": ("NAME", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."),
+    "kafka_user": ("NAME", "User for SASL."),
+    "kafka_password": ("REFERENCE", "Where the password is: ${env:NAME} or ${file:PATH}."),
+    "kafka_ca_file": ("PATH", "PEM file of trusted authorities."),
+    "kafka_client_id": ("NAME", "What the brokers call this client."),
+    "topic_prefix": ("NAME", "amends.outcomes becomes PREFIX.outcomes."),
+    "topic_format": ("FORMAT", "avro or json, for what is published."),
+    "schema_registry": ("URL", "A Confluent-compatible registry."),
+    "lease": ("DURATION", "How long a worker owns a shard without renewing."),
+    "shards": ("N", "Shards of a store that is made now."),
+    "in_flight": ("N", "Open runs a worker works on at once."),
+    "build": ("TEXT", "Names the build on each entry."),
+    "log": ("LEVEL", "debug, info, warning or error."),
+}
+"""Name to metavar and help; `tests/unit/cli` holds it to the fields of `config.Settings`."""
+
+
+def command(group: typer.Typer, name: str, *, example: str, hidden: bool = False) -> Callable[[Command], Command]:
+    """Declare a command. The function takes a `Call` first, and may be a coroutine; it returns its exit code, or None.
+
+    Its first docstring line is its help; `example` is shown below.
+    """
+
+    def declare(function: Command) -> Command:
+        own = list(inspect.signature(function).parameters.values())[1:]
+
+        def run(**arguments: Any) -> None:  # noqa: ANN401  typer gives what the signature says
+            call = Call(
+                output=arguments.pop("output"),
+                config=arguments.pop("config"),
+                flags={setting: arguments.pop(f"setting_{setting}") for setting in _SETTINGS},
+            )
+            _start_logging(call)
+            answer = function(call, **arguments)
+            code = answer if answer is None or isinstance(answer, int) else asyncio.run(answer)
+            if code:
+                raise typer.Exit(code)
+
+        parameters = [*own, *_common()]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        text = f"{inspect.getdoc(function) or ''}\n\nExample: `{example}`"
+        group.command(name, help=text, hidden=hidden, no_args_is_help=False)(run)
+        return function
+
+    return declare
+
+
+def _common() -> list[inspect.Parameter]:
+    """Output, config file and settings, as typer reads them."""
+    panel = "Settings (flag, then environment, then amends.toml)"
+    output = Annotated[Output, typer.Option("-o", "--output", help="text for people, json or jsonl for programs.")]
+    config = Annotated[Path | None, typer.Option(metavar="PATH", help="Instead of amends.toml.", rich_help_panel=panel)]
+    found = [_option("output", output, Output.text), _option("config", config, None)]
+    for name, (metavar, text) in _SETTINGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        kind = Annotated[str | None, typer.Option(flag, metavar=metavar, help=_escaped(text), rich_help_panel=panel)]
+        found.append(_option(f"setting_{name}", kind, None))
+    return found
+
+
+def _option(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _escaped(text: str) -> str:
+    """Rich takes square brackets for markup."""
+    return text.replace("[", r"\[")
+
+
+def _start_logging(call: Call) -> None:
+    from amends.coordinator.cli.logs import start_logging
+
+    start_logging(call.flags.get("log"))

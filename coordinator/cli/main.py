@@ -1,0 +1,62 @@
+"""The command line put together."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Annotated, Final
+
+import typer
+from typer.main import get_command
+
+import amends
+from amends.coordinator.cli import (
+    audit,
+    dead_letters,
+    outcomes,
+    parked,
+    publishing,
+    replaying,
+    runs,
+    serving,
+    triggers,
+    wishes,
+)
+from amends.coordinator.cli.failing import guarded
+from amends.coordinator.cli.groups import APP
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code."""
+    return guarded(
+        lambda: int(get_command(APP).main(args=list(arguments), prog_name="amends", standalone_mode=False) or 0)
+    )
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"amends {amends.__version__}")  # noqa: T201  the version is the output
+        raise typer.Exit
+
+
+@APP.callback()
+def _amends(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+COMMANDS: Final[tuple[ModuleType, ...]] = (
+    serving,
+    publishing,
+    runs,
+    wishes,
+    parked,
+    triggers,
+    outcomes,
+    audit,
+    replaying,
+    dead_letters,
+)
+"""Importing them declared their commands."""

@@ -1,0 +1,126 @@
+"""What goes to stdout: JSON documents, JSON lines, or text in columns. Nothing else ever does.
+
+Text is calm: symbols and words say everything, color only repeats it, and only on a terminal.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from amends.coordinator.cli.call import Call, Output
+
+T = TypeVar("T")
+Keys = dict[str, Any]
+
+_STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
+_PLAIN: Final = "\x1b[0m"
+
+SYMBOLS: Final = {
+    "queued": "·",
+    "running": "▸",
+    "waiting": "⏸",
+    "compensating": "↩",
+    "parked": "‖",
+    "completed": "✔",
+    "compensated": "↩",
+    "killed": "■",
+}
+_TONES: Final = {"completed": "good", "compensated": "warn", "compensating": "warn", "parked": "bad", "killed": "bad"}
+
+
+def show_list(call: Call, items: Iterable[Keys], text: Callable[[list[Keys]], str]) -> None:
+    """Print a list: one array, an object a line, or the text that `text` makes of it."""
+    if call.output is Output.jsonl:
+        for item in items:
+            write_line(encoded(item))
+        return
+    found = list(items)
+    if call.output is Output.json:
+        write_line(encoded(found))
+    else:
+        write(text(found))
+
+
+def show(call: Call, item: Keys, text: Callable[[], str]) -> None:
+    """Print one document."""
+    if call.text:
+        write(text())
+    else:
+        write_line(encoded(item))
+
+
+def encoded(value: object) -> bytes:
+    """Compact JSON with the keys in the order they were given."""
+    import msgspec
+
+    return msgspec.json.encode(value)
+
+
+def write_line(data: bytes) -> None:
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def write(text: str) -> None:
+    """Print text for people; one line break at the end."""
+    if not text:
+        return
+    from amends.coordinator.redaction import redact
+
+    sys.stdout.buffer.write((redact(text).rstrip("\n") + "\n").encode(errors="backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    """Print progress and remarks, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  the one place remarks are printed
+
+
+def columns(rows: Sequence[Sequence[str]], *, heads: Sequence[str] = (), indent: str = "", gap: str = "  ") -> str:
+    """Aligned columns; the last one is as long as it likes."""
+    lines = [heads, *rows] if heads else list(rows)
+    if not lines:
+        return ""
+    widths = [max(cells(row[at]) for row in lines) for at in range(len(lines[0]))]
+    shown = [indent + gap.join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)) for row in lines]
+    if heads:
+        shown[0] = toned("dim", shown[0].rstrip())
+    return "\n".join(line.rstrip() for line in shown)
+
+
+def cells(text: str) -> int:
+    """Columns that a terminal gives this text; escape sequences take none, wide and ambiguous characters two."""
+    plain = text
+    for style in (*_STYLES.values(), _PLAIN):
+        plain = plain.replace(style, "")
+    return sum(_width(character) for character in plain)
+
+
+def status_text(status: str) -> str:
+    """A run's status as symbol and word."""
+    return toned(_TONES.get(status, ""), f"{SYMBOLS.get(status, '?')} {status}")
+
+
+def toned(tone: str, text: str) -> str:
+    """Color on a terminal, plain elsewhere or where NO_COLOR is set."""
+    import os
+
+    if not tone or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"{_STYLES[tone]}{text}{_PLAIN}"
+
+
+def shortened(saga_id: str) -> str:
+    """Enough of an id to name the run."""
+    return saga_id[:13]
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cells(text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,0 +1,151 @@
+"""`amends parked list|show|resolve`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import PARKED
+from amends.coordinator.cli.runs import RunArgument
+from amends.coordinator.cli.wishes import Actor, Timeout, Wait
+from amends.coordinator.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from amends.coordinator.ports.rows import RunRow
+    from amends.coordinator.ports.store import Store
+    from amends.schemas.events import Resolution
+
+PAGE = 200
+
+
+@command(PARKED, "list", example="amends parked list -o json")
+def list_parked(call: Call) -> None:
+    """Runs that wait for a person: what is inconsistent, since when, and what remains."""
+    from amends.coordinator.cli.output import columns, shortened, show_list
+    from amends.coordinator.reading.times import day_and_clock
+    from amends.schemas.instants import instant_of
+
+    def text(found: list[dict[str, Any]]) -> str:
+        rows = [
+            [
+                day_and_clock(instant_of(each["since"])),
+                f"‖ {each['saga']}",
+                each["business_key"],
+                f"{'↩ ' if each['phase'] == 'undo' else ''}{each['step']}",
+                shortened(each["saga_id"]),
+                each["why"],
+            ]
+            for each in found
+        ]
+        return (
+            columns(rows, heads=["since (UTC)", "saga", "business key", "at", "run", "why"])
+            if rows
+            else "nothing is parked"
+        )
+
+    with call.store() as store:
+        show_list(call, [facts for row in _all(store) if (facts := _facts(store, row)) is not None], text)
+
+
+@command(PARKED, "show", example="amends parked show 8f1c1a52")
+def show_parked(call: Call, run: RunArgument) -> None:
+    """One parked run, its story, and the commands a person may give."""
+    from amends.coordinator.cli.output import show, toned
+    from amends.coordinator.reading.facts import plan_in
+    from amends.coordinator.reading.history import run_history
+    from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.story import story
+
+    with call.store() as store:
+        row = find_run(store, run)
+        facts = _facts(store, row)
+        if facts is None:
+            raise Conflict(
+                "AM5013", f"run {row.saga_id} is {row.status}, not parked", do=f"see: amends runs show {row.saga_id}"
+            )
+        told = story(run_history(store, row.saga_id), plan_in(store, row.definition_hash))
+
+    def text() -> str:
+        particulars = [
+            f"  undone     {', '.join(facts['undone']) or 'nothing'}",
+            f"  remaining  {', '.join(facts['remaining']) or 'nothing'}",
+            f"  in doubt   {', '.join(facts['in_doubt']) or 'nothing'}",
+        ]
+        return "\n".join([told.rstrip("\n"), *particulars, toned("bold", "  You may say:"), *_commands(facts)])
+
+    show(call, facts, text)
+
+
+@command(
+    PARKED, "resolve", example='amends parked resolve 8f1c1a52 --step restock --done-by-hand --evidence "ticket 4711"'
+)
+def resolve(
+    call: Call,
+    run: RunArgument,
+    step: Annotated[str, typer.Option(metavar="S", help="The step it is parked at.")],
+    retry: Annotated[bool, typer.Option("--retry", help="Try the failed thing again.")] = False,
+    done_by_hand: Annotated[bool, typer.Option("--done-by-hand", help="It was done; needs --evidence.")] = False,
+    evidence: Annotated[str | None, typer.Option(metavar="E", help="What shows that it was done.")] = None,
+    skip: Annotated[bool, typer.Option("--skip", help="Leave it in the world; needs --reason.")] = False,
+    go_forward: Annotated[bool, typer.Option("--go-forward", help="Request it all again; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(metavar="R", help="Why; it stands in the log.")] = None,
+    actor: Actor = None,
+    wait: Wait = False,
+    timeout: Timeout = "60s",
+) -> int:
+    """Decide about a parked run."""
+    from amends.coordinator.cli.wishing import Wished, leave
+    from amends.schemas.wishes import Resolve
+
+    chosen = {"retry": retry, "done_by_hand": done_by_hand, "skip": skip, "go_forward": go_forward}
+    resolution = _resolution(chosen, evidence, reason)
+    wished = Wished(
+        "resolve",
+        lambda row, by: Resolve(
+            actor=by, saga_id=row.saga_id, step=step, resolution=resolution, reason=reason, evidence=evidence
+        ),
+    )
+    return leave(call, run, wished, actor, wait=wait, timeout=timeout)
+
+
+def _resolution(chosen: dict[str, bool], evidence: str | None, reason: str | None) -> "Resolution":
+    named = [name for name, is_chosen in chosen.items() if is_chosen]
+    if len(named) != 1:
+        raise UsageError(
+            "AM5005",
+            "resolve takes one decision" + (f", not {len(named)}" if named else ""),
+            do="give --retry, --done-by-hand, --skip or --go-forward",
+        )
+    if named[0] == "done_by_hand" and not evidence:
+        raise UsageError("AM5005", "--done-by-hand needs evidence", do='add --evidence "what shows that it was done"')
+    if named[0] in {"skip", "go_forward"} and not reason:
+        raise UsageError("AM5005", f"--{named[0].replace('_', '-')} needs a reason", do='add --reason "why"')
+    found: Resolution = named[0]  # type: ignore[assignment]  # the four names are the four resolutions
+    return found
+
+
+def _commands(facts: dict[str, Any]) -> list[str]:
+    needs = {"done_by_hand": ' --evidence "…"', "skip": ' --reason "…"', "go_forward": ' --reason "…"'}
+    start = f"    amends parked resolve {facts['saga_id']} --step {facts['step'] or repr('')}"
+    return [f"{start} --{each.replace('_', '-')}{needs.get(each, '')}" for each in facts["commands"]]
+
+
+def _facts(store: "Store", row: "RunRow") -> dict[str, Any] | None:
+    """None if it is not parked any more, or never was."""
+    from amends.coordinator.reading.facts import parked_facts, plan_in
+    from amends.coordinator.reading.history import run_history
+
+    moments = run_history(store, row.saga_id) if row.status == "parked" else []
+    plan = plan_in(store, row.definition_hash)
+    if not moments or moments[-1].state.parked is None or plan is None:
+        return None
+    return parked_facts(row, moments[-1].state, plan)
+
+
+def _all(store: "Store") -> "list[RunRow]":
+    found: list[RunRow] = []
+    before = None
+    while page := store.runs(status="parked", limit=PAGE, before=before):
+        found += page
+        before = (page[-1].started_at, page[-1].saga_id)
+    return found

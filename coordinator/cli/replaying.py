@@ -1,0 +1,54 @@
+"""`amends replay`: folds a run's history offline."""
+
+from typing import Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, Output, command
+from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.runs import At, RunArgument
+
+
+@command(APP, "replay", example="amends replay refund/R-77 --at 4")
+async def replay(
+    call: Call,
+    run: RunArgument,
+    at: At = None,
+    from_topic: Annotated[bool, typer.Option("--from-topic", help="From the audit topic, not the store.")] = False,
+) -> None:
+    """Fold a history and print each entry and the state after it; it can neither reach the network nor append."""
+    import msgspec
+
+    from amends.coordinator.cli.output import encoded, write, write_line
+    from amends.coordinator.reading.history import dump
+    from amends.coordinator.reading.replay import cut_off, replayed
+    from amends.coordinator.reading.replay_text import replay_text
+
+    data = await _entries(call, run, from_topic=from_topic)
+    cut_off()
+    moments = replayed(data, until=at)
+    if call.text:
+        write(replay_text(moments))
+        return
+    lines: list[dict[str, Any]] = [
+        {"version": each.entry.version, "entry": msgspec.Raw(each.data), "state": msgspec.Raw(dump(each.state))}
+        for each in moments
+    ]
+    if call.output is Output.jsonl:
+        for line in lines:
+            write_line(encoded(line))
+    else:
+        document = {"saga_id": moments[-1].state.saga_id, "entries": lines, "state": lines[-1]["state"]}
+        write_line(encoded(document))
+
+
+async def _entries(call: Call, run: str, *, from_topic: bool) -> list[bytes]:
+    from amends.coordinator.reading.history import stored
+    from amends.coordinator.reading.naming import find_run
+
+    if from_topic:
+        from amends.coordinator.cli.topic_reading import entries_from_topic
+
+        return await entries_from_topic(call, run)
+    with call.store() as store:
+        return [entry.data for entry in stored(store, find_run(store, run).saga_id)]

@@ -1,0 +1,116 @@
+"""Runs as text for people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from amends.coordinator.cli.output import columns, shortened, status_text, toned
+from amends.coordinator.ports.rows import RunRow
+from amends.coordinator.reading.events import in_short
+from amends.coordinator.reading.times import clock, day_and_clock, took
+from amends.coordinator.reading.words import counted
+from amends.schemas.instants import instant_of
+
+_RESULT_MAX = 200
+
+
+def runs_text(rows: Iterable[RunRow]) -> str:
+    """One line a run."""
+    shown = [
+        [
+            day_and_clock(row.started_at),
+            _status(row),
+            f"{row.saga} v{row.definition_version}",
+            row.business_key,
+            row.idempotency_key,
+            "" if row.ended_at is None else took(row.ended_at - row.started_at),
+            shortened(row.saga_id),
+        ]
+        for row in rows
+    ]
+    if not shown:
+        return "no runs"
+    return columns(shown, heads=["started (UTC)", "status", "saga", "business key", "request", "took", "run"])
+
+
+def _status(row: RunRow) -> str:
+    if row.quarantined:
+        return toned("bad", "! quarantined")
+    return status_text(row.status) + (f", {row.cause}" if row.cause else "")
+
+
+def facts_text(facts: dict[str, Any]) -> str:
+    """`runs show` for people."""
+    cause = f", {facts['cause']}" if facts["cause"] else ""
+    lines = [
+        toned("bold", f"{facts['saga']} v{facts['definition_version']} · {facts['business_key']}"),
+        *columns(_particulars(facts, cause), indent="  ").splitlines(),
+        "",
+        *columns(
+            [_step(step) for step in facts["steps"]], heads=["step", "kind", "status", "undo"], indent="  "
+        ).splitlines(),
+    ]
+    lines += [f"  left in the world  {each.step}: {each.why}" for each in facts["exposure"]]
+    return "\n".join(lines)
+
+
+def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
+    trigger, result, failure, parked = facts["trigger"], facts["result"], facts["failure"], facts["parked"]
+    where = "none" if trigger["topic"] is None else f"{trigger['topic']} {trigger['partition']}@{trigger['offset']}"
+    again = f", {counted(trigger['duplicates'], 'duplicate')}" if trigger["duplicates"] else ""
+    found = [
+        ["run", facts["saga_id"]],
+        ["status", status_text(facts["status"]) + cause],
+        ["request", facts["idempotency_key"] + (f", generation {facts['generation']}" if facts["generation"] else "")],
+        ["trigger", where + again],
+        ["started", _time(facts["started_at"])],
+        ["ended", _time(facts["ended_at"])] if facts["ended_at"] else ["updated", _time(facts["updated_at"])],
+        ["entries", str(facts["version"])],
+    ]
+    if facts["waiting_for"]:
+        found.append(["waits for", facts["waiting_for"]])
+    if failure is not None:
+        found.append(["failure", f"{failure.step}, attempt {failure.attempt}, {failure.kind}: {failure.message}"])
+    if parked is not None:
+        found.append(["parked", f"at {parked.step or 'no step'} since {day_and_clock(parked.since)}: {parked.why}"])
+    if result is not None:
+        text = bytes(result).decode()
+        found.append(["result", text if len(text) <= _RESULT_MAX else text[:_RESULT_MAX] + " …"])
+    return found
+
+
+def _step(step: dict[str, Any]) -> list[str]:
+    attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
+    failure = f": {step['failure'].message}" if step["failure"] is not None else ""
+    undo = step["undo"]
+    undone = "" if undo is None or undo["status"] == "pending" else f"↩ {undo['status']}"
+    by = f" by {undo['verified_by']}" if undo is not None and undo["verified_by"] else ""
+    return [
+        step["path"],
+        step["kind"] or "",
+        f"{_mark(step['status'])} {step['status']}{attempts}{failure}",
+        undone + by,
+    ]
+
+
+def _mark(status: str) -> str:
+    return {"done": "✔", "failed": "✖", "in_doubt": "?", "ended": "?", "skipped": "·", "pending": "·"}.get(status, "▸")
+
+
+def _time(text: str) -> str:
+    return day_and_clock(instant_of(text)) + " UTC"
+
+
+def events_text(events: list[dict[str, Any]]) -> str:
+    """One line an event."""
+    rows = [
+        [clock(instant_of(each["at"])), f"{each['version']}.{each['index']}", each["type"], in_short(each)]
+        for each in events
+    ]
+    return columns(rows)
+
+
+def pretty(data: bytes) -> str:
+    """JSON with line breaks."""
+    return msgspec.json.format(data, indent=2).decode()

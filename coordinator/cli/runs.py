@@ -1,0 +1,158 @@
+"""`amends runs list|show|story|events|state|watch`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import RUNS
+from amends.coordinator.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from amends.coordinator.ports.rows import RunRow
+    from amends.coordinator.ports.store import Store
+    from amends.coordinator.reading.history import Moment
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="Saga id, 8 or more characters of one, or SAGA/IDEMPOTENCY-KEY.")
+]
+At = Annotated[int | None, typer.Option("--at", metavar="VERSION", help="As it was after this entry.")]
+
+
+@command(RUNS, "list", example="amends runs list --status parked --since 2h")
+def list_runs(  # noqa: PLR0917  options of a command
+    call: Call,
+    status: Annotated[str | None, typer.Option(metavar="S", help="Only runs in this status.")] = None,
+    saga: Annotated[str | None, typer.Option(metavar="N", help="Only runs of this saga.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="K", help="Idempotency key or business key.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="Started since: 2h, or an RFC 3339 time.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 100,
+) -> None:
+    """Runs, newest first."""
+    from amends.coordinator.cli.output import show_list
+    from amends.coordinator.cli.run_texts import runs_text
+    from amends.coordinator.reading.facts import run_facts
+
+    _known_status(status)
+    with call.store() as store:
+        rows = store.runs(status=status, saga=saga, key=key, since=_instant(since, store), limit=limit)
+    show_list(call, (run_facts(row) for row in rows), lambda _: runs_text(rows))
+
+
+@command(RUNS, "show", example="amends runs show refund/R-77")
+def show_run(call: Call, run: RunArgument, at: At = None) -> None:
+    """Facts about a run: its trigger, steps, undos, failure, result, and what is left in the world."""
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.run_texts import facts_text
+    from amends.coordinator.reading.facts import plan_in, whole_facts
+    from amends.coordinator.reading.history import payloads_of
+
+    with call.store() as store:
+        row, moments = _run_at(store, run, at)
+        state = moments[-1].state
+        plan = plan_in(store, state.definition_hash)
+        facts = whole_facts(row, state, plan, payloads_of(moments, store))
+    show(call, facts, lambda: facts_text(facts))
+
+
+@command(RUNS, "story", example="amends runs story 8f1c1a52")
+def tell_story(call: Call, run: RunArgument, at: At = None) -> None:
+    """What happened, as a narrative for people."""
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.reading.facts import plan_in
+    from amends.coordinator.reading.story import story
+
+    with call.store() as store:
+        row, moments = _run_at(store, run, at)
+        told = story(moments, plan_in(store, row.definition_hash))
+    show(call, {"saga_id": row.saga_id, "story": told.splitlines()}, lambda: told)
+
+
+@command(RUNS, "events", example="amends runs events 8f1c1a52 -o jsonl")
+def show_events(call: Call, run: RunArgument, at: At = None) -> None:
+    """The raw events of a run."""
+    from amends.coordinator.cli.output import show_list
+    from amends.coordinator.cli.run_texts import events_text
+    from amends.coordinator.reading.events import events_of
+
+    with call.store() as store:
+        _, moments = _run_at(store, run, at)
+    show_list(call, (each for moment in moments for each in events_of(moment.entry)), events_text)
+
+
+@command(RUNS, "state", example="amends runs state 8f1c1a52 --at 4 -o json")
+def show_state(call: Call, run: RunArgument, at: At = None) -> None:
+    """The fold of a run's events: canonical JSON, equal wherever it is computed."""
+    from amends.coordinator.cli.output import write, write_line
+    from amends.coordinator.reading.history import dump
+
+    with call.store() as store:
+        _, moments = _run_at(store, run, at)
+    data = dump(moments[-1].state)
+    if call.text:
+        import msgspec
+
+        write(msgspec.json.format(data, indent=2).decode())
+    else:
+        write_line(data)
+
+
+@command(RUNS, "watch", example="amends runs watch refund/R-77")
+def watch(call: Call, run: RunArgument) -> None:
+    """A run live, until it ends."""
+    from amends.coordinator.cli.watching import watch_run
+    from amends.coordinator.reading.naming import find_run
+
+    with call.store() as store:
+        watch_run(call, store, find_run(store, run).saga_id)
+
+
+def _run_at(store: "Store", text: str, at: int | None) -> tuple["RunRow", list["Moment"]]:
+    """The run and its history, the row as it was then. Raises `NotFound` (AM5012) for a version it does not have."""
+    import msgspec
+
+    from amends.coordinator.reading.history import run_history
+    from amends.coordinator.reading.naming import find_run
+
+    row = find_run(store, text)
+    moments = run_history(store, row.saga_id, until=at)
+    if not moments or (at is not None and moments[-1].entry.version != at):
+        raise NotFound("AM5012", f"run {row.saga_id} has no version {at}", do=f"its versions are 1 to {row.version}")
+    if at is None:
+        return row, moments
+    state = moments[-1].state
+    changed: dict[str, Any] = {
+        "status": state.status,
+        "cause": state.cause,
+        "version": at,
+        "updated_at": state.at,
+        "ended_at": state.ended_at,
+        "waiting_for": None,
+    }
+    return msgspec.structs.replace(row, **changed), moments
+
+
+def _known_status(status: str | None) -> None:
+    from amends.coordinator.cli.output import SYMBOLS
+    from amends.coordinator.definition.findings import nearest
+
+    if status is not None and status not in SYMBOLS:
+        raise UsageError("AM5005", f"--status {status!r} is no status", do=nearest(status, SYMBOLS))
+
+
+def _instant(since: str | None, store: "Store") -> int | None:
+    from amends.coordinator.definition.durations import milliseconds
+    from amends.schemas.instants import MILLISECOND, instant_of
+
+    if since is None:
+        return None
+    try:
+        return store.now() - milliseconds(since) * MILLISECOND
+    except ValueError:
+        pass
+    try:
+        return instant_of(since)
+    except ValueError:
+        raise UsageError(
+            "AM5005", f"--since {since!r} is neither a duration nor a time", do="write 2h, or 2026-11-21T14:00:00Z"
+        ) from None

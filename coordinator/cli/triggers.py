@@ -1,0 +1,79 @@
+"""`amends triggers explain`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import TRIGGERS
+
+if TYPE_CHECKING:
+    from amends.coordinator.ports.store import Store
+    from amends.coordinator.reading.triggers import Fate
+    from amends.schemas.events import Origin
+
+
+@command(TRIGGERS, "explain", example="amends triggers explain billing.refund-requested:0:118")
+async def explain(
+    call: Call, where: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET|RUN", help="A record, or a run.")]
+) -> None:
+    """What became of a trigger: a run, a duplicate, a conflict, a dead letter, or nothing yet."""
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.triggers import Fate, fates
+    from amends.schemas.events import Origin
+
+    with call.store() as store:
+        origin = _origin(where)
+        if origin is None:
+            row = find_run(store, where)
+            first = row.origins[0] if row.origins else None
+            origin = first or Origin(topic="", partition=0, offset=0)
+            found = [Fate(state="run", origin=origin, run=row)]
+        else:
+            found = fates(store, origin) or [await _nothing(call, store, origin)]
+    facts = found[0].facts()
+    if len(found) > 1:
+        facts["others"] = [each.facts() for each in found[1:]]
+    show(call, facts, lambda: "\n".join(_text(each) for each in found))
+
+
+def _origin(where: str) -> "Origin | None":
+    from amends.schemas.events import Origin
+
+    topic, _, place = where.rpartition(":")
+    topic, _, partition = topic.rpartition(":")
+    if not (topic and partition.isdigit() and place.isdigit()):
+        return None
+    return Origin(topic=topic, partition=int(partition), offset=int(place))
+
+
+async def _nothing(call: Call, store: "Store", origin: "Origin") -> "Fate":
+    """Whether the record is there and not read yet, or unknown."""
+    from amends.coordinator.bootstrap import kafka_ends
+    from amends.coordinator.errors import UsageError
+    from amends.coordinator.reading.triggers import Fate
+
+    if call.settings.kafka is None:
+        exists = origin.partition == 0 and bool(store.records(origin.topic, after=origin.offset - 1, limit=1))
+        unread = store.consumed(call.settings.group, origin.topic) <= origin.offset
+        return Fate(state="pending" if exists and unread else "duplicate" if exists else "unknown", origin=origin)
+    try:
+        ends = await kafka_ends(call.settings, origin.topic)
+    except UsageError:
+        ends = {}
+    return Fate(state="pending" if origin.offset < ends.get(origin.partition, 0) else "unknown", origin=origin)
+
+
+def _text(fate: "Fate") -> str:
+    origin, row, letter = fate.origin, fate.run, fate.dead_letter
+    where = f"{origin.topic} {origin.partition}@{origin.offset}" if origin.topic else "no trigger on a topic"
+    about: dict[str, Any] = {
+        "run": f"✔ started run {row.saga_id} ({row.saga} {row.business_key}), now {row.status}" if row else "",
+        "duplicate": f"= the same request as run {row.saga_id}" if row else "= a request that was known already",
+        "conflict": f"✖ {letter.detail}: dead letter {letter.n}" if letter else "",
+        "dead_letter": f"✖ dead letter {letter.n}, {letter.reason}: {letter.detail}" if letter else "",
+        "pending": "· not read yet",
+        "unknown": "? nobody has seen such a record",
+    }
+    return f"{where}  {about[fate.state]}"

@@ -1,0 +1,144 @@
+"""A wish of a person: checked against the store, left in the inbox, and followed if asked for."""
+
+import getpass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+from uuid import uuid4
+
+from amends.coordinator.cli.call import Call
+from amends.coordinator.cli.endings import outcome_lines
+from amends.coordinator.cli.following import EXIT_CODES, wait_for, waiting_s
+from amends.coordinator.cli.output import note, show, write
+from amends.coordinator.core.people import may_cancel, resolutions
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.coordinator.errors import Conflict, UsageError
+from amends.coordinator.ports.rows import CLOSED, InboxRow, RunRow
+from amends.coordinator.ports.store import Store
+from amends.coordinator.reading.facts import plan_in
+from amends.coordinator.reading.history import run_history
+from amends.coordinator.reading.logs import latest_outcome
+from amends.coordinator.reading.naming import find_run
+from amends.schemas import wishes
+from amends.schemas.ids import SagaId
+from amends.schemas.outcome import Outcome
+
+Request = Literal["cancel", "kill", "resolve"]
+_DONE: Final = {"cancel": "↩ cancelling", "kill": "■ killing", "resolve": "◇ resolving"}
+
+
+class Wished(NamedTuple):
+    """What is asked for, and the wish it becomes."""
+
+    request: Request
+    wish: Callable[[RunRow, str], wishes.Wish]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Left:
+    row: RunRow
+    version: int
+    message_id: str
+
+
+def leave(call: Call, run: str, wished: Wished, actor: str | None, *, wait: bool, timeout: str) -> int:
+    """Leave the wish; the exit code. Raises `NotFound`, `Conflict` where the run is not in the state for it."""
+    timeout_s = waiting_s(timeout)
+    with call.store(read_only=False) as store:
+        left = _leave(store, run, wished, actor)
+        if not wait:
+            _show(call, left.row.saga_id, wished.request, "requested")
+            return 0
+        outcome = _followed(store, left, time.monotonic() + timeout_s)
+    _show(call, left.row.saga_id, wished.request, "done")
+    if call.text:
+        write(outcome_lines([outcome]))
+    return EXIT_CODES[outcome.status]
+
+
+def _leave(store: Store, run: str, wished: Wished, actor: str | None) -> _Left:
+    row = find_run(store, run)
+    wish = wished.wish(row, actor or _login())
+    version = _check(store, row, wish)
+    message_id = str(uuid4())
+    store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
+    return _Left(row=row, version=version, message_id=message_id)
+
+
+def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
+    """Hold the wish against the run's fold; the version it was held against."""
+    if row.status in CLOSED:
+        raise _wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
+    state = run_history(store, row.saga_id)[-1].state
+    plan = plan_in(store, state.definition_hash)
+    if plan is None:
+        raise _wrong(row, "its definition is not in the store", "restore the store from a backup that has it")
+    match wish:
+        case wishes.Cancel():
+            why = may_cancel(plan, state)
+            if why is not None:
+                raise _wrong(row, why, "let it end, or kill it")
+        case wishes.Resolve():
+            _check_resolution(row, plan, state, wish)
+        case _:
+            pass
+    return state.version
+
+
+def _check_resolution(row: RunRow, plan: Plan, state: State, wish: wishes.Resolve) -> None:
+    if state.parked is None:
+        raise _wrong(row, f"it is {state.status}, not parked", "only a parked run is resolved")
+    if wish.step != state.parked.step:
+        raise _wrong(row, f"it is parked at {state.parked.step!r}, not at {wish.step!r}", "name that step with --step")
+    possible = resolutions(plan, state)
+    if wish.resolution not in possible:
+        flags = ", ".join(f"--{each.replace('_', '-')}" for each in possible)
+        raise _wrong(row, f"--{wish.resolution.replace('_', '-')} is not possible now", f"possible: {flags}")
+
+
+def _followed(store: Store, left: _Left, until: float) -> Outcome:
+    """Wait until the wish was taken, then until the run has ended or parked anew."""
+    saga_id = left.row.saga_id
+    later = f"look later: amends runs show {saga_id}"
+    what = f"nobody has taken the wish for run {saga_id} yet (does a worker run?)"
+    wait_for(lambda: not _waits(store, left), until, what, later)
+    outcome: Outcome = wait_for(
+        lambda: _outcome_after(store, saga_id, left.version), until, f"run {saga_id} has not ended yet", later
+    )
+    return outcome
+
+
+def _waits(store: Store, left: _Left) -> bool:
+    return any(row.message_id == left.message_id for row in store.inbox(left.row.shard, limit=10_000))
+
+
+def _outcome_after(store: Store, saga_id: SagaId, version: int) -> Outcome | None:
+    row = store.run(saga_id)
+    if row is None or not (row.status in CLOSED or row.status == "parked"):
+        return None
+    outcome = latest_outcome(store, saga_id)
+    newer = outcome is not None and (outcome.log_version > version or row.version == version)
+    return outcome if newer else None
+
+
+def _show(call: Call, saga_id: SagaId, request: Request, state: str) -> None:
+    show(
+        call,
+        {"saga_id": saga_id, "request": request, "state": state},
+        lambda: f"{_DONE[request]} {saga_id}: {state}",
+    )
+    if state == "requested" and call.text:
+        note("the worker that owns the run carries it out")
+
+
+def _wrong(row: RunRow, why: str, do: str) -> Conflict:
+    return Conflict("AM5013", f"run {row.saga_id}: {why}", do=do)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        raise UsageError("AM5005", "there is no login name", do="say who decides with --as NAME") from None

@@ -1,0 +1,51 @@
+"""The last sentences of a story: how the run ended and what it left in the world."""
+
+from amends.coordinator.core.state import State
+from amends.coordinator.reading.exposure import exposure_of
+from amends.coordinator.reading.times import day_and_clock
+from amends.coordinator.reading.words import counted
+
+
+def ending(state: State) -> list[str]:
+    """One sentence, more where a person has to act."""
+    match state.status:
+        case "completed":
+            return [_completed(state)]
+        case "compensated":
+            return [_compensated(state)]
+        case "killed":
+            return [f"Killed. {_left(state) or 'Nothing is left in the world.'}"]
+        case "parked":
+            return _parked(state)
+        case _:
+            return [f"Not over yet: {state.status}."]
+
+
+def _completed(state: State) -> str:
+    done = sum(effect.phase == "done" for effect in state.forward.values())
+    skipped = sum(effect.phase == "skipped" for effect in state.forward.values())
+    return f"Everything is done: {counted(done, 'step')}{f', {skipped} skipped' if skipped else ''}."
+
+
+def _compensated(state: State) -> str:
+    undone, listed = len(state.undone), len(state.undo_list or ())
+    left = _left(state)
+    if not listed:
+        return left or "The world is as it was before: no effect had to be undone."
+    by_reply = sum(each.verified_by == "reply" for each in state.undone)
+    how = f"undone, {by_reply} of them by the participant's reply alone" if by_reply else "undone and verified"
+    said = f"{undone} of {counted(listed, 'effect')} {how}"
+    return f"{said}. {left}" if left else f"The world is as it was before: {said}, nothing left."
+
+
+def _left(state: State) -> str:
+    exposure = exposure_of(state)
+    return f"Left in the world: {', '.join(f'{each.step} ({each.why})' for each in exposure)}." if exposure else ""
+
+
+def _parked(state: State) -> list[str]:
+    parked = state.parked
+    assert parked is not None, "a parked run says why"
+    what = [f"Parked at {parked.step or 'no step'} since {day_and_clock(parked.since)}: {parked.why}."]
+    left = _left(state)
+    return [*what, *([left] if left else []), f"A person decides: amends parked show {state.saga_id}"]

@@ -1,0 +1,91 @@
+"""A run's history: its entries in order, and the state after each of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from amends.coordinator.core.evolve import fold_entry
+from amends.coordinator.core.state import State
+from amends.coordinator.ports.rows import StoredEntry
+from amends.coordinator.ports.store import LogReading
+from amends.schemas.canonical import encode
+from amends.schemas.entry import Entry, External, Inline, decode
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """One entry, its bytes, and the state after it."""
+
+    entry: Entry
+    data: bytes
+    state: State
+
+
+@dataclass(slots=True)
+class Payloads:
+    """Values by digest: those inline in the entries seen, external ones from the store if there is one."""
+
+    store: LogReading | None = None
+    _inline: dict[Digest, bytes] = field(default_factory=dict)
+
+    def keep(self, entry: Entry) -> None:
+        """Remember what this entry carries."""
+        for digest, payload in entry.payloads.items():
+            if isinstance(payload, Inline):
+                self._inline[digest] = payload.inline.encode()
+
+    def forget(self, entry: Entry) -> None:
+        """Drop what this entry carried."""
+        for digest in entry.payloads:
+            self._inline.pop(digest, None)
+
+    def __call__(self, digest: Digest) -> bytes | None:
+        """The value's JSON text; None where it is sealed, or external and elsewhere."""
+        found = self._inline.get(digest)
+        if found is None and self.store is not None:
+            return self.store.blob(digest)
+        return found
+
+
+def history(entries: Iterable[bytes], *, until: int | None = None) -> Iterator[Moment]:
+    """Fold entries as they come. Raises `MalformedEntry` at bytes that are none; `until` is the last version."""
+    state: State | None = None
+    for data in entries:
+        entry = decode(data)
+        if until is not None and entry.version > until:
+            return
+        state = fold_entry(state, entry)
+        yield Moment(entry=entry, data=data, state=state)
+
+
+def stored(store: LogReading, saga_id: SagaId, *, after: int = 0) -> Iterator[StoredEntry]:
+    """A run's entries, page by page."""
+    while page := store.entries_of(saga_id, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].version
+
+
+def run_history(store: LogReading, saga_id: SagaId, *, until: int | None = None) -> list[Moment]:
+    """A stored run's whole history, or up to a version."""
+    return list(history((entry.data for entry in stored(store, saga_id)), until=until))
+
+
+def payloads_of(moments: Iterable[Moment], store: LogReading | None = None) -> Payloads:
+    """The values that these entries refer to."""
+    payloads = Payloads(store)
+    for moment in moments:
+        payloads.keep(moment.entry)
+    return payloads
+
+
+def externals(entry: Entry) -> list[tuple[Digest, int]]:
+    """Payloads that are not in the entry, with their sizes in bytes."""
+    return [(digest, payload.external) for digest, payload in entry.payloads.items() if isinstance(payload, External)]
+
+
+def dump(state: State) -> bytes:
+    """The state as canonical JSON: equal states are equal bytes, on every machine (invariant S15)."""
+    return encode(state)

@@ -1,0 +1,75 @@
+"""The whole log in one order: shard by shard, merged by time; and the outcomes it holds."""
+
+import heapq
+from collections.abc import Iterator
+
+import msgspec
+
+from amends.coordinator.core.evolve import fold
+from amends.coordinator.ports.rows import StoredEntry
+from amends.coordinator.ports.store import LogReading
+from amends.coordinator.reading.histories import Histories
+from amends.coordinator.reading.history import payloads_of, run_history
+from amends.coordinator.reading.outcomes import has_outcome, outcome_of
+from amends.coordinator.reading.publishing import may_have_outcome
+from amends.schemas.entry import Inline
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+from amends.schemas.outcome import Outcome
+
+PAGE = 500
+
+
+class _At(msgspec.Struct, frozen=True):
+    at: str
+
+
+_at = msgspec.json.Decoder(_At)
+
+Positions = dict[int, int]
+"""How far each shard has been read."""
+
+
+def entries(store: LogReading, positions: Positions) -> Iterator[StoredEntry]:
+    """Everything above `positions`, which are moved along, up to the present end; merged by time."""
+    shards = [_shard(store, row.shard, positions.get(row.shard, 0)) for row in store.shards()]
+    for _, _, _, entry in heapq.merge(*shards, key=lambda each: each[:3]):
+        positions[entry.shard] = entry.position
+        yield entry
+
+
+def outcomes(store: LogReading, positions: Positions, histories: Histories) -> Iterator[Outcome]:
+    """The outcome of each entry that parked or ended a run."""
+    for entry in entries(store, positions):
+        histories.saw(entry)
+        if may_have_outcome(entry):
+            upto = histories.upto(entry)
+            if has_outcome(upto[-1].events):
+                carried = {
+                    digest: payload.inline.encode()
+                    for each in upto
+                    for digest, payload in each.payloads.items()
+                    if isinstance(payload, Inline)
+                }
+
+                def value(digest: Digest, carried: dict[Digest, bytes] = carried) -> bytes | None:
+                    return carried.get(digest) or store.blob(digest)
+
+                yield outcome_of(fold(upto), value)
+
+
+def latest_outcome(store: LogReading, saga_id: SagaId) -> Outcome | None:
+    """What last ended or parked the run; None while it goes on."""
+    moments = run_history(store, saga_id)
+    last = moments[-1].state if moments else None
+    if last is None or last.outcome_version is None or not (last.closed or last.status == "parked"):
+        return None
+    upto = [moment for moment in moments if moment.entry.version <= last.outcome_version]
+    return outcome_of(upto[-1].state, payloads_of(upto, store))
+
+
+def _shard(store: LogReading, shard: int, after: int) -> Iterator[tuple[str, int, int, StoredEntry]]:
+    while page := store.entries_from(shard, after=after, limit=PAGE):
+        for entry in page:
+            yield _at.decode(entry.data).at, shard, entry.position, entry
+        after = page[-1].position

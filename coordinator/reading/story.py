@@ -1,0 +1,50 @@
+"""A run as a narrative for people (contract, section 7): what was tried, what came of it, what is left in the world.
+
+One line a step and one an undo, at the moment it was first requested; what people and crashes did stands between them.
+"""
+
+from collections.abc import Sequence
+
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.coordinator.reading.endings import ending
+from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.telling import Line, Telling
+from amends.coordinator.reading.times import clock, took
+from amends.coordinator.reading.words import PLACE_WIDTH, STATUS_SYMBOLS, filled, label_of
+
+_GAP = 3
+_UNDO_GAP = 2
+
+
+def story(moments: Sequence[Moment], plan: Plan | None) -> str:
+    """Tell a run's whole history. `plan` gives keys and dependencies their names."""
+    telling = Telling(plan)
+    for moment in moments:
+        telling.take(moment)
+    state = moments[-1].state
+    lines = sorted(telling.lines, key=lambda line: line.at)  # stable: what is told first stays first
+    width = max((len(line.name) for line in lines), default=0)
+    told = [_head(state, plan), *(_text(line, width) for line in lines), *(f"  {each}" for each in ending(state))]
+    return "\n".join(told) + "\n"
+
+
+def _head(state: State, plan: Plan | None) -> str:
+    trigger = plan.form.trigger if plan else None
+    label = label_of(trigger.business_key if trigger else None, "key")
+    about = "" if state.business_key == state.saga_id else f" · {label} {state.business_key}"
+    if state.ended_at is not None:
+        when = f" in {took(state.ended_at - state.started_at)}"
+    else:
+        when = f" for {took(state.at - state.running_since)}" if state.status != "parked" else ""
+    return f"{state.saga} v{state.definition_version}{about} · {STATUS_SYMBOLS[state.status]} {state.status}{when}"
+
+
+def _text(line: Line, width: int) -> str:
+    name = f"  ↩ {line.name.ljust(width + _UNDO_GAP)}" if line.undo else line.name.ljust(width + _GAP)
+    said = line.said
+    if line.evidence:
+        said = filled(said, line.place, PLACE_WIDTH) + f"evidence {line.evidence}"
+    elif line.place:
+        said = f"{said}   {line.place}"
+    return f"  {clock(line.at)}  {name}{said}".rstrip()

@@ -1,0 +1,234 @@
+"""Events into lines of a story: each event changes the line of its step or undo, or adds one of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.times import clock, took
+from amends.coordinator.reading.words import counted, label_of
+from amends.schemas import events as e
+from amends.schemas.entry import Entry
+from amends.schemas.events import Event
+from amends.schemas.ids import Direction
+from amends.schemas.instants import Instant, instant_of
+
+
+@dataclass(slots=True, kw_only=True)
+class Line:
+    """One line in the making. `said` is what came of it so far."""
+
+    at: Instant
+    name: str
+    said: str = ""
+    place: str = ""
+    evidence: str = ""
+    undo: bool = False
+    requests: int = 0
+    requested_at: Instant = 0
+    evidence_rank: int = -1
+    external_id: str | None = None
+
+
+_RANKS: Final = {"step": 0, "undo": 0, "lookup": 1, "verify": 2}
+"""A read-back is better evidence than a lookup, that than the participant's own reply."""
+
+_VERIFIED: Final = {
+    "readback": "undone, verified",
+    "lookup": "undone, verified by lookup",
+    "reply": "undone, by the participant's reply alone",
+}
+_RESOLUTIONS: Final = {
+    "retry": "try it again",
+    "done_by_hand": "it was done by hand",
+    "skip": "leave it in the world",
+    "go_forward": "go forward",
+}
+
+
+class Telling:
+    """Takes a run's entries in order."""
+
+    def __init__(self, plan: Plan | None) -> None:
+        self.lines: list[Line] = []
+        self._plan = plan
+        self._open: dict[tuple[str, Direction], Line] = {}
+        self._entry: Entry
+        self._at: Instant = 0
+
+    def take(self, moment: Moment) -> None:
+        """Tell one entry."""
+        self._entry, self._at = moment.entry, instant_of(moment.entry.at)
+        for index, event in enumerate(moment.entry.events):
+            tell = self._TOLD.get(type(event))
+            if isinstance(event, e.EvidenceRecorded):
+                self._evidence(event, index)
+            elif tell is not None:
+                tell(self, event)
+
+    def _line(self, path: str, direction: Direction) -> Line:
+        """The line of an effect, made at its first mention and anew after a person sent it on."""
+        found = self._open.get((path, direction))
+        if found is None:
+            found = Line(at=self._at, name=path, undo=direction == "undo", requested_at=self._at)
+            self._open[path, direction] = found
+            self.lines.append(found)
+        return found
+
+    def _event(self, name: str, said: str) -> None:
+        self.lines.append(Line(at=self._at, name=name, said=said))
+
+    def _started(self, event: e.SagaStarted) -> None:
+        label = label_of(self._plan.form.trigger.idempotency_key if self._plan else None, "request")
+        origin = event.origin
+        place = f"{origin.topic} {origin.partition}@{origin.offset}, " if origin else ""
+        again = f", generation {event.generation}" if event.generation else ""
+        self._event("trigger", f"{place}{label} {event.idempotency_key}{again}")
+
+    def _requested(self, event: e.StepRequested | e.UndoRequested) -> None:
+        line = self._line(event.path, "forward" if isinstance(event, e.StepRequested) else "undo")
+        if line.requests == 0:
+            line.at = self._at
+        line.requests += 1
+        line.requested_at = self._at
+        line.said = f"▸ attempt {line.requests} under way" if line.requests > 1 else "▸ under way"
+        line.place = ""
+
+    def _succeeded(self, event: e.StepSucceeded) -> None:
+        line = self._line(event.path, "forward")
+        line.external_id = event.external_id or line.external_id
+        self._done(line, event.path, "" if not event.readback else "not verified yet")
+
+    def _done(self, line: Line, path: str, remark: str = "") -> None:
+        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
+        line.said = f"✔ {took(self._at - line.requested_at)}{tries}"
+        place = self._place(path, line.external_id)
+        line.place = ", ".join(each for each in (place, remark) if each)
+
+    def _place(self, path: str, external_id: str | None) -> str:
+        step = self._plan.steps.get(path) if self._plan else None
+        where = (step.dependency or ("" if step.acts else step.kind)) if step else ""
+        return f"{where} → {external_id}".strip() if external_id else where
+
+    def _verified(self, event: e.StepVerified) -> None:
+        line = self._line(event.path, "forward")
+        remark = "done by hand" if event.by == "person" else ""
+        if event.by == "person" or line.said[:1] != "✔":
+            line.said = "✔ done"
+        line.place = ", ".join(each for each in (self._place(event.path, line.external_id), remark) if each)
+
+    def _failed(self, event: e.StepFailed | e.UndoFailed) -> None:
+        line = self._line(event.path, "forward" if isinstance(event, e.StepFailed) else "undo")
+        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
+        line.said, line.place = f"✖ {event.kind}{tries}: {event.message}", ""
+
+    def _in_doubt(self, event: e.StepInDoubt) -> None:
+        line = self._line(event.path, event.direction)
+        line.said, line.place = f"? in doubt, {event.reason}: {event.message}", ""
+
+    def _settled(self, event: e.StepSettled) -> None:
+        line = self._line(event.path, event.direction)
+        line.external_id = event.external_id or line.external_id
+        if event.state == "present":
+            self._done(line, event.path, f"settled by {event.by}")
+        elif event.state == "absent":
+            line.said, line.place = f"✖ settled by {event.by}: it had no effect", ""
+        elif event.state == "tombstone":
+            line.said, line.place = "? in doubt, settled by its undo", ""
+        else:
+            line.said, line.place = f"? {event.kind or 'ended'}: {event.message or 'what it did is not known'}", ""
+
+    def _skipped(self, event: e.StepSkipped) -> None:
+        self._line(event.path, "forward").said = f"· skipped: {event.because}"
+
+    def _retry(self, event: e.RetryScheduled) -> None:
+        if event.role in {"step", "undo"}:
+            line = self._line(event.path, event.direction)
+            due = clock(instant_of(event.due_at))
+            if line.said[:1] == "✖":
+                line.said = line.said.partition(" · again at ")[0] + f" · again at {due}"
+
+    def _raised(self, event: e.GenerationRaised) -> None:
+        if event.why == "person":
+            self._open.pop((event.path, event.direction), None)
+
+    def _drain(self, event: e.DrainStarted) -> None:
+        for line in self._open.values():
+            line.said = line.said.partition(" · again at ")[0]
+        if event.cause == "failed":
+            return
+        reason = f": {event.reason}" if event.reason else ""
+        by = f" by {self._entry.actor}" if event.cause in {"cancelled", "rejected"} else ""
+        self._event(event.cause, f"↩ turning back{by}{reason}")
+
+    def _undo_succeeded(self, event: e.UndoSucceeded) -> None:
+        self._line(event.path, "undo").said = "✔ undone, not verified yet"
+
+    def _undo_verified(self, event: e.UndoVerified) -> None:
+        line = self._line(event.path, "undo")
+        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
+        said = f"done by hand by {self._entry.actor}" if event.by == "person" else _VERIFIED[event.by]
+        line.said = f"✔ {said}{tries}"
+
+    def _parked(self, event: e.SagaParked) -> None:
+        self._event("parked", f"‖ at {event.step or 'no step'}, {event.kind}: {event.why}")
+
+    def _resolved(self, event: e.ParkingResolved) -> None:
+        said = f"{self._entry.actor} decided for {event.step}: {_RESOLUTIONS[event.resolution]}"
+        why = event.reason or event.evidence
+        self._event("resolved", said + (f" ({why})" if why else ""))
+        if event.resolution == "skip":
+            self._line(event.step, "undo").said = "· left in the world"
+
+    def _resumed(self, event: e.RunResumed) -> None:
+        if event.why == "pivot_passed":
+            self._event("resumed", "▸ forward again: the pivot did pass")
+        elif not event.clean:
+            self._event("resumed", "▸ after a stop out of order" + (", alone" if event.alone else ""))
+
+    def _killed(self, event: e.SagaKilled) -> None:
+        self._event("killed", f"■ by {self._entry.actor}: {event.reason}")
+
+    def _late(self, event: e.LateReplyRecorded) -> None:
+        self._event("late reply", f"! of {event.path}, after the end: {event.answer}")
+
+    def _limit(self, event: e.LimitReached) -> None:
+        self._event("limit", f"! {event.used} of {event.allowed} {event.limit}")
+
+    def _denied(self, event: e.PermissionDenied) -> None:
+        self._event("denied", f"! {event.path}: {event.action} on {event.tool}: {event.why}")
+
+    def _evidence(self, event: e.EvidenceRecorded, index: int) -> None:
+        line = self._open.get((event.path, event.direction))
+        if line is None or line.undo:
+            return
+        rank = _RANKS[event.role]
+        if rank >= line.evidence_rank:
+            line.evidence_rank = rank
+            line.evidence = f"{self._entry.version}.{index}"
+
+    _TOLD: ClassVar[dict[type[Event], Callable[["Telling", Any], None]]] = {
+        e.SagaStarted: _started,
+        e.StepRequested: _requested,
+        e.StepSucceeded: _succeeded,
+        e.StepFailed: _failed,
+        e.StepInDoubt: _in_doubt,
+        e.StepSettled: _settled,
+        e.StepSkipped: _skipped,
+        e.StepVerified: _verified,
+        e.RetryScheduled: _retry,
+        e.GenerationRaised: _raised,
+        e.DrainStarted: _drain,
+        e.UndoRequested: _requested,
+        e.UndoSucceeded: _undo_succeeded,
+        e.UndoFailed: _failed,
+        e.UndoVerified: _undo_verified,
+        e.SagaParked: _parked,
+        e.ParkingResolved: _resolved,
+        e.RunResumed: _resumed,
+        e.SagaKilled: _killed,
+        e.LateReplyRecorded: _late,
+        e.LimitReached: _limit,
+        e.PermissionDenied: _denied,
+    }

@@ -1,0 +1,81 @@
+"""Verifying the log in the store: each run's chain, each shard's positions and head, the index against the log."""
+
+from amends.coordinator.ports.rows import RunRow, ShardRow
+from amends.coordinator.ports.store import LogReading
+from amends.coordinator.reading.history import stored
+from amends.coordinator.reading.verify import Chain, Report
+from amends.schemas.chain import EMPTY_HEAD, next_head
+from amends.schemas.ids import SagaId
+
+PAGE = 500
+
+
+def verify_run(store: LogReading, row: RunRow) -> Report:
+    """One run, from its first entry to the version its row knows."""
+    report = Report(runs=1)
+    chain = Chain(row.saga_id, report)
+    for entry in stored(store, row.saga_id):
+        version = chain.version
+        chain.take(entry.data)
+        if chain.version != entry.version and chain.version > version:
+            detail = f"it is stored as version {entry.version}"
+            report.found("position", detail, saga_id=row.saga_id, version=chain.version)
+    _end(report, row, chain.version)
+    return report
+
+
+def verify_all(store: LogReading) -> Report:
+    """Every shard and every run."""
+    report = Report()
+    versions: dict[SagaId, int] = {}
+    for shard in store.shards():
+        versions |= _shard(store, shard, report)
+    report.runs = len(versions)
+    seen: set[SagaId] = set()
+    before = None
+    while page := store.runs(limit=PAGE, before=before):
+        for row in page:
+            seen.add(row.saga_id)
+            known = versions.get(row.saga_id, 0)
+            if row.version > known:
+                later = store.entries_of(row.saga_id, after=known)
+                _end(report, row, later[-1].version if later else known)
+        before = (page[-1].started_at, page[-1].saga_id)
+    for saga_id in versions.keys() - seen:
+        if store.run(saga_id) is None:
+            report.found("gap", "the log has this run, the index of runs has not", saga_id=saga_id)
+    return report
+
+
+def _shard(store: LogReading, shard: ShardRow, report: Report) -> dict[SagaId, int]:
+    """Positions 1, 2, 3 … up to where the shard says it stands, and the head over them."""
+    chains: dict[SagaId, Chain] = {}
+    position, head, broken = 0, EMPTY_HEAD, False
+    while position < shard.position:
+        page = store.entries_from(shard.shard, after=position, limit=PAGE)
+        page = [entry for entry in page if entry.position <= shard.position]
+        if not page:
+            break
+        for entry in page:
+            if entry.position != position + 1:
+                broken = True
+                missing = (
+                    f"{position + 1}" if entry.position == position + 2 else f"{position + 1} to {entry.position - 1}"
+                )
+                detail = f"shard {shard.shard}: position {missing} is missing"
+                report.found("position", detail, saga_id=entry.saga_id, version=entry.version)
+            position = entry.position
+            chain = chains.setdefault(entry.saga_id, Chain(entry.saga_id, report))
+            chain.take(entry.data)
+            head = next_head(head, chain.hash)
+    if position < shard.position:
+        report.found("position", f"shard {shard.shard} says it is at {shard.position}, its entries end at {position}")
+    elif head != shard.head and not broken:
+        report.found("head", f"shard {shard.shard}: the head over its entries is not the one it carries")
+    return {saga_id: chain.version for saga_id, chain in chains.items()}
+
+
+def _end(report: Report, row: RunRow, version: int) -> None:
+    if version < row.version:
+        detail = f"the index of runs knows version {row.version}, the log ends at {version}"
+        report.found("gap", detail, saga_id=row.saga_id, version=version + 1)

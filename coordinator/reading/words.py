@@ -1,0 +1,41 @@
+"""Words and symbols that the story, the lists and the live view share."""
+
+import re
+import unicodedata
+from typing import Final
+
+STATUS_SYMBOLS: Final = {
+    "queued": "·",
+    "running": "▸",
+    "waiting": "⏸",
+    "compensating": "↩",
+    "parked": "‖",
+    "completed": "✔",
+    "compensated": "↩",
+    "killed": "■",
+}
+PLACE_WIDTH: Final = 30
+_SUFFIX: Final = re.compile(r"(_id|_key|_number|_no|Id|Key|Number|No)$")
+
+
+def label_of(path: str | None, default: str) -> str:
+    """What a key names, from its path in the trigger: `order_id` is an order, `customer.accountNo` an account."""
+    if path is None:
+        return default
+    last = _SUFFIX.sub("", path.rpartition(".")[2]) or default
+    return last.replace("_", " ")
+
+
+def filled(said: str, place: str, width: int) -> str:
+    """Both, the second padded to this many cells, so that what follows stands in a column."""
+    return f"{said}   {place}{' ' * max(2, width - cells(place))}"
+
+
+def cells(text: str) -> int:
+    """Columns of a terminal; what Unicode calls ambiguous, an arrow for instance, counts as wide."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WFA" else 1 for character in text)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """`1 attempt`, `3 attempts`."""
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
