@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from amends.connectors.http.answers import PASSING, SUCCESS, Failure, failure_of
 from amends.connectors.http.request import Address, Headers, Params, Request, body_of, check_headers
 from amends.connectors.http.wire import Answer, LostError, NotSentError, UnfitError, exchange
 from amends.connectors.sending import claim, effect_key, key_of_part, release, verdict
+from amends.connectors.values import adapter_of
 from amends.coordinator.attempt import Attempt, current_attempt
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
@@ -249,16 +249,11 @@ def _read(answer: Answer, returns: Any) -> tuple[object, str | None]:  # noqa: A
     if answer.unread is not None:
         return None, f"is {answer.unread}"
     try:
-        return _adapter(returns).validate_json(answer.body or b"null"), None
+        return adapter_of(returns).validate_json(answer.body or b"null"), None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "its top"
         return None, f"does not read as {getattr(returns, '__name__', returns)}: {first['type']} at {where}"
-
-
-@lru_cache(maxsize=512)
-def _adapter(returns: Any) -> TypeAdapter[Any]:  # noqa: ANN401  see above
-    return TypeAdapter(returns)
 
 
 def _external_id(value: object, field: str | None, answer: Answer) -> str | None:

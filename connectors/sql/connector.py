@@ -9,8 +9,6 @@ from itertools import count
 from typing import Any, TypeVar, cast, overload
 from urllib.parse import urlsplit
 
-from pydantic import TypeAdapter
-
 from amends.connectors.promises import malformed, promise
 from amends.connectors.secrets import secret_template, template
 from amends.connectors.sending import claim, effect_key, key_of_part, release, verdict
@@ -21,6 +19,7 @@ from amends.connectors.sql.job import Body, Job, Outcome
 from amends.connectors.sql.sessions import Session
 from amends.connectors.sql.transaction import Transaction
 from amends.connectors.threads import run_to_its_end
+from amends.connectors.values import adapter_of
 from amends.coordinator.attempt import Attempt, current_attempt
 from amends.coordinator.errors import AmendsError, UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
@@ -134,7 +133,7 @@ class Sql:
             present = place.state == "done"
             if returns is None:
                 return Outcome(status="present" if present else "absent", value=present)
-            value = TypeAdapter(returns).validate_json(place.result or "null") if present else None
+            value = adapter_of(returns).validate_json(place.result or "null") if present else None
             return Outcome(status="present" if present else "absent", value=value)
 
         return (await self._run(attempt, "lookup", _resource(key), body, acts=False)).value

@@ -4,13 +4,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from amends.connectors.sql.inbox import Inbox
 from amends.connectors.sql.job import Outcome
 from amends.connectors.sql.sessions import Session, TransactionEndedError
 from amends.connectors.sql.transaction import Transaction
+from amends.connectors.values import adapter_of
 from amends.coordinator.attempt import Attempt
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused
@@ -37,7 +37,7 @@ class Effect:
         self._attempt = attempt
         self._key = key
         self._work = work
-        self._adapter: TypeAdapter[Any] = TypeAdapter(returns)
+        self._adapter = adapter_of(returns)
         self._external_id = external_id
 
     def perform(self, session: Session, inbox: Inbox) -> Outcome:

@@ -1,11 +1,10 @@
 """What the work of a step is given: statements inside a transaction that is not its own to end."""
 
 import re
-from typing import TypeVar
-
-from pydantic import TypeAdapter
+from typing import TypeVar, cast
 
 from amends.connectors.sql.sessions import Params, Row, Session
+from amends.connectors.values import adapter_of
 from amends.coordinator.errors import UsageError
 
 Result = TypeVar("Result")
@@ -44,7 +43,7 @@ class Transaction:
         """In an undo: what the step kept when it was done, from this database, not from the coordinator's memory."""
         if self._step_result is None:
             raise UsageError("AM2006", "there is no step's result here", do="ask for it in Sql.undo only")
-        return TypeAdapter(returns).validate_json(self._step_result)
+        return cast("Result", adapter_of(returns).validate_json(self._step_result))
 
     def end(self) -> None:
         """Called by the connector: a transaction that escaped from the work is of no use to anybody."""
