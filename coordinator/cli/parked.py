@@ -79,7 +79,7 @@ def show_parked(call: Call, run: RunArgument) -> None:
 @command(
     PARKED, "resolve", example='amends parked resolve 8f1c1a52 --step restock --done-by-hand --evidence "ticket 4711"'
 )
-def resolve(
+def resolve(  # noqa: PLR0917  options of a command
     call: Call,
     run: RunArgument,
     step: Annotated[str, typer.Option(metavar="S", help="The step it is parked at.")],

@@ -30,7 +30,7 @@ from amends.coordinator.runtime.writers import writers_by_topic
 from amends.schemas.outcome import OUTCOMES
 
 if TYPE_CHECKING:
-    from amends.connectors.kafka.registry import SchemaRegistry
+    from amends.coordinator.bootstrap import SchemaRegistry
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
 from amends.coordinator import bootstrap
@@ -21,7 +21,7 @@ from amends.schemas.record import Record
 from amends.schemas.undecodable import Undecodable
 
 if TYPE_CHECKING:
-    from amends.connectors.kafka.registry import SchemaRegistry
+    from amends.coordinator.bootstrap import SchemaRegistry
 
 PAGE: Final = 500
 LOOK_S: Final = 0.1
@@ -67,7 +67,7 @@ class Decoding:
         self._stack = AsyncExitStack()
         self._registry: SchemaRegistry | None = None
 
-    async def __aenter__(self) -> "Decoding":
+    async def __aenter__(self) -> Self:
         registry = bootstrap.open_registry(self._settings)
         if registry is not None:
             self._registry = await self._stack.enter_async_context(registry)
@@ -125,9 +125,14 @@ async def entries_from_topic(call: Call, run: str) -> list[bytes]:
     own = bootstrap.own_topics(call.settings)
     with ExitStack() as stack:
         store = stack.enter_context(call.store()) if call.settings.kafka is None else None
-        async for record in records(call.settings, own.audit, store=store):
-            if record.key == saga_id.encode() and record.value is not None:
-                found.append(record.value)
+        wanted = saga_id.encode()
+        found.extend(
+            [
+                record.value
+                async for record in records(call.settings, own.audit, store=store)
+                if record.key == wanted and record.value is not None
+            ]
+        )
     return found
 
 

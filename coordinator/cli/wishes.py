@@ -15,7 +15,7 @@ Timeout = Annotated[str, typer.Option(metavar="DURATION", help="How long --wait 
 
 
 @command(RUNS, "cancel", example='amends runs cancel refund/R-77 --reason "ordered twice"')
-def cancel(
+def cancel(  # noqa: PLR0917  options of a command
     call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
 ) -> int:
     """Stop forward work and undo what was done."""
@@ -33,7 +33,7 @@ def cancel(
 
 
 @command(RUNS, "kill", example='amends runs kill 8f1c1a52 --reason "participant is gone for good"')
-def kill(
+def kill(  # noqa: PLR0917  options of a command
     call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
 ) -> int:
     """Stop a run where it stands, undo nothing, and publish what it leaves in the world."""
