@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import Store
 from tests.contract.stores.builders import LEASE_MS, Owner, run
@@ -100,3 +101,22 @@ def test_the_clock_goes_on(store: Store) -> None:
     before = store.now()
     assert before > 1_700_000_000_000_000
     assert store.now() >= before
+
+
+def test_a_lease_that_ran_out_is_free_except_where_the_lock_says_that_its_owner_lives(store: Store) -> None:
+    claim(store, "w1")
+    store.renew("worker", "w1", lease_ms=-1)
+    expected = [] if store.kind == "sqlite" else [(shard, 2, False) for shard in range(3)]
+    assert [(lease.shard, lease.epoch, lease.clean) for lease in claim(store, "w2")] == expected
+
+
+def test_the_memory_store_lives_by_the_clock_it_is_given() -> None:
+    now = [1_000_000]
+    store = MemoryStore(clock=lambda: now[0])
+    store.migrate(shards=1)
+    assert store.now() == 1_000_000
+    assert len(store.claim("worker", "w1", lease_ms=10, limit=1)) == 1
+    now[0] += 9_999
+    assert store.claim("worker", "w2", lease_ms=10, limit=1) == []
+    now[0] += 1
+    assert [lease.epoch for lease in store.claim("worker", "w2", lease_ms=10, limit=1)] == [2]
