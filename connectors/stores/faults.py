@@ -36,14 +36,6 @@ def newer(where: str, *, found: int, known: int) -> UsageError:
     )
 
 
-def older(where: str, *, found: int, known: int) -> UsageError:
-    return UsageError(
-        "AM0305",
-        f"the store {where} has store version {found}, this version of Amends needs {known}",
-        do="stop the workers, make a backup, then run: amends store migrate",
-    )
-
-
 def not_a_store(where: str, why: str) -> UsageError:
     return UsageError(
         "AM0306",
