@@ -16,7 +16,7 @@ from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.schemas.record import Record
 
 if TYPE_CHECKING:
-    from amends.connectors.kafka.registry import SchemaRegistry as SchemaRegistry
+    from amends.connectors.kafka.registry import SchemaRegistry as SchemaRegistry  # noqa: PLC0414  for annotations elsewhere
     from amends.connectors.kafka.settings import KafkaSettings
     from amends.connectors.kafka.topics import TopicFacts, TopicFinding
     from amends.connectors.local.views import LocalTopicReading

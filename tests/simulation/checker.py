@@ -79,8 +79,6 @@ class Checker:
                 self.parked = True
             case e.ParkingResolved():
                 self._resolved(event)
-            case e.RunResumed() if event.why == "pivot_passed":
-                self.cause_seen = False
             case e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
                 self._ended(event, at)
             case _:
@@ -88,6 +86,8 @@ class Checker:
 
     def _step(self, event: Event) -> None:
         match event:
+            case e.RunResumed() if event.why == "pivot_passed":
+                self.cause_seen = False
             case e.StepSucceeded():
                 self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
                 self.stands[event.path] = True
@@ -117,7 +117,7 @@ class Checker:
         self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
         self.require(not self.parked, "S9", f"{told(event)} while parked")
         self.require(not self.cause_seen or event.same_request, "S8", f"{told(event)} in the drain")
-        if by_person and event.path in self.doubtful:
+        if by_person and event.same_request:
             self.at_own_risk.add(event.path)
         self.order[event.path] = len(self.events)
         self.open_attempts.add(event.path)

@@ -28,7 +28,7 @@ TRIGGER: Final = Argument(source="trigger")
 _FOLLOWS: Final = ("the former step",)
 
 
-def action(  # noqa: PLR0917  the path and what it waits for read best in place
+def action(
     path: str,
     after: tuple[str, ...] = _FOLLOWS,
     *,
@@ -82,7 +82,7 @@ def action(  # noqa: PLR0917  the path and what it waits for read best in place
     )
 
 
-def pivot(  # noqa: PLR0917
+def pivot(
     path: str,
     after: tuple[str, ...] = _FOLLOWS,
     *,

@@ -12,12 +12,12 @@ _SETTLE = (0, 0, 2_000, 20_000)
 def random_saga(random: Random) -> DefinitionForm:
     """One to four steps that can be undone, perhaps in parallel, perhaps a pivot and what comes behind it."""
     before = [f"s{n}" for n in range(random.randrange(1, 5))]
-    parallel = random.random() < 0.4  # noqa: PLR2004
+    parallel = random.random() < 0.4
     steps: list[StepForm] = []
     for n, path in enumerate(before):
         after = (before[n - 1],) if n and not parallel else ()
-        steps.append(read(path, after) if random.random() < 0.15 else _action(random, path, after))  # noqa: PLR2004
-    if random.random() < 0.5:  # noqa: PLR2004
+        steps.append(read(path, after) if random.random() < 0.15 else _action(random, path, after))
+    if random.random() < 0.5:
         steps.append(
             pivot(
                 "pivot",
@@ -45,21 +45,21 @@ def _action(random: Random, path: str, after: tuple[str, ...]) -> StepForm:
     return action(
         path,
         after,
-        verify=random.random() < 0.3,  # noqa: PLR2004
+        verify=random.random() < 0.3,
         lookup=_coin(random),
         key=_coin(random),
         window_ms=random.choice(_WINDOWS),
-        tombstones=random.random() < 0.3,  # noqa: PLR2004
+        tombstones=random.random() < 0.3,
         settle_ms=settle_ms,
         settle=random.choice(("resend", "resend", "wait")),
         settle_within_ms=random.choice((300_000, 5_000)),
         attempts=random.randrange(1, 4),
-        undo_verify=random.random() < 0.7,  # noqa: PLR2004
+        undo_verify=random.random() < 0.7,
         undo_attempts=random.randrange(1, 4),
-        undo_takes_unknown=random.random() < 0.7,  # noqa: PLR2004
+        undo_takes_unknown=random.random() < 0.7,
         drain_within_ms=random.choice((60_000, 1_000)),
     )
 
 
 def _coin(random: Random) -> bool:
-    return random.random() < 0.5  # noqa: PLR2004
+    return random.random() < 0.5

@@ -143,7 +143,7 @@ class Simulation:
         wanted = {_name(command): command for command in self.run.wanted()}
         for name in [name for name in self.running if name not in wanted]:
             call = self.running.pop(name)
-            call.stopped = self.random.random() < 0.5  # noqa: PLR2004  the others answer though nobody asks any more
+            call.stopped = self.random.random() < 0.5
         for name, command in wanted.items():
             if name not in self.running:
                 self._call(name, command)
@@ -181,7 +181,9 @@ class Simulation:
         took_ms = self.random.randrange(1, 20_000 if slow else 800)
         ends_at = now + took_ms * MILLISECOND
         if ends_at > command.timeout_at:
-            self._at(command.timeout_at, lambda: self._reply(name, call, Unknown(kind="timeout", message="", running=True)))
+            self._at(
+                command.timeout_at, lambda: self._reply(name, call, Unknown(kind="timeout", message="", running=True))
+            )
         request, verdict = self._request(command), self._verdict()
         sent_at = now + self.random.randrange(took_ms + 1) * MILLISECOND
         sent_at = min(sent_at, command.timeout_at, ends_at)
@@ -189,12 +191,13 @@ class Simulation:
         if kind < self.faults.unavailable:
             self._at(ends_at, lambda: self._reply(name, call, Failed(kind="unavailable", message="", retriable=True)))
         elif kind < self.faults.unavailable + self.faults.raises:
-            if self.random.random() < 0.5:  # noqa: PLR2004
+            if self.random.random() < 0.5:
                 self._at(sent_at, lambda: self._deliver(call, request, verdict))
             self._at(ends_at, lambda: self._reply(name, call, Ended(kind="exception", message="")))
         elif kind < self.faults.unavailable + self.faults.raises + self.faults.no_reply:
-            if self.random.random() < 0.7:  # noqa: PLR2004
-                lands_at = self._lands_at(request, ends_at)
+            if self.random.random() < 0.7:
+                call.late_ms = self._late_ms(request)
+                lands_at = self._lands_at(request, ends_at, call.late_ms)
                 self._at(lands_at, lambda: self._deliver(call, request, verdict, late=True))
             self._at(ends_at, lambda: self._reply(name, call, Unknown(kind="in_doubt", message="")))
         else:
@@ -218,15 +221,20 @@ class Simulation:
     def _verdict(self) -> Verdict:
         return "refused" if self._percent(self.faults.refused) else "done"
 
-    def _lands_at(self, request: Request, ends_at: Instant) -> Instant:
-        """Late, but as the participant promises: within `settle_s` where an absence is believed, and in the key's window."""
+    def _late_ms(self, request: Request) -> int:
+        """How late a request may land: within `settle_s` where an absence is believed, else as late as it likes."""
         step = self.run.plan.steps[request.path]
         undo = request.direction == "undo"
         promised = step.undo.certainty if undo and step.undo is not None else step.certainty
         believed = self.run.plan.reader(request.path, request.direction) is not None or not (
             promised.deduplicates or (promised.tombstones and not undo)
         )
-        late_ms = promised.settle_ms if believed else 600_000
+        believed = believed or (promised.tombstones and step.undo is not None and step.undo.verify is not None)
+        return promised.settle_ms if believed else 600_000
+
+    def _lands_at(self, request: Request, ends_at: Instant, late_ms: int) -> Instant:
+        step, undo = self.run.plan.steps[request.path], request.direction == "undo"
+        promised = step.undo.certainty if undo and step.undo is not None else step.certainty
         effect = self.run.get().effect(request.path, request.direction)
         lands_at = ends_at + self.random.randrange(late_ms + 1) * MILLISECOND
         if promised.window_ms is not None and effect.key_used_at is not None:
@@ -234,7 +242,7 @@ class Simulation:
         return max(lands_at, self.run.now)
 
     def _deliver(self, call: "Call", request: Request, verdict: Verdict, *, late: bool = False) -> None:
-        if call.lost and not late:
+        if call.lost and not (late and self.run.now <= call.lands_until):
             return
         call.verdict = self.world.deliver(request, self.run.now, verdict=verdict)
 
@@ -251,9 +259,7 @@ class Simulation:
         command = call.command
         if not (isinstance(answer, Unknown) and answer.running):
             self.running.pop(name, None)
-        message = Replied(
-            path=command.path, direction=command.direction, attempt=command.number, answer=answer
-        )
+        message = Replied(path=command.path, direction=command.direction, attempt=command.number, answer=answer)
         self._tell(message)
         if self._percent(5):
             self._tell(message)  # Delivered twice: the second changes nothing, or what was due anyway.
@@ -268,7 +274,7 @@ class Simulation:
         answer: Yes | No | NoAnswer = No()
         if self._percent(self.faults.silent_reader):
             answer = NoAnswer(message="down")
-        elif yes and not (command.role == "verify" and self._percent(self.faults.lagging_reader)):
+        elif yes and not self._lags(command):
             answer = Yes(result=self.run.keep("found") if command.role == "lookup" else None)
         self._tell(
             ReadBack(
@@ -276,14 +282,23 @@ class Simulation:
             )
         )
 
+    def _lags(self, command: Command) -> bool:
+        """A read-back may be late, but not for longer than the definition allows it to be."""
+        reader = self.run.plan.readback(command.path, command.direction)
+        if command.role != "verify" or reader is None:
+            return False
+        for_us = self.run.now - self.world.changed_at.get(command.path, 0)
+        return for_us < reader.within_ms * MILLISECOND and self._percent(self.faults.lagging_reader)
+
     # Crashes and people
 
     def _crash(self) -> None:
         for call in self.running.values():
             call.lost = True
+            call.lands_until = self.run.now + call.late_ms * MILLISECOND
         self.running.clear()
         self.run.now += self.random.randrange(1, 5_000) * MILLISECOND
-        self._tell(Recovered(clean=self.random.random() < 0.3))  # noqa: PLR2004
+        self._tell(Recovered(clean=self.random.random() < 0.3))
 
     def _person(self) -> None:
         run, state = self.run, self.run.get()
@@ -327,7 +342,9 @@ class Simulation:
                 continue
             before = state.effect(command.path, command.direction)
             fresh = command.number > before.attempt
-            self.checker.require(fresh, "S3", f"after a crash attempt {command.number} of {command.path} would run twice")
+            self.checker.require(
+                fresh, "S3", f"after a crash attempt {command.number} of {command.path} would run twice"
+            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -339,6 +356,8 @@ class Call:
     """Nobody listens any more; what it sent is on its way."""
     lost: bool = False
     """Its process died: nothing more is sent, and no reply comes."""
+    late_ms: int = 0
+    lands_until: Instant = 0
     verdict: Verdict | None = None
 
     def acts_forward(self, path: str) -> bool:

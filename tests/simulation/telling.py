@@ -5,7 +5,7 @@ from amends.schemas.events import Event
 
 
 def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
-    """The event in a few words: `request charge`, `charge in doubt (timeout)`, `undo of charge verified by readback`."""
+    """The event in a few words: `request charge`, `charge in doubt (timeout)`, `undo of charge verified`."""
     match event:
         case e.StepRequested() | e.UndoRequested():
             return f"request {_what(event)}" + (" again" if event.same_request else "")

@@ -42,7 +42,10 @@ class World:
     """Keys of the effects that stand, by step."""
     closed_by_hand: set[str] = field(default_factory=set)
     """Keys a person made sure of: whatever arrives under them does nothing."""
+    changed_at: dict[str, Instant] = field(default_factory=dict)
+    """When a step's effect last took or was undone: for a while after that, a read-back may lag."""
     _seen: dict[str, tuple[Instant, Verdict]] = field(default_factory=dict)
+    _done: set[str] = field(default_factory=set)
     _tombstones: set[str] = field(default_factory=set)
 
     def deliver(self, request: Request, now: Instant, *, verdict: Verdict) -> Verdict:
@@ -66,9 +69,13 @@ class World:
         return verdict
 
     def _apply(self, request: Request, now: Instant) -> None:
+        if request.direction == "undo" and request.undoes not in self._done:
+            return  # An undo of what never happened does nothing, as every undo must; a second undo does something.
         self.ledger.append(Applied(now, request))
+        self.changed_at[request.path] = now
         keys = self.standing.setdefault(request.path, set())
         if request.direction == "forward":
+            self._done.add(request.key)
             keys.add(request.key)
         else:
             keys.discard(request.undoes)
