@@ -126,8 +126,8 @@ class Job:
     def _connected(self) -> Session:
         try:
             return self._connections.take(timeout_s=self._attempt.time_left_s())
-        except AmendsError:
-            raise
+        except AmendsError as error:
+            raise StepUnavailable(f"{self._name}: nothing was done: {error.line()}") from error
         except Exception as error:
             raise self._judged(error, committing=False) from error
 
