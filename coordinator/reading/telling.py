@@ -29,6 +29,8 @@ class Line:
     requested_at: Instant = 0
     evidence_rank: int = -1
     external_id: str | None = None
+    settled: str = ""
+    """What ended a doubt about it; said to the end, also where a read-back follows."""
 
 
 _RANKS: Final = {"step": 0, "undo": 0, "lookup": 1, "verify": 2}
@@ -98,6 +100,7 @@ class Telling:
     def _succeeded(self, event: e.StepSucceeded) -> None:
         line = self._line(event.path, "forward")
         line.external_id = event.external_id or line.external_id
+        line.settled = ""
         self._done(line, event.path, "" if not event.readback else "not verified yet")
 
     def _done(self, line: Line, path: str, remark: str = "") -> None:
@@ -113,7 +116,7 @@ class Telling:
 
     def _verified(self, event: e.StepVerified) -> None:
         line = self._line(event.path, "forward")
-        remark = "done by hand" if event.by == "person" else ""
+        remark = "done by hand" if event.by == "person" else line.settled
         if event.by == "person" or line.said[:1] != "✔":
             line.said = "✔ done"
         line.place = ", ".join(each for each in (self._place(event.path, line.external_id), remark) if each)
@@ -131,7 +134,8 @@ class Telling:
         line = self._line(event.path, event.direction)
         line.external_id = event.external_id or line.external_id
         if event.state == "present":
-            self._done(line, event.path, f"settled by {event.by}")
+            line.settled = f"settled by {event.by}"
+            self._done(line, event.path, line.settled)
         elif event.state == "absent":
             line.said, line.place = f"✖ settled by {event.by}: it had no effect", ""
         elif event.state == "tombstone":
@@ -185,7 +189,7 @@ class Telling:
         if event.why == "pivot_passed":
             self._event("resumed", "▸ forward again: the pivot did pass")
         elif not event.clean:
-            self._event("resumed", "▸ after a stop out of order" + (", alone" if event.alone else ""))
+            self._event("resumed", "▸ its worker died, another goes on" + (", with this run alone" if event.alone else ""))
 
     def _killed(self, event: e.SagaKilled) -> None:
         self._event("killed", f"■ by {self._entry.actor}: {event.reason}")

@@ -1,0 +1,133 @@
+"""`amends check` and `amends graph`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.serving import AppArgument
+from amends.coordinator.errors import UsageError
+
+if TYPE_CHECKING:
+    from amends.coordinator.definition.findings import Finding
+
+STORED = "--stored-runs"
+_URLS = ("sqlite:", "postgresql:", "postgres:", "memory:")
+
+
+@command(APP, "check", example="amends check shop/sagas.py --store")
+def check(
+    call: Call,
+    app: AppArgument = None,
+    stored_runs: Annotated[
+        bool, typer.Option(STORED, help="Also list open runs without a fitting handler; --store alone says the same.")
+    ] = False,
+) -> int:
+    """Every rule about definitions, each finding with file, line, column, code and hint; exit 1 on an error."""
+    from amends.coordinator.cli.apps import app_names
+    from amends.coordinator.cli.output import show_list, toned
+    from amends.coordinator.definition.loading import check_app
+    from amends.coordinator.reading.words import counted
+
+    names = app_names(app, call.settings)
+    findings = [each for name in names for each in check_app(name)]
+    errors = sum(each.severity == "error" for each in findings)
+    if stored_runs and not errors:
+        findings += _unserved(call, app)
+        errors = sum(each.severity == "error" for each in findings)
+
+    def text(_: list[Any]) -> str:
+        if not findings:
+            return f"{toned('good', '✔')} {', '.join(names)}: every rule is kept"
+        warnings = len(findings) - errors
+        end = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+        return "\n".join([*(each.text() for each in findings), f"{'✖' if errors else '✔'} {end}"])
+
+    show_list(call, (_facts(each) for each in findings), text)
+    return 1 if errors else 0
+
+
+@command(APP, "graph", example="amends graph shop/sagas.py refund --format mermaid")
+def graph(
+    call: Call,
+    app: Annotated[str, typer.Argument(metavar="APP", help="File, folder or module that binds the sagas.")],
+    saga: Annotated[str, typer.Argument(metavar="SAGA", help="Its name; name@2 is version 2.")],
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or mermaid.")] = "text",
+) -> None:
+    """The steps of a saga, their order, the undos, the pivot."""
+    from amends.coordinator.cli.output import write, write_line
+    from amends.coordinator.definition.drawing import as_mermaid, as_text
+    from amends.coordinator.definition.loading import load_app
+    from amends.schemas.canonical import encode
+
+    if form not in {"text", "mermaid"}:
+        raise UsageError("AM5005", f"--format {form!r} is not known", do="write text or mermaid")
+    name, _, version = saga.partition("@")
+    if version and not version.isdigit():
+        raise UsageError("AM5005", f"{saga!r}: the version is no number", do="write it like refund@3")
+    drawn = load_app(app).by(name, int(version) if version else None).form
+    if not call.text:
+        write_line(encode(drawn))
+    else:
+        write(as_text(drawn) if form == "text" else as_mermaid(drawn))
+
+
+def _unserved(call: Call, app: str | None) -> "list[Finding]":
+    """Open runs whose step or undo today's handlers cannot serve (rule 14)."""
+    from amends.coordinator.cli.apps import loaded_app
+    from amends.coordinator.definition.findings import Finding
+    from amends.coordinator.runtime.catalogue import Catalogue
+
+    sagas = loaded_app(app, call.settings).sagas
+    found = []
+    with call.store() as store:
+        catalogue = Catalogue(sagas=sagas, stored=store.definition)
+        for run in store.runs_open():
+            known = catalogue.by_hash(run.definition_hash)
+            missing = sorted(known.plan.missing) if known is not None else ["its whole definition"]
+            if missing:
+                found.append(
+                    Finding(
+                        code="AM3002",
+                        severity="error",
+                        message=f"open run {run.saga_id} of v{run.definition_version} lacks {', '.join(missing)}",
+                        hint="keep a handler of that name whose schemas can read what was stored",
+                        file=None,
+                        line=None,
+                        column=None,
+                        saga=run.saga,
+                    )
+                )
+    return found
+
+
+def _facts(finding: "Finding") -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "message": finding.message,
+        "hint": finding.hint,
+        "file": finding.file,
+        "line": finding.line,
+        "column": finding.column,
+        "saga": finding.saga,
+    }
+
+
+def rewritten(arguments: list[str]) -> list[str]:
+    """`check APP --store` asks for the open runs, `--store URL` also says where: give each its own flag."""
+    if "check" not in arguments[:1]:
+        return arguments
+    found: list[str] = []
+    for at, each in enumerate(arguments):
+        following = arguments[at + 1] if at + 1 < len(arguments) else ""
+        if each == "--store":
+            found += [STORED, "--store"] if following.startswith(_URLS) else [STORED]
+        elif each.startswith("--store="):
+            found += [STORED, each]
+        else:
+            found.append(each)
+    return found
+
+

@@ -1,0 +1,145 @@
+"""`amends doctor`: is everything as it must be, and if not, what to do."""
+
+import shutil
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import APP
+from amends.coordinator.errors import AmendsError
+
+if TYPE_CHECKING:
+    from amends.coordinator.config import Settings
+
+FREE_BYTES_MIN: Final = 200 * 1024 * 1024
+CLOCK_OFF_MAX_S: Final = 1.0
+_PACKAGES: Final = ("amends", "eventsourcing", "msgspec", "pydantic", "aiokafka", "fastavro", "aiohttp", "psycopg")
+
+
+class Check(NamedTuple):
+    """One line: ok, or what is wrong and what to do."""
+
+    check: str
+    ok: bool
+    detail: str
+    hint: str | None = None
+
+
+@command(APP, "doctor", example="amends doctor")
+async def doctor(call: Call) -> int:
+    """Store, bus, topics, schemas, clock, disk, versions: each ok, or what to do; exit 1 if one is not."""
+    from amends.coordinator.cli.output import columns, show_list, toned
+
+    found = [check async for check in _checks(call)]
+
+    def text(_: list[dict[str, Any]]) -> str:
+        rows = [
+            [toned("good", "✔") if each.ok else toned("bad", "✖"), each.check, each.detail + (f"; {each.hint}" if each.hint else "")]
+            for each in found
+        ]
+        return columns(rows)
+
+    show_list(call, (each._asdict() for each in found), text)
+    return 0 if all(each.ok for each in found) else 1
+
+
+async def _checks(call: Call) -> Any:  # noqa: ANN401  an async generator of `Check`
+    settings = call.settings
+    yield Check("settings", ok=True, detail=f"from {call.loaded.file or 'no amends.toml'}, environment and flags")
+    for name, check in _CHECKS.items():
+        try:
+            yield await check(settings)
+        except AmendsError as error:
+            yield Check(name, ok=False, detail=f"{error.code}: {error.what}", hint=error.do)
+    yield _disk(settings)
+    yield _versions()
+
+
+async def _store(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import opened_store
+    from amends.coordinator.config import shown
+
+    with opened_store(settings, read_only=True) as store:
+        shards = store.shards()
+        detail = f"{shown('store', settings.store_url)}, {len(shards)} shards, {len(store.runs_open())} open runs"
+    return Check("store", ok=True, detail=detail)
+
+
+async def _clock(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import opened_store
+    from amends.schemas.instants import SECOND
+
+    with opened_store(settings, read_only=True) as store:
+        off_s = abs(store.now() / SECOND - time.time())
+    detail = f"{off_s:.3f} s off the store's"
+    if off_s <= CLOCK_OFF_MAX_S:
+        return Check("clock", ok=True, detail=detail)
+    return Check("clock", ok=False, detail=detail, hint="set it by NTP: a worker that is more than 1 s off stops leasing")
+
+
+async def _bus(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import opened_store, topic_names
+
+    with opened_store(settings, read_only=True) as store:
+        topics = await topic_names(settings, store)
+    return Check("bus", ok=True, detail=f"{settings.bus}, {len(topics)} topics")
+
+
+async def _topics(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import describe_topics, own_topics
+
+    if settings.kafka is None:
+        return Check("topics", ok=True, detail="tables in the store, and views over the log")
+    own = own_topics(settings)
+    _, findings, missing = await describe_topics(settings, [own.outcomes, own.audit, own.dead_letters])
+    if missing:
+        return Check("topics", ok=False, detail=f"missing: {', '.join(missing)}", hint="run: amends topics create APP")
+    errors = [each for each in findings if each.level == "error"]
+    if errors:
+        return Check("topics", ok=False, detail=f"{errors[0].topic}: {errors[0].detail}", hint=errors[0].hint)
+    return Check("topics", ok=True, detail=f"{own.outcomes}, {own.audit}, {own.dead_letters}")
+
+
+async def _schemas(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import open_registry
+    from amends.schemas.outcome import OUTCOMES
+
+    registry = open_registry(settings)
+    if registry is None:
+        return Check("schemas", ok=True, detail="Avro single-object encoding, no registry")
+    async with registry:
+        await registry.fetch(1)
+    return Check("schemas", ok=True, detail=f"registry answers; {OUTCOMES.name} and others are registered at use")
+
+
+_CHECKS: "Final[dict[str, Callable[[Settings], Awaitable[Check]]]]" = {
+    "store": _store,
+    "bus": _bus,
+    "topics": _topics,
+    "schemas": _schemas,
+    "clock": _clock,
+}
+
+
+def _disk(settings: "Settings") -> Check:
+    folder = settings.data if settings.data.exists() else Path()
+    free = shutil.disk_usage(folder).free
+    detail = f"{free // 1024 // 1024} MB free for {settings.data}"
+    if free >= FREE_BYTES_MIN:
+        return Check("disk", ok=True, detail=detail)
+    return Check("disk", ok=False, detail=detail, hint="free some space, or choose another place with AMENDS_DATA")
+
+
+def _versions() -> Check:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = [f"Python {sys.version.partition(' ')[0]}"]
+    for package in _PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return Check("versions", ok=True, detail=", ".join(found))

@@ -1,0 +1,158 @@
+"""`amends init` and `amends store migrate|status|backup|restore`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import APP, STORE
+from amends.coordinator.errors import UsageError
+
+if TYPE_CHECKING:
+    from amends.coordinator.config import Settings
+    from amends.coordinator.ports.store import Store
+
+
+@command(APP, "init", example="amends init --store postgresql://amends@db/amends")
+def init(call: Call) -> None:
+    """Make or migrate the store, and write amends.toml where there is none."""
+    from amends.coordinator.bootstrap import migrate_store
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.config import DEFAULT_FILE, shown
+
+    settings = call.settings
+    migrate_store(settings)
+    file = call.loaded.file or Path(DEFAULT_FILE)
+    is_new = not file.exists()
+    if is_new:
+        _write(file, settings, call.loaded.origins)
+    store = shown("store", settings.store_url)
+    facts = {"store": store, "config": str(file), "config_written": is_new}
+    show(call, facts, lambda: f"✔ store {store}\n✔ {file} {'written' if is_new else 'was there, left as it is'}")
+
+
+@command(STORE, "migrate", example="amends store migrate")
+def migrate(call: Call) -> None:
+    """Make the store, or bring it up to this version."""
+    from amends.coordinator.bootstrap import migrate_store
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.config import shown
+
+    migrate_store(call.settings)
+    store = shown("store", call.settings.store_url)
+    show(call, {"store": store, "migrated": True}, lambda: f"✔ {store} is of this version")
+
+
+@command(STORE, "status", example="amends store status -o json")
+def status(call: Call) -> None:
+    """What the store holds: shards with their owners, runs by status, what waits."""
+    from amends.coordinator.cli.output import columns, show
+    from amends.coordinator.config import shown
+
+    with call.store() as store:
+        facts = {"store": shown("store", call.settings.store_url), **_status(store)}
+
+    def text() -> str:
+        named = [[name.replace("_", " "), str(facts[name])] for name in _NAMED]
+        named += [["runs open", ", ".join(f"{count} {name}" for name, count in facts["runs_open"].items()) or "none"]]
+        rows = [
+            [str(each["shard"]), each["owner"] or "nobody", str(each["epoch"]), str(each["position"]), str(each["relayed"])]
+            for each in facts["shards"]
+        ]
+        return columns(named) + "\n\n" + columns(rows, heads=["shard", "owner", "epoch", "position", "relayed"])
+
+    show(call, facts, text)
+
+
+@command(STORE, "backup", example="amends store backup backups/amends.db")
+def backup(call: Call, to: Annotated[Path, typer.Argument(metavar="TO", help="A file that does not exist.")]) -> None:
+    """Copy a SQLite store while it is used."""
+    from amends.coordinator.bootstrap import backup_store
+    from amends.coordinator.cli.output import show
+
+    backup_store(call.settings, to)
+    show(call, {"backup": str(to), "size_bytes": to.stat().st_size}, lambda: f"✔ {to}, {to.stat().st_size} bytes")
+
+
+@command(STORE, "restore", example="amends store restore backups/amends.db")
+def restore(
+    call: Call, source: Annotated[Path, typer.Argument(metavar="FROM", help="A file made by store backup.")]
+) -> None:
+    """Become what a backup was, under a new incarnation; what was there is kept beside it."""
+    from amends.coordinator.bootstrap import restore_store
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.config import shown
+
+    restore_store(call.settings, source)
+    store = shown("store", call.settings.store_url)
+    show(call, {"store": store, "restored_from": str(source)}, lambda: f"✔ {store} is what {source} was")
+
+
+_NAMED = ("store", "kind", "incarnation", "inbox", "dead_letters", "definitions")
+
+
+def _status(store: "Store") -> dict[str, Any]:
+    from collections import Counter
+
+    from amends.schemas.instants import text_of
+
+    shards = store.shards()
+    return {
+        "kind": store.kind,
+        "incarnation": store.incarnation(),
+        "inbox": sum(len(store.inbox(row.shard)) for row in shards),
+        "dead_letters": _dead_letters(store),
+        "definitions": len(store.definitions()),
+        "runs_open": dict(Counter("quarantined" if row.quarantined else row.status for row in store.runs_open())),
+        "shards": [
+            {
+                "shard": row.shard,
+                "owner": row.owner,
+                "epoch": row.epoch,
+                "expires_at": None if row.expires_at is None else text_of(row.expires_at),
+                "position": row.position,
+                "head": row.head,
+                "clean": row.clean,
+                "relayed": store.relay_position(row.shard),
+            }
+            for row in shards
+        ],
+    }
+
+
+def _dead_letters(store: "Store") -> int:
+    count, after = 0, 0
+    while page := store.dead_letters(after=after, limit=500):
+        count, after = count + len(page), page[-1].n
+    return count
+
+
+def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN401  name to origin
+    """The settings that somebody chose as they are, the others as comments."""
+    from amends.coordinator.config import NAMES, Settings
+
+    lines = ["# Settings of Amends. A flag or an environment variable AMENDS_… outranks what stands here.", ""]
+    for name in NAMES:
+        value = getattr(settings, name)
+        chosen = name in origins and value is not None
+        shown_value = value if chosen or value not in {None, ""} else _example(name)
+        lines += [f"# {Settings.model_fields[name].description}", f"{'' if chosen else '# '}{name} = {_toml(shown_value)}"]
+    try:
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            "AM5002", f"{file} cannot be written: {error.strerror}", do="run it in a folder that you may write"
+        ) from None
+
+
+def _example(name: str) -> str:
+    return {"store": "sqlite:///.amends/amends.db", "kafka_password": "${env:KAFKA_PASSWORD}"}.get(name, "")
+
+
+def _toml(value: object) -> str:
+    import json
+
+    if isinstance(value, tuple):
+        return json.dumps(list(value) or ["shop.sagas"])
+    return str(value) if isinstance(value, int) else json.dumps(str(value))
