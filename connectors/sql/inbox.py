@@ -8,7 +8,7 @@ which is why a lookup tells the truth even while a request of a dead worker is s
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from amends.connectors.sql.sessions import Database, Session
+from amends.connectors.sql.sessions import Session
 from amends.coordinator.attempt import Attempt
 from amends.coordinator.failures import StepRefused
 from amends.schemas.instants import text_of
@@ -61,8 +61,7 @@ class Place:
 class Inbox:
     """The table, seen through one session in the name of one attempt."""
 
-    def __init__(self, database: Database, session: Session, attempt: Attempt) -> None:
-        self._database = database
+    def __init__(self, session: Session, attempt: Attempt) -> None:
         self._session = session
         self._attempt = attempt
 
@@ -71,7 +70,7 @@ class Inbox:
         attempt = self._attempt
         at = text_of(attempt.clock())
         params = (key, attempt.epoch, attempt.saga_id, attempt.path, attempt.direction, at)
-        rows, _ = self._session.run(self._database.own(_TAKE), params)
+        rows, _ = self._session.run(_TAKE, params)
         row = rows[0]
         if row.pop("epoch") > attempt.epoch:
             raise StepRefused("a newer owner of this run has asked under the same key; nothing was done", kind="fenced")
@@ -94,4 +93,4 @@ class Inbox:
         self._write(_SET_STATE, "undone", key)
 
     def _write(self, statement: str, *params: object) -> None:
-        self._session.run(self._database.own(statement), params)
+        self._session.run(statement, params)

@@ -101,7 +101,7 @@ class Job:
         try:
             self.began = True
             session.begin(read_only=self._read_only, timeout_s=self._attempt.time_left_s())
-            outcome = self._body(session, Inbox(self._connections.database, session, self._attempt))
+            outcome = self._body(session, Inbox(session, self._attempt))
             self._allow()  # COMMIT is the effect: the lease is asked again
             committing = True
             session.commit()

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from amends.connectors.sql.inbox import TABLE
+from amends.connectors.sql.placeholders import for_psycopg
 from amends.connectors.sql.sessions import SAVEPOINT, Fault, Params, Row, TransactionEndedError, Trouble
 from amends.coordinator.errors import UsageError
 
@@ -34,7 +35,7 @@ class PostgresSession:
         )
 
     def run(self, statement: str, params: Params) -> tuple[list[Row], int]:
-        cursor = self._connection.execute(cast("Any", statement), params or None)
+        cursor = self._connection.execute(cast("Any", for_psycopg(statement, params)), params or None)
         return (cursor.fetchall() if cursor.description is not None else []), max(cursor.rowcount, 0)
 
     def savepoint(self) -> None:
@@ -107,9 +108,6 @@ class PostgresDatabase:
             connection.close()
             raise
         return PostgresSession(connection)
-
-    def own(self, statement: str) -> str:
-        return statement.replace("?", "%s")
 
     def fault_of(self, error: Exception) -> Fault | None:
         from psycopg import Error, OperationalError  # noqa: PLC0415  an extra

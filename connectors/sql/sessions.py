@@ -41,7 +41,7 @@ class Session(Protocol):
         """Start a transaction in which no statement takes longer; one that writes excludes rivals early."""
 
     def run(self, statement: str, params: Params) -> tuple[list[Row], int]:
-        """Execute one statement; its rows, and how many it changed."""
+        """Execute one statement, its parameters written `?` or `:name`; its rows, and how many it changed."""
 
     def savepoint(self) -> None: ...
 
@@ -69,9 +69,6 @@ class Database(Protocol):
 
     def connect(self, *, timeout_s: float) -> Session:
         """Open a session; the inbox table is there afterwards."""
-
-    def own(self, statement: str) -> str:
-        """One of our statements, written with `?`, as this database reads it."""
 
     def fault_of(self, error: Exception) -> Fault | None:
         """What an error says; None for one that is not the driver's."""

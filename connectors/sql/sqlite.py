@@ -94,9 +94,6 @@ class SqliteDatabase:
             raise
         return SqliteSession(connection)
 
-    def own(self, statement: str) -> str:
-        return statement
-
     def fault_of(self, error: Exception) -> Fault | None:
         if not isinstance(error, sqlite3.Error):
             return None

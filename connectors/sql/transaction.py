@@ -14,10 +14,9 @@ _NOT_YOURS = frozenset({"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", 
 
 
 class Transaction:
-    """A participant's transaction while the work runs. Parameters are written as the database's driver has them.
+    """A participant's transaction while the work runs. Parameters are written `:name` or `?`, whatever the database.
 
-    SQLite: `?` or `:name`; PostgreSQL: `%s` or `%(name)s`. It ends with the work: committed when the work returns,
-    rolled back when it raises.
+    It ends with the work: committed when the work returns, rolled back when it raises.
     """
 
     def __init__(self, session: Session, key: str, step_result: str | None) -> None:

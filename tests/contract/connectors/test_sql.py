@@ -33,23 +33,25 @@ class Taken(BaseModel):
     number: int
 
 
-def mark() -> str:
-    return "?" if os.environ["AMENDS_TEST_STOCK"].startswith("sqlite") else "%s"
+def on_sqlite() -> bool:
+    return os.environ["AMENDS_TEST_STOCK"].startswith("sqlite")
 
 
 def take(thing: str, tx: Transaction) -> Taken:
-    tx.execute(f"INSERT INTO stock VALUES ({mark()}, 3) ON CONFLICT DO NOTHING", (thing,))
-    row = tx.fetch_one(f"UPDATE stock SET free = free - 1 WHERE thing = {mark()} AND free > 0 RETURNING free", (thing,))
+    tx.execute("INSERT INTO stock VALUES (?, 3) ON CONFLICT DO NOTHING", (thing,))
+    row = tx.fetch_one(
+        "UPDATE stock SET free = free - 1 WHERE thing = :thing AND free > 0 RETURNING free", {"thing": thing}
+    )
     if row is None:
         raise StepRefused("none left", kind="sold_out")
-    tx.execute(f"INSERT INTO movements VALUES ({mark()}, 'take')", (thing,))
+    tx.execute("INSERT INTO movements VALUES (?, 'take')", (thing,))
     return Taken(thing=thing, number=3 - row["free"])
 
 
 def give_back(thing: str, tx: Transaction) -> None:
     assert tx.step_result(Taken).thing == thing
-    tx.execute(f"UPDATE stock SET free = free + 1 WHERE thing = {mark()}", (thing,))
-    tx.execute(f"INSERT INTO movements VALUES ({mark()}, 'give')", (thing,))
+    tx.execute("UPDATE stock SET free = free + 1 WHERE thing = ?", (thing,))
+    tx.execute("INSERT INTO movements VALUES (?, 'give')", (thing,))
 
 
 async def do(thing: str) -> Taken:
@@ -59,7 +61,7 @@ async def do(thing: str) -> Taken:
 @asynccontextmanager
 async def sold_out(thing: str) -> AsyncIterator[None]:
     database = Database.__new__(Database)
-    database.url, database.mark = os.environ["AMENDS_TEST_STOCK"], mark()
+    database.url, database.mark = os.environ["AMENDS_TEST_STOCK"], "?" if on_sqlite() else "%s"
     insert = "INSERT INTO stock VALUES (?, 0) ON CONFLICT (thing) DO UPDATE SET free = 0"
     await asyncio.to_thread(database.execute, insert, thing)
     yield
@@ -69,9 +71,7 @@ async def sold_out(thing: str) -> AsyncIterator[None]:
 @asynccontextmanager
 async def nobody_there(_thing: str) -> AsyncIterator[None]:
     there = os.environ["AMENDS_TEST_STOCK"]
-    os.environ["AMENDS_TEST_STOCK"] = (
-        "postgresql://nobody@127.0.0.1:1/nowhere" if mark() == "%s" else "sqlite:////no.db"
-    )
+    os.environ["AMENDS_TEST_STOCK"] = "sqlite:////no.db" if on_sqlite() else "postgresql://nobody@127.0.0.1:1/nowhere"
     yield
     os.environ["AMENDS_TEST_STOCK"] = there
 
@@ -135,7 +135,7 @@ async def test_a_refusal_is_kept_under_its_key_and_a_new_key_is_free(database: D
 async def test_a_broken_constraint_is_a_refusal_that_names_it_and_no_value(database: Database, thing: str) -> None:
     def overdraw(tx: Transaction) -> None:
         take(thing, tx)
-        tx.execute(f"UPDATE stock SET free = -1 WHERE thing = {mark()}", (thing,))
+        tx.execute("UPDATE stock SET free = -1 WHERE thing = ?", (thing,))
 
     with attempting(step()), pytest.raises(StepRefused) as caught:
         await STOCK.perform(overdraw)
@@ -231,7 +231,7 @@ async def test_reading_changes_nothing(database: Database, thing: str) -> None:
     with attempting(step()):
         await do(thing)
     with attempting(step(role="verify")):
-        found = await STOCK.read(lambda tx: tx.fetch_all(f"SELECT free FROM stock WHERE thing = {mark()}", (thing,)))
+        found = await STOCK.read(lambda tx: tx.fetch_all("SELECT free FROM stock WHERE thing = ?", (thing,)))
         assert found == [{"free": 2}]
         with pytest.raises(StepUnavailable):
             await STOCK.read(lambda tx: tx.execute("UPDATE stock SET free = 0"))
