@@ -1,0 +1,139 @@
+"""The `amends` commands of the demo: each one is shown, run with the demo's settings, and must succeed."""
+
+import ctypes
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amends.coordinator.errors import FoundFault
+
+END_WITHIN_S = 10
+PR_SET_PDEATHSIG = 1
+
+
+class CommandFailed(FoundFault):
+    """A command of the demo did not end as it should have."""
+
+    def __init__(self, command: str, what: str) -> None:
+        super().__init__("AM6004", f"`{command}` {what}", do="run it yourself: the data folder is as it was left")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amends:
+    """`options` are the settings as flags; `environment` is what the saga's addresses refer to."""
+
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+
+    def shown(self, *arguments: str) -> str:
+        """The command as a person would type it."""
+        return " ".join(["amends", *arguments, *self.options])
+
+    def text(self, *arguments: str) -> str:
+        """Run a command in this process, which saves its start, and return what it prints."""
+        from amends.coordinator.cli.main import run  # noqa: PLC0415  its imports cost time that the participants use, too
+
+        said, complained = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+        with redirect_stdout(said), redirect_stderr(complained):
+            code = run([*arguments, *self.options, "--log", "error"])
+            said.flush()
+        if code:
+            raise CommandFailed(self.shown(*arguments), _ended_with(code, complained.getvalue()))
+        said.seek(0)
+        return said.read()
+
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401  the contract says what is in it
+        """The same for its JSON."""
+        return json.loads(self.text(*arguments, "-o", "json"))
+
+    def process(self, *arguments: str) -> str:
+        """Run a command as a process of its own, with the participants' addresses, and return what it prints."""
+        done = subprocess.run(
+            [sys.executable, "-m", "amends", *arguments, *self.options],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandFailed(self.shown(*arguments), _ended_with(done.returncode, done.stderr))
+        return done.stdout
+
+    @contextmanager
+    def worker(self, app: Path) -> Iterator["WorkerProcess"]:
+        """Start a worker that ends when all is done; it is gone when the block ends, whatever happened."""
+        arguments = ["worker", str(app), "--until-idle"]
+        with ExitStack() as stack:
+            log = stack.enter_context(self.log.open("ab"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "amends", *arguments, *self.options],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  no threads here
+            )
+            stack.callback(_end, process)
+            yield WorkerProcess(process=process, command=self.shown(*arguments), log=self.log)
+
+    def _environment(self) -> dict[str, str]:
+        """The process's own, without settings that were meant for another installation."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
+        return {**kept, **self.environment}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProcess:
+    """A running worker."""
+
+    process: "subprocess.Popen[bytes]"
+    command: str
+    log: Path
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def kill(self) -> None:
+        """End it as a crash would: with SIGKILL, in the middle of whatever it does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def wait(self, *, within_s: float) -> None:
+        """Wait until all is done. Raises `CommandFailed` if it ends otherwise, or not in time."""
+        try:
+            code = self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(self.command, f"was not idle within {within_s:.0f} s; its log is {self.log}") from None
+        if code:
+            raise CommandFailed(self.command, f"ended with {code}; its log is {self.log}")
+
+
+def _ended_with(code: int, said: str) -> str:
+    last = said.strip().splitlines()[-1:]
+    return f"ended with {code}{': ' if last else ''}{''.join(last)}"
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _end_with_parent() -> None:
+    """In the child: be ended when the demo is, even if that is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
