@@ -84,6 +84,14 @@ class KafkaAdmin:
                 raise self._refused(name, f"{refusal.__name__}: {message or refusal.description}")
         return True
 
+    async def delete(self, topics: Sequence[str]) -> list[str]:
+        """Remove topics with all that is in them; name those that the broker did not remove."""
+        try:
+            answer = await self._client.delete_topics(list(topics), timeout_ms=10_000) if topics else None
+        except TROUBLE as error:
+            await self._fail(error)
+        return [topic for topic, code in answer.topic_error_codes if code] if answer is not None else []
+
     async def _described(self) -> list[dict[str, Any]]:
         try:
             return list(await self._client.describe_topics())
