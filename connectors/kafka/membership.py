@@ -139,14 +139,23 @@ def _named(partitions: set[TopicPartition]) -> list[str]:
 
 async def _closed(consumer: Any) -> None:  # noqa: ANN401  aiokafka has no types
     """Stop it; if the cluster does not answer in time, drop its tasks and connections as they are."""
-    with contextlib.suppress(*TROUBLE):
+    try:
         async with asyncio.timeout(STOP_S):
             await consumer.stop()
-            return
+    except TROUBLE:
+        await _dropped(consumer)
+    except asyncio.CancelledError:
+        await asyncio.shield(_dropped(consumer))
+        raise
+
+
+async def _dropped(consumer: Any) -> None:  # noqa: ANN401
     coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001  no public way
     names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
     tasks = [getattr(coordinator, name, None) for name in names] + [getattr(fetcher, "_fetch_task", None)]
-    for task in filter(None, tasks):
+    running = [task for task in tasks if task is not None]
+    for task in running:
         task.cancel()
     await consumer._client.close()  # noqa: SLF001
-    await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+    await asyncio.gather(*running, return_exceptions=True)
+    await consumer._client.close()  # noqa: SLF001  one of them may have made a new connection meanwhile

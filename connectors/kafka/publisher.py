@@ -154,6 +154,7 @@ class Publisher:
             await producer.client.close()
             if sending is not None:
                 await asyncio.wait({sending}, timeout=0.5)
+        await producer.client.close()  # it may have made a new connection meanwhile
 
 
 def _appended(batch: Any, record: Outgoing) -> bool:  # noqa: ANN401

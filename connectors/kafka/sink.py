@@ -52,6 +52,9 @@ class KafkaSink:
         except BusUnavailable as error:
             self._lost(error)
             raise
+        except UsageError:
+            await self.stop()
+            raise
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
         """Raises `BusUnavailable`, `UsageError` for a missing topic, or `RecordTooLarge` if the topic refuses one.

@@ -73,22 +73,10 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until stopped. Raises `UsageError` where the bus cannot be used at all: login, missing topics."""
-        if not await self._started():
-            return
-        keeping = asyncio.create_task(self.leases.keep())
         try:
-            while not self._stopping.is_set():
-                try:
-                    if not await self._turn():
-                        await self._pause(LOOK_S)
-                    self._back()
-                except Fenced as fenced:
-                    self.leases.lost(fenced.shards)
-                except (BusUnavailable, StoreUnavailable, RecordTooLarge, UsageError) as error:
-                    await self._wait_after(error)
+            if await self._started():
+                await self._publish_on()
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
             await self.sink.stop()
             await self.leases.give_back()
 
@@ -115,6 +103,22 @@ class Relay:
             else:
                 return True
         return False
+
+    async def _publish_on(self) -> None:
+        keeping = asyncio.create_task(self.leases.keep())
+        try:
+            while not self._stopping.is_set():
+                try:
+                    if not await self._turn():
+                        await self._pause(LOOK_S)
+                    self._back()
+                except Fenced as fenced:
+                    self.leases.lost(fenced.shards)
+                except (BusUnavailable, StoreUnavailable, RecordTooLarge, UsageError) as error:
+                    await self._wait_after(error)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     def _nothing_left(self) -> bool:
         if any(row.position > self.store.relay_position(row.shard) for row in self.store.shards()):

@@ -5,7 +5,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # it does
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it does
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from amends.connectors.kafka.settings import KafkaSettings
 from amends.coordinator.errors import BusUnavailable
@@ -21,6 +28,15 @@ def create_topic(address: str, topic: str, *, partitions: int = 1, settings: Map
     wish = NewTopic(topic, partitions, 1, config=dict(settings or {}))
     for made in admin.create_topics([wish], operation_timeout=10).values():
         made.result(WITHIN_S)
+
+
+def limit_records(address: str, topic: str, size_bytes: int) -> None:
+    """Let the topic take no batch larger than this."""
+    admin = AdminClient({"bootstrap.servers": address})
+    setting = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
+    wish = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[setting])
+    for done in admin.incremental_alter_configs([wish]).values():
+        done.result(WITHIN_S)
 
 
 def produce(address: str, topic: str, values: Sequence[bytes], **settings: str) -> None:
