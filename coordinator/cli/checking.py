@@ -129,5 +129,3 @@ def rewritten(arguments: list[str]) -> list[str]:
         else:
             found.append(each)
     return found
-
-

@@ -37,7 +37,11 @@ async def doctor(call: Call) -> int:
 
     def text(_: list[dict[str, Any]]) -> str:
         rows = [
-            [toned("good", "✔") if each.ok else toned("bad", "✖"), each.check, each.detail + (f"; {each.hint}" if each.hint else "")]
+            [
+                toned("good", "✔") if each.ok else toned("bad", "✖"),
+                each.check,
+                each.detail + (f"; {each.hint}" if each.hint else ""),
+            ]
             for each in found
         ]
         return columns(rows)
@@ -77,7 +81,9 @@ async def _clock(settings: "Settings") -> Check:
     detail = f"{off_s:.3f} s off the store's"
     if off_s <= CLOCK_OFF_MAX_S:
         return Check("clock", ok=True, detail=detail)
-    return Check("clock", ok=False, detail=detail, hint="set it by NTP: a worker that is more than 1 s off stops leasing")
+    return Check(
+        "clock", ok=False, detail=detail, hint="set it by NTP: a worker that is more than 1 s off stops leasing"
+    )
 
 
 async def _bus(settings: "Settings") -> Check:

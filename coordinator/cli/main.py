@@ -10,13 +10,20 @@ from typer.main import get_command
 import amends
 from amends.coordinator.cli import (
     audit,
+    checking,
+    configuring,
     dead_letters,
+    demo,
+    doctor,
     outcomes,
     parked,
     publishing,
     replaying,
     runs,
+    schemas,
     serving,
+    storing,
+    topics,
     triggers,
     wishes,
 )
@@ -26,9 +33,8 @@ from amends.coordinator.cli.groups import APP
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
-    return guarded(
-        lambda: int(get_command(APP).main(args=list(arguments), prog_name="amends", standalone_mode=False) or 0)
-    )
+    given = checking.rewritten(list(arguments))
+    return guarded(lambda: int(get_command(APP).main(args=given, prog_name="amends", standalone_mode=False) or 0))
 
 
 def _version(value: bool) -> None:
@@ -48,6 +54,9 @@ def _amends(
 
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
+    demo,
+    storing,
+    checking,
     serving,
     publishing,
     runs,
@@ -58,5 +67,9 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     audit,
     replaying,
     dead_letters,
+    topics,
+    schemas,
+    configuring,
+    doctor,
 )
 """Importing them declared their commands."""

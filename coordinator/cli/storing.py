@@ -57,7 +57,13 @@ def status(call: Call) -> None:
         named = [[name.replace("_", " "), str(facts[name])] for name in _NAMED]
         named += [["runs open", ", ".join(f"{count} {name}" for name, count in facts["runs_open"].items()) or "none"]]
         rows = [
-            [str(each["shard"]), each["owner"] or "nobody", str(each["epoch"]), str(each["position"]), str(each["relayed"])]
+            [
+                str(each["shard"]),
+                each["owner"] or "nobody",
+                str(each["epoch"]),
+                str(each["position"]),
+                str(each["relayed"]),
+            ]
             for each in facts["shards"]
         ]
         return columns(named) + "\n\n" + columns(rows, heads=["shard", "owner", "epoch", "position", "relayed"])
@@ -137,7 +143,10 @@ def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN
         value = getattr(settings, name)
         chosen = name in origins and value is not None
         shown_value = value if chosen or value not in {None, ""} else _example(name)
-        lines += [f"# {Settings.model_fields[name].description}", f"{'' if chosen else '# '}{name} = {_toml(shown_value)}"]
+        lines += [
+            f"# {Settings.model_fields[name].description}",
+            f"{'' if chosen else '# '}{name} = {_toml(shown_value)}",
+        ]
     try:
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:

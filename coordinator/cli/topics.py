@@ -48,35 +48,43 @@ async def create(
 @command(TOPICS, "check", example="amends topics check")
 async def check(call: Call) -> int:
     """Hold the broker's topics against what they must be; exit 1 where something is refused."""
-    from amends.coordinator.bootstrap import describe_topics, own_topics, topic_names
+    from amends.coordinator.bootstrap import topic_names
     from amends.coordinator.cli.output import columns, show_list
 
     with call.store() as store:
         triggers = _trigger_topics(store.definitions())
-        if call.settings.kafka is None:
-            known = sorted({*await topic_names(call.settings, store), *triggers})
-            found = [_fact(topic, "ok", "a table in the store", None) for topic in known]
-    if call.settings.kafka is not None:
-        own = own_topics(call.settings)
-        wanted = [own.outcomes, own.audit, own.reviews, own.decisions, own.messages, own.dead_letters, *triggers]
-        facts, findings, missing = await describe_topics(call.settings, list(dict.fromkeys(wanted)))
-        found = [_fact(each.topic, each.level, each.detail, each.hint) for each in findings]
-        bad = {each.topic for each in findings}
-        found += [
-            _fact(each.name, "ok", f"{each.partitions} partitions, {each.replication} copies", None)
-            for each in facts
-            if each.name not in bad
-        ]
-        found += [_fact(topic, "error", "it does not exist", f"amends topics create {topic}") for topic in missing]
+        local = await topic_names(call.settings, store) if call.settings.kafka is None else {}
+    if call.settings.kafka is None:
+        found = [_fact(topic, "ok", "a table in the store", None) for topic in sorted({*local, *triggers})]
+    else:
+        found = await _held(call, triggers)
 
     def text(shown: list[dict[str, Any]]) -> str:
         marks = {"ok": "✔", "warning": "!", "error": "✖"}
-        return columns(
-            [[marks[each["level"]], each["topic"], each["detail"], each["hint"] or ""] for each in shown]
-        ) or "no topics yet"
+        return (
+            columns([[marks[each["level"]], each["topic"], each["detail"], each["hint"] or ""] for each in shown])
+            or "no topics yet"
+        )
 
     show_list(call, found, text)
     return 1 if any(each["level"] == "error" for each in found) else 0
+
+
+async def _held(call: Call, triggers: list[str]) -> list[dict[str, Any]]:
+    """What the broker says of our topics and of the trigger topics."""
+    from amends.coordinator.bootstrap import describe_topics, own_topics
+
+    own = own_topics(call.settings)
+    wanted = [own.outcomes, own.audit, own.reviews, own.decisions, own.messages, own.dead_letters, *triggers]
+    facts, findings, missing = await describe_topics(call.settings, list(dict.fromkeys(wanted)))
+    found = [_fact(each.topic, each.level, each.detail, each.hint) for each in findings]
+    bad = {each.topic for each in findings}
+    found += [
+        _fact(each.name, "ok", f"{each.partitions} partitions, {each.replication} copies", None)
+        for each in facts
+        if each.name not in bad
+    ]
+    return found + [_fact(topic, "error", "it does not exist", f"amends topics create {topic}") for topic in missing]
 
 
 @command(TOPICS, "tail", example="amends topics tail amends.outcomes --follow")
@@ -148,7 +156,9 @@ def _wanted(call: Call, names: list[str]) -> list[str]:
         elif _is_topic(name):
             topics.append(name)
         else:
-            raise UsageError("AM5005", f"{name!r} is neither an APP nor a topic's name", do="use letters, digits, . _ -")
+            raise UsageError(
+                "AM5005", f"{name!r} is neither an APP nor a topic's name", do="use letters, digits, . _ -"
+            )
     return list(dict.fromkeys(topics))
 
 
