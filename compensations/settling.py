@@ -33,7 +33,7 @@ class Doubtful:
     """There is a lookup (for an undo: a read-back) to ask."""
     answer: Answer
     absence_counts: bool
-    """The reader was asked when nothing sent could land any more, so its `absent` can be believed."""
+    """The reader was asked when nothing could land any more, nor lag behind, so its `absent` can be believed."""
     key_open: bool
     """The participant deduplicates by our key and still remembers it."""
     tombstones: bool
@@ -108,7 +108,7 @@ def settle_undo(doubt: Doubtful) -> Move:
 
 def _absent(doubt: Doubtful) -> bool:
     """Whether it did not happen and cannot any more: a `no` is believed only when nothing sent could still land."""
-    return doubt.answer == "absent" and (doubt.ended or doubt.absence_counts)
+    return doubt.answer == "absent" and doubt.absence_counts
 
 
 def _given_up(doubt: Doubtful) -> Move:

@@ -5,7 +5,7 @@ from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step, request_undo
 from amends.coordinator.core.settle import move_of, settled
-from amends.coordinator.core.state import Parked, State
+from amends.coordinator.core.state import Effect, Parked, State
 from amends.coordinator.core.turn import Turn
 from amends.schemas.events import (
     DrainStarted,
@@ -38,19 +38,29 @@ def resolutions(plan: Plan, state: State) -> tuple[Resolution, ...]:
     parked = state.parked
     if parked is None:
         return ()
-    if parked.phase == "forward":
-        return ("retry", "done_by_hand") if _done_by_hand_fits(plan, state, parked) else ("retry",)
     found: list[Resolution] = ["retry"]
     if _done_by_hand_fits(plan, state, parked):
         found.append("done_by_hand")
-    found.append("skip")
-    if _may_go_forward(plan, state, parked):
-        found.append("go_forward")
+    if parked.phase == "undo":
+        if not _came_out(state, parked):
+            found.append("skip")
+        if _may_go_forward(plan, state, parked):
+            found.append("go_forward")
     return tuple(found)
+
+
+def _came_out(state: State, parked: Parked) -> bool:
+    """Whether what the run is parked for has come out meanwhile, by a reply that took its time."""
+    if state.undo_list is not None:
+        return state.effect(parked.step, "undo").phase == "done"
+    effect = state.effect(parked.step, "forward")
+    return effect.phase == "done" or (parked.phase == "undo" and not effect.attempt_open and effect.doubt is None)
 
 
 def _done_by_hand_fits(plan: Plan, state: State, parked: Parked) -> bool:
     """Not while an attempt may still do it, nor for a step whose result somebody needs: a hand leaves none."""
+    if _came_out(state, parked):
+        return False
     if state.undo_list is not None:
         return not state.effect(parked.step, "undo").attempt_open
     effect = state.effect(parked.step, "forward")
@@ -64,7 +74,15 @@ def _may_go_forward(plan: Plan, state: State, parked: Parked) -> bool:
     """Not behind the pivot nor while it is in doubt, and not while an undo may still take."""
     if pivot_passed(plan, state) or plan.steps[parked.step].pivot:
         return False
-    return state.undo_list is None or state.effect(parked.step, "undo").phase in _UNDO_HELD
+    if state.undo_list is None:
+        return True
+    skipped = (undo for undo in state.undo.values() if undo.phase == "skipped")
+    return state.effect(parked.step, "undo").phase in _UNDO_HELD and not any(_may_have_taken(undo) for undo in skipped)
+
+
+def _may_have_taken(undo: Effect) -> bool:
+    """Whether an undo that a person gave up had been sent and had not failed for certain."""
+    return undo.attempt > 0 and (undo.doubt is not None or undo.failure is None)
 
 
 def cancel(turn: Turn, reason: str) -> None:

@@ -244,7 +244,8 @@ def _record_verify(turn: Turn, message: ReadBack, effect: Effect) -> None:
 
 
 def _record_lookup(turn: Turn, message: ReadBack, effect: Effect) -> None:
-    if isinstance(message.answer, Yes) and not _contradicted(turn, message, effect):
+    believed = not (_contradicted(turn, message, effect) or _may_land_yet(turn, message, effect))
+    if isinstance(message.answer, Yes) and believed:
         _found(turn, message, message.answer, effect)
     elif turn.state.status != "parked":
         settle(turn, message.path, message.direction, "absent" if isinstance(message.answer, No) else "unanswered")
@@ -256,6 +257,15 @@ def _contradicted(turn: Turn, message: ReadBack, effect: Effect) -> bool:
         return False
     doubt = doubt_of(effect)
     return doubt.reason == "verify_false" and not time_left(turn.plan.steps[message.path], "forward", doubt, turn.now)
+
+
+def _may_land_yet(turn: Turn, message: ReadBack, effect: Effect) -> bool:
+    """Whether an undo that is to kill a late request finds nothing to undo, because the request has not landed yet."""
+    forward = turn.state.effect(message.path, "forward")
+    if message.direction == "forward" or forward.phase != "tombstone" or forward.doubt is None:
+        return False
+    settle_ms = turn.plan.steps[message.path].certainty.settle_ms
+    return forward.doubt.loose and doubt_of(effect).asked_at < forward.doubt.quiet_from + settle_ms * MILLISECOND
 
 
 def _found(turn: Turn, message: ReadBack, answer: Yes, effect: Effect) -> None:

@@ -54,7 +54,7 @@ def move_of(
         ended=doubt.ended,
         reader=reader is not None,
         answer=answer,
-        absence_counts=doubt.asked_at >= _believable_from(doubt, certainty),
+        absence_counts=doubt.asked_at >= _believable_from(plan, path, direction, doubt),
         key_open=key_open(step, direction, effect, now),
         tombstones=certainty.tombstones and _can_be_undone(step, effect),
         attempts_left=attempts_left(retry, effect.counted),
@@ -128,17 +128,19 @@ def key_open(step: StepForm, direction: Direction, effect: Effect, now: Instant)
     return now + handler.timeout_ms * MILLISECOND <= effect.key_used_at + certainty.window_ms * MILLISECOND
 
 
-def _believable_from(doubt: Doubt, certainty: Certainty) -> Instant:
-    """From when a `no` of the reader says that it will not happen any more, either."""
-    return 0 if doubt.ended else doubt.quiet_from + certainty.settle_ms * MILLISECOND
+def _believable_from(plan: Plan, path: str, direction: Direction, doubt: Doubt) -> Instant:
+    """From when a `no` of the reader says that it will not happen any more, either: read-backs lag (rule 9)."""
+    _, certainty = policy_of(plan.steps[path], direction)
+    reader = plan.reader(path, direction)
+    lands_ms = 0 if doubt.ended else certainty.settle_ms
+    return doubt.quiet_from + (lands_ms + (reader.within_ms if reader is not None else 0)) * MILLISECOND
 
 
 def _ask_again(turn: Turn, path: str, direction: Direction) -> None:
     effect = turn.state.effect(path, direction)
     doubt = doubt_of(effect)
-    _, certainty = policy_of(turn.plan.steps[path], direction)
     soonest = turn.now + polling_delay_ms((turn.now - doubt.since) // MILLISECOND) * MILLISECOND
-    due_at = text_of(max(soonest, _believable_from(doubt, certainty)))
+    due_at = text_of(max(soonest, _believable_from(turn.plan, path, direction, doubt)))
     role: Role = "lookup" if direction == "forward" else "verify"
     turn.emit(RetryScheduled(path=path, direction=direction, role=role, attempt=effect.asks + 1, due_at=due_at))
 
@@ -174,8 +176,7 @@ def _absent(turn: Turn, path: str, direction: Direction) -> None:
 def _believed(turn: Turn, path: str, direction: Direction, answer: Answer) -> bool:
     """Whether the reader's answer is a `no` that counts."""
     doubt = doubt_of(turn.state.effect(path, direction))
-    _, certainty = policy_of(turn.plan.steps[path], direction)
-    return answer == "absent" and doubt.asked_at >= _believable_from(doubt, certainty)
+    return answer == "absent" and doubt.asked_at >= _believable_from(turn.plan, path, direction, doubt)
 
 
 def _resend(turn: Turn, path: str, direction: Direction, answer: Answer) -> None:

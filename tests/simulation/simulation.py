@@ -77,6 +77,8 @@ class Simulation:
     running: dict[tuple[str, str, str, int], "Call"] = field(default_factory=dict)
     touched_by_hand: list[str] = field(default_factory=list)
     resolved: int = 0
+    down: bool = False
+    """Between a crash and the new owner: nothing is decided, what was sent lands."""
     _heap: list[tuple[Instant, int, Happening]] = field(default_factory=list)
     _numbers: "count[int]" = field(default_factory=count)
 
@@ -110,7 +112,7 @@ class Simulation:
 
     def _next(self) -> bool:
         run, state = self.run, self.run.get()
-        due = next_due(run.plan, state)
+        due = None if self.down else next_due(run.plan, state)
         if self._heap and (due is None or self._heap[0][0] <= due):
             at, _, happening = heapq.heappop(self._heap)
             run.now = max(run.now, at)
@@ -131,12 +133,13 @@ class Simulation:
 
     def _attend(self) -> None:
         """Start what is wanted, stop what is not; crashes and people come in between."""
-        if self.run.get().closed:
+        if self.run.get().closed or self.down:
             return
         chance = self.random.randrange(100)
         if chance < self.faults.crash:
             self._crash()
-        elif chance < self.faults.crash + self.faults.cancel and may_cancel(self.run.plan, self.run.get()) is None:
+            return
+        if chance < self.faults.crash + self.faults.cancel and may_cancel(self.run.plan, self.run.get()) is None:
             self._tell(CancelWished(reason="changed their mind"))
         elif chance < self.faults.crash + self.faults.cancel + self.faults.kill:
             self._tell(KillWished(reason="enough"))
@@ -297,7 +300,11 @@ class Simulation:
             call.lost = True
             call.lands_until = self.run.now + call.late_ms * MILLISECOND
         self.running.clear()
-        self.run.now += self.random.randrange(1, 5_000) * MILLISECOND
+        self.down = True
+        self._at(self.run.now + self.random.randrange(1, 5_000) * MILLISECOND, self._recover)
+
+    def _recover(self) -> None:
+        self.down = False
         self._tell(Recovered(clean=self.random.random() < 0.3))
 
     def _person(self) -> None:

@@ -55,8 +55,6 @@ class World:
             return "refused"
         step = self.plan.steps[request.path]
         promised = step.certainty if request.direction == "forward" or step.undo is None else step.undo.certainty
-        if request.direction == "undo" and step.certainty.tombstones:
-            self._tombstones.add(request.undoes)
         if request.key in self._tombstones:
             return "refused"
         if promised.deduplicates and request.key in self._seen:
@@ -65,6 +63,8 @@ class World:
                 return stored
         self._seen[request.key] = (now, verdict)
         if verdict == "done":
+            if request.direction == "undo" and step.certainty.tombstones:
+                self._tombstones.add(request.undoes)
             self._apply(request, now)
         return verdict
 
