@@ -6,7 +6,7 @@ command repeats them, and reach it as one `Call`.
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from amends.coordinator.cli.groups import OneCommand
 
 if TYPE_CHECKING:
     from amends.coordinator.config import Loaded, Settings
@@ -86,10 +88,12 @@ _SETTINGS: Final = {
 """Name to metavar and help; `tests/unit/cli` holds it to the fields of `config.Settings`."""
 
 
-def command(group: typer.Typer, name: str, *, example: str, hidden: bool = False) -> Callable[[Command], Command]:
+def command(
+    group: typer.Typer, name: str, *, example: str, panel: str | None = None, says: Mapping[str, str] | None = None
+) -> Callable[[Command], Command]:
     """Declare a command. The function takes a `Call` first, and may be a coroutine; it returns its exit code, or None.
 
-    Its first docstring line is its help; `example` is shown below.
+    Its first docstring line is its help; `example` is shown below; `says` words the help of a setting for this command.
     """
 
     def declare(function: Command) -> Command:
@@ -107,17 +111,17 @@ def command(group: typer.Typer, name: str, *, example: str, hidden: bool = False
             if code:
                 raise typer.Exit(code)
 
-        parameters = [*own, *_common()]
+        parameters = [*own, *_common(says or {})]
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         text = f"{inspect.getdoc(function) or ''}\n\nExample: `{example}`"
-        group.command(name, help=text, hidden=hidden, no_args_is_help=False)(run)
+        group.command(name, cls=OneCommand, help=text, rich_help_panel=panel)(run)
         return function
 
     return declare
 
 
-def _common() -> list[inspect.Parameter]:
+def _common(says: Mapping[str, str]) -> list[inspect.Parameter]:
     """Output, config file and settings, as typer reads them."""
     panel = "Settings (flag, then environment, then amends.toml)"
     output = Annotated[Output, typer.Option("-o", "--output", help="text for people, json or jsonl for programs.")]
@@ -125,7 +129,9 @@ def _common() -> list[inspect.Parameter]:
     found = [_option("output", output, Output.text), _option("config", config, None)]
     for name, (metavar, text) in _SETTINGS.items():
         flag = f"--{name.replace('_', '-')}"
-        kind = Annotated[str | None, typer.Option(flag, metavar=metavar, help=_escaped(text), rich_help_panel=panel)]
+        kind = Annotated[
+            str | None, typer.Option(flag, metavar=metavar, help=_escaped(says.get(name, text)), rich_help_panel=panel)
+        ]
         found.append(_option(f"setting_{name}", kind, None))
     return found
 

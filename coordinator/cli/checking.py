@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, WRITE
 from amends.coordinator.cli.serving import AppArgument
 from amends.coordinator.errors import UsageError
 
@@ -16,13 +16,15 @@ STORED = "--stored-runs"
 _URLS = ("sqlite:", "postgresql:", "postgres:", "memory:")
 
 
-@command(APP, "check", example="amends check shop/sagas.py --store")
+@command(
+    APP,
+    "check",
+    panel=WRITE,
+    example="amends check shop/sagas.py --store",
+    says={"store": "Also list open runs without a fitting handler; a URL says in which store."},
+)
 def check(
-    call: Call,
-    app: AppArgument = None,
-    stored_runs: Annotated[
-        bool, typer.Option(STORED, help="Also list open runs without a fitting handler; --store alone says the same.")
-    ] = False,
+    call: Call, app: AppArgument = None, stored_runs: Annotated[bool, typer.Option(STORED, hidden=True)] = False
 ) -> int:
     """Every rule about definitions, each finding with file, line, column, code and hint; exit 1 on an error."""
     from amends.coordinator.cli.apps import app_names
@@ -48,7 +50,7 @@ def check(
     return 1 if errors else 0
 
 
-@command(APP, "graph", example="amends graph shop/sagas.py refund --format mermaid")
+@command(APP, "graph", panel=WRITE, example="amends graph shop/sagas.py refund --format mermaid")
 def graph(
     call: Call,
     app: Annotated[str, typer.Argument(metavar="APP", help="File, folder or module that binds the sagas.")],

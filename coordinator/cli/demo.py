@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, WRITE
 from amends.coordinator.errors import NotFound
 
 
-@command(APP, "demo", example="amends demo")
+@command(APP, "demo", panel=WRITE, example="amends demo")
 def demo(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="Which tour.")] = "shop") -> int:
     """A self-contained tour with real local services: runs that complete, are undone, park, and survive a kill."""
     from importlib import import_module

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, OPERATE
 from amends.coordinator.errors import AmendsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Check(NamedTuple):
     hint: str | None = None
 
 
-@command(APP, "doctor", example="amends doctor")
+@command(APP, "doctor", panel=OPERATE, example="amends doctor")
 async def doctor(call: Call) -> int:
     """Store, bus, topics, schemas, clock, disk, versions: each ok, or what to do; exit 1 if one is not."""
     from amends.coordinator.cli.output import columns, show_list, toned

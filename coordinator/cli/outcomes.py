@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amends.coordinator.cli.call import Call, Output, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, LOOK
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
@@ -19,7 +19,7 @@ Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="The last N;
 LOOK_S = 0.1
 
 
-@command(APP, "outcomes", example="amends outcomes --limit 20")
+@command(APP, "outcomes", panel=LOOK, example="amends outcomes --limit 20")
 def show_outcomes(call: Call, follow: Follow = False, limit: Limit = None) -> None:
     """One outcome for each run that ended or parked, from the start of the log to its present end."""
     from amends.coordinator.cli.endings import outcome_lines

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, RUN
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.bus import Outgoing, Place
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
 
 
-@command(APP, "publish", example="""amends publish billing.refund-requested --json '{"request_id": "R-77"}' --wait""")
+@command(
+    APP,
+    "publish",
+    panel=RUN,
+    example="""amends publish billing.refund-requested --json '{"request_id": "R-77"}' --wait""",
+)
 async def publish(  # noqa: PLR0917  options of a command
     call: Call,
     topic: Annotated[str, typer.Argument(help="The trigger topic.")],

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import typer
 
 from amends.coordinator.cli.call import Call, Output, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, LOOK
 from amends.coordinator.cli.runs import At, RunArgument
 
 
-@command(APP, "replay", example="amends replay refund/R-77 --at 4")
+@command(APP, "replay", panel=LOOK, example="amends replay refund/R-77 --at 4")
 async def replay(
     call: Call,
     run: RunArgument,

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.groups import APP, RUN
 from amends.coordinator.errors import UsageError
 
 AppArgument = Annotated[
@@ -17,7 +17,7 @@ AllowMissing = Annotated[
 ]
 
 
-@command(APP, "dev", example="amends dev sagas.py")
+@command(APP, "dev", panel=RUN, example="amends dev sagas.py")
 async def dev(call: Call, app: AppArgument = None, allow_missing: AllowMissing = False) -> int:
     """Worker, relay and timers in one process; shows each run as it ends."""
     from amends.coordinator.cli.service import Wanted, serve
@@ -25,7 +25,7 @@ async def dev(call: Call, app: AppArgument = None, allow_missing: AllowMissing =
     return await serve(call, Wanted(app=app, relay=True, strict=False, allow_missing=allow_missing, show=True))
 
 
-@command(APP, "worker", example="amends worker shop.sagas --until-idle")
+@command(APP, "worker", panel=RUN, example="amends worker shop.sagas --until-idle")
 async def worker(
     call: Call,
     app: AppArgument = None,
@@ -44,7 +44,9 @@ async def worker(
     return await serve(call, wanted)
 
 
-@command(APP, "relay", example="amends relay --bus kafka://127.0.0.1:9092 --store postgresql://amends@db/amends")
+@command(
+    APP, "relay", panel=RUN, example="amends relay --bus kafka://127.0.0.1:9092 --store postgresql://amends@db/amends"
+)
 async def relay(call: Call) -> int:
     """Publish the log to Kafka; any number of relays."""
     from amends.coordinator.bootstrap import only_sqlite

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amends.coordinator.cli.call import Call, command
-from amends.coordinator.cli.groups import APP, STORE
+from amends.coordinator.cli.groups import APP, STORE, WRITE
 from amends.coordinator.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
 
 
-@command(APP, "init", example="amends init --store postgresql://amends@db/amends")
+@command(APP, "init", panel=WRITE, example="amends init --store postgresql://amends@db/amends")
 def init(call: Call) -> None:
     """Make or migrate the store, and write amends.toml where there is none."""
     from amends.coordinator.bootstrap import migrate_store

@@ -189,7 +189,9 @@ class Telling:
         if event.why == "pivot_passed":
             self._event("resumed", "▸ forward again: the pivot did pass")
         elif not event.clean:
-            self._event("resumed", "▸ its worker died, another goes on" + (", with this run alone" if event.alone else ""))
+            self._event(
+                "resumed", "▸ its worker died, another goes on" + (", with this run alone" if event.alone else "")
+            )
 
     def _killed(self, event: e.SagaKilled) -> None:
         self._event("killed", f"■ by {self._entry.actor}: {event.reason}")
