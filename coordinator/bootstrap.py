@@ -3,16 +3,19 @@
 They are imported when they are asked for: a command on the embedded default loads neither Kafka nor PostgreSQL.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
 from amends.coordinator.config import Settings
 from amends.coordinator.ports.bus import Sink, Source
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
+from amends.coordinator.redaction import SECRETS
 from amends.schemas.record import Record
 
 if TYPE_CHECKING:
@@ -22,14 +25,35 @@ if TYPE_CHECKING:
     from amends.connectors.local.views import LocalTopicReading
     from amends.connectors.stores.sqlite import SqliteStore
 
+_PASSWORD_REFERENCE: Final = re.compile(r"(?<=:)\$\{[^}]*\}(?=@)")
+
 
 def open_store(settings: Settings, *, read_only: bool = False) -> Store:
     """Open the store, made if it is a SQLite one that is missing. Raises `UsageError` or `StoreUnavailable`."""
     from amends.connectors import stores
 
     return stores.open_store(
-        settings.store_url, data_dir=settings.data, read_only=read_only, shards=settings.shards_new
+        resolved_store_url(settings), data_dir=settings.data, read_only=read_only, shards=settings.shards_new
     )
+
+
+def resolved_store_url(settings: Settings) -> str:
+    """The store's URL with its password, which may stand there as `${env:NAME}` or `${file:PATH}` (rule 17).
+
+    The value is escaped as a URL needs it, and nothing of ours writes it from now on. Raises `UsageError` (AM2002).
+    """
+    from amends.connectors.secrets import template
+
+    def escaped(found: re.Match[str]) -> str:
+        return quote(template(found[0], what="AMENDS_STORE").resolve(secret=True), safe="")
+
+    url = settings.store_url
+    if not url.startswith("postgres"):
+        return url
+    url = _PASSWORD_REFERENCE.sub(escaped, url)
+    with suppress(ValueError):  # what is no URL is refused by who opens it
+        SECRETS.learn(unquote(urlsplit(url).password or ""))
+    return url
 
 
 @contextmanager
