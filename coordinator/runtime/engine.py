@@ -84,6 +84,8 @@ class Engine:
     settings: EngineSettings
     consumed: Callable[[dict[tuple[str, int], int]], None]
     """Told which offsets are accounted for."""
+    fenced: Callable[[tuple[int, ...]], None]
+    """Told which shards an append was fenced out of."""
 
     shards: dict[int, OwnedShard] = field(default_factory=dict)
     runs: dict[SagaId, Run] = field(default_factory=dict)
@@ -397,6 +399,7 @@ class Engine:
         self._writing = self._prepared = None
         if isinstance(error, Fenced):
             self._drop(error.shards)
+            self.fenced(error.shards)
         elif not isinstance(error, RunExists):
             raise error
         self._offer_again(causes)

@@ -35,7 +35,10 @@ class Ownership:
     busy: Callable[[int], bool]
     _epochs: dict[int, int] = field(default_factory=dict)
     _renewed_at: float = 0.0
-    _closing: threading.Event = field(default_factory=threading.Event)
+    _fenced: set[int] = field(default_factory=set)
+    _soon: threading.Event = field(default_factory=threading.Event)
+    """Set when the next round is due at once."""
+    _closing: bool = False
     _thread: threading.Thread | None = None
 
     @property
@@ -46,9 +49,8 @@ class Ownership:
     def begin(self) -> None:
         """Take what is free, then keep it."""
         self.turn()
-        if not self.alone:
-            self._thread = threading.Thread(target=self._run, name="amends-leases", daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._run, name="amends-leases", daemon=True)
+        self._thread.start()
 
     def epoch_of(self, shard: int) -> int:
         """The epoch under which we hold a shard."""
@@ -62,9 +64,15 @@ class Ownership:
             return 0.0
         return self._renewed_at + self.lease_ms / 1000 * MARGIN - time.monotonic()
 
+    def give_up(self, shards: Collection[int]) -> None:
+        """From the engine: an append was fenced. Whatever the lease says, the shard is leased anew or left."""
+        self._fenced.update(shards)
+        self._soon.set()
+
     def turn(self) -> None:
         """One round: renew, take over what is free, give back what is too much."""
         began = time.monotonic()
+        self._leave_fenced()
         alive = self.store.beat(self.worker, lease_ms=self.lease_ms)
         if self._epochs:
             kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
@@ -79,7 +87,8 @@ class Ownership:
 
     def close(self, *, clean: bool) -> None:
         """Give everything back."""
-        self._closing.set()
+        self._closing = True
+        self._soon.set()
         if self._thread is not None:
             self._thread.join(timeout=2.0)
         try:
@@ -88,6 +97,17 @@ class Ownership:
         except StoreUnavailable as error:
             log.warning("leases_not_released", extra={"why": str(error)})
         self._epochs.clear()
+
+    def _leave_fenced(self) -> None:
+        """A shard that the engine was fenced out of is not ours, even where our lease still stands."""
+        fenced = []
+        while self._fenced:
+            shard = self._fenced.pop()
+            if shard in self._epochs:
+                fenced.append(shard)
+        if fenced:
+            self._forget(fenced)
+            self.store.release("worker", self.worker, fenced, clean=False)
 
     def _balance(self, alive: int, began: float) -> None:
         shards = len(self.store.shards())
@@ -106,7 +126,7 @@ class Ownership:
         self.tell(Yielding(shards=surplus))
         until = time.monotonic() + YIELD_WITHIN_S
         while any(self.busy(shard) for shard in surplus) and time.monotonic() < until:
-            self._closing.wait(0.05)
+            time.sleep(0.05)
             if time.monotonic() - self._renewed_at > self.lease_ms / 3000:
                 self.store.renew("worker", self.worker, lease_ms=self.lease_ms)
                 self._renewed_at = time.monotonic()
@@ -122,7 +142,11 @@ class Ownership:
         self.tell(Lost(shards=gone))
 
     def _run(self) -> None:
-        while not self._closing.wait(self.lease_ms / 3000):
+        while True:
+            self._soon.wait(None if self.alone else self.lease_ms / 3000)
+            if self._closing:
+                return
+            self._soon.clear()
             try:
                 self.turn()
             except StoreUnavailable as error:

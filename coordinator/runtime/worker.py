@@ -158,6 +158,7 @@ class Worker:
                 in_flight_max=self.settings.in_flight_max,
             ),
             consumed=self._on_consumed,
+            fenced=self._ownership.give_up,
         )
         self._thread.begin(self._engine)
 

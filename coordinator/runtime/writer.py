@@ -15,7 +15,7 @@ from amends.coordinator.runtime.inbound import AppendFailed, Committed, Inbound
 
 log = logging.getLogger("amends.writer")
 
-_backoff = wait_exponential_jitter(initial=0.05, max=5.0, jitter=0.05)
+_backoff = wait_exponential_jitter(multiplier=0.05, max=5.0, jitter=0.05)
 
 
 class WriterThread:

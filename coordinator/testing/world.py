@@ -217,6 +217,7 @@ class World:
             ),
             settings=EngineSettings(namespace=self._namespace, build="test"),
             consumed=lambda _offsets: None,
+            fenced=lambda _shards: None,
         )
         self._arrived.append(Gained(leases=leases))
         return engine
