@@ -1,9 +1,7 @@
 """The compensation: undo in reverse, one at a time, each verified before the next (rules 9 and 10)."""
 
-from amends.coordinator.core.limits import whole_limit
-from amends.coordinator.core.requesting import request_undo
 from amends.coordinator.core.retrying import attempts_left
-from amends.coordinator.core.settle import schedule_retry, settle
+from amends.coordinator.core.settle import request_from_reserve, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import StepForm
@@ -31,11 +29,11 @@ def _tend(turn: Turn, step: StepForm, effect: Effect) -> None:
             _retry_or_park(turn, step, effect)
         case "retrying" if effect.due_at is not None and effect.due_at <= turn.now:
             if effect.doubt is None:
-                _request(turn, step)
+                request_from_reserve(turn, step.path, "undo")
             else:
                 settle(turn, step.path, "undo")
         case "absent":
-            _request(turn, step)
+            request_from_reserve(turn, step.path, "undo")
         case "in_doubt" | "ended":
             settle(turn, step.path, "undo")
 
@@ -48,16 +46,7 @@ def _begin(turn: Turn, step: StepForm) -> None:
         why = "what it did is not known, and its undo needs the result"
         turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why=why))
         return
-    _request(turn, step)
-
-
-def _request(turn: Turn, step: StepForm) -> None:
-    limit = whole_limit(turn.plan, turn.state)
-    if limit is None:
-        request_undo(turn, step)
-        return
-    why = f"all {limit.allowed} {limit.limit} are used"
-    turn.emit(limit, SagaParked(phase="undo", step=step.path, kind="limit", why=why))
+    request_from_reserve(turn, step.path, "undo")
 
 
 def _retry_or_park(turn: Turn, step: StepForm, effect: Effect) -> None:

@@ -105,7 +105,7 @@ def resolve(turn: Turn, wish: ResolutionWished) -> None:
     direction: Direction = "undo" if turn.state.undo_list is not None else "forward"
     turn.emit(ParkingResolved(step=wish.step, resolution=wish.resolution, reason=wish.reason, evidence=wish.evidence))
     match wish.resolution:
-        case "retry" if wish.step:
+        case "retry":
             _retry(turn, wish.step, direction)
         case "done_by_hand":
             _done_by_hand(turn, wish.step, direction)

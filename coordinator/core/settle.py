@@ -3,6 +3,7 @@
 from typing import Literal, assert_never
 
 from amends.compensations.settling import Answer, Doubtful, Move, settle_forward, settle_in_drain, settle_undo
+from amends.coordinator.core.limits import whole_limit
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step, request_undo
@@ -187,10 +188,24 @@ def _resend(turn: Turn, path: str, direction: Direction, answer: Answer) -> None
         _absent(turn, path, direction)
     if effect.phase != "retrying" and not lost:
         schedule_retry(turn, path, direction)
+    else:
+        request_from_reserve(turn, path, direction)
+
+
+def request_from_reserve(turn: Turn, path: str, direction: Direction) -> None:
+    """Settling and undo may use the whole of every limit; beyond that a person decides (rules 12 and 18)."""
+    limit = whole_limit(turn.plan, turn.state)
+    if limit is not None:
+        why = f"all {limit.allowed} {limit.limit} are used"
+        turn.emit(limit, SagaParked(phase=_way(turn, direction), step=path, kind="limit", why=why))
     elif direction == "forward":
         request_step(turn, turn.plan.steps[path])
     else:
         request_undo(turn, turn.plan.steps[path])
+
+
+def _way(turn: Turn, direction: Direction) -> Literal["forward", "undo"]:
+    return "forward" if direction == "forward" and not turn.state.draining else "undo"
 
 
 def _give_up(turn: Turn, path: str, direction: Direction, answer: Answer) -> None:
@@ -213,5 +228,4 @@ def _park(turn: Turn, path: str, direction: Direction) -> None:
     effect = turn.state.effect(path, direction)
     failure = effect.failure or Failure(step=path, attempt=effect.attempt, kind="in_doubt", message="no reply")
     why = "attempt still running" if effect.attempt_open else f"in doubt and nothing can settle it: {failure.message}"
-    forward = direction == "forward" and not turn.state.draining
-    turn.emit(SagaParked(phase="forward" if forward else "undo", step=path, kind="in_doubt", why=why))
+    turn.emit(SagaParked(phase=_way(turn, direction), step=path, kind="in_doubt", why=why))
