@@ -72,11 +72,11 @@ class SqliteLog(SQLiteApplicationRecorder):
                 yield _entry(*row)
 
 
-def _entry(saga_id: str, version: int, place: int, data: bytes) -> StoredEntry:
+def _entry(saga_id: str, version: int, place: int, data: bytes | str) -> StoredEntry:
     return StoredEntry(
         saga_id=SagaId(saga_id),
         version=version,
         shard=place >> POSITION_BITS,
         position=place & POSITION_MASK,
-        data=data,
+        data=data if isinstance(data, bytes) else data.encode(),  # what SQL changed by hand is text from then on
     )
