@@ -89,7 +89,7 @@ class Attempt:
                 resource=resource,
                 permission="allowed",
                 status=status,
-                external_id=external_id,
+                external_id=None if external_id is None else external_id.encode(errors="replace").decode(),
                 at=text_of(self.clock()),
                 arguments=self.arguments,
                 result=result,

@@ -53,6 +53,9 @@ class Handler:
                 bound[name] = adapter.validate_json(_NULL if data is None else data)
             except ValidationError as error:
                 raise ArgumentUnreadable(f"parameter {name!r} of {self.name!r}: {told(error)}") from None
+            except Exception as error:  # noqa: BLE001  validators are the user's
+                what = f"{type(error).__name__}: {_first(error)}"
+                raise ArgumentUnreadable(f"parameter {name!r} of {self.name!r}: {what}") from None
         return bound
 
     def write(self, result: object) -> bytes:
@@ -69,7 +72,7 @@ class Handler:
             ) from None
         except ValidationError as error:
             raise InvalidResult(f"what {self.name!r} returned does not read back from JSON: {told(error)}") from None
-        except (ValueError, TypeError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001  serializers and validators are the user's
             raise InvalidResult(f"what {self.name!r} returned cannot be written as JSON: {_first(error)}") from None
         if not _equal(again, result):
             raise InvalidResult(f"what {self.name!r} returned does not read back equal from JSON ({_kind(result)})")
@@ -107,12 +110,16 @@ def _equal(again: object, result: object) -> bool:
 
 
 def _kind(value: object) -> str:
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _first(error: Exception) -> str:
     """The error's text without the value it quotes."""
-    text = str(error).partition("[input_value=")[0]
+    try:
+        text = str(error).partition("[input_value=")[0]
+    except Exception:  # noqa: BLE001  __str__ is the user's
+        text = type(error).__name__
     return " ".join(
         text.replace("Pydantic serializer warnings:", "").replace("PydanticSerializationUnexpectedValue(", "").split()
     ).strip(" :")

@@ -1,6 +1,7 @@
 """From what a handler returned or raised to the message that the core is told (design, section 5)."""
 
 import asyncio
+import math
 
 from amends.coordinator.core.messages import (
     Answer,
@@ -23,6 +24,8 @@ from amends.schemas.canonical import digest
 from amends.schemas.events import Digest, EvidenceRecorded
 
 MESSAGE_CHARACTERS_MAX = 500
+KIND_CHARACTERS_MAX = 100
+WAIT_S_MAX = 365 * 24 * 3600
 PAYLOAD_BYTES_MAX = 8_000_000
 
 _NULL = b"null"
@@ -36,11 +39,9 @@ def returned(work: Work, result: object) -> Item:
     if role == "lookup":
         return _looked_up(work, result)
     try:
-        data = redact_bytes(work.handler.write(result))
+        data = _written(work, result)
     except InvalidResult as error:
         return raised(work, error)
-    if len(data) > PAYLOAD_BYTES_MAX:
-        return raised(work, InvalidResult(f"the result is {len(data)} bytes, {PAYLOAD_BYTES_MAX} are allowed"))
     external_id = _external_id(work)
     if role == "undo":
         return _replied(work, Done(result=None, external_id=external_id))
@@ -73,21 +74,22 @@ def withdrawn(work: Work) -> Item:
 def _verdict(work: Work, error: BaseException) -> Answer:
     match error:
         case StepRefused():
-            return Failed(kind=error.kind, message=_told(error), retriable=False)
+            return Failed(kind=_kind(error.kind, "refused"), message=_told(error), retriable=False)
         case StepUnavailable():
-            after_ms = int(error.retry_after * 1000) if error.retry_after is not None else None
-            return Failed(kind=error.kind, message=_told(error), retriable=True, retry_after_ms=after_ms)
+            after_ms = _wait_ms(error.retry_after)
+            kind = _kind(error.kind, "unavailable")
+            return Failed(kind=kind, message=_told(error), retriable=True, retry_after_ms=after_ms)
         case StepUnknown():
-            return Unknown(kind=error.kind, message=_told(error))
+            return Unknown(kind=_kind(error.kind, "in_doubt"), message=_told(error))
         case ArgumentUnreadable():
             return Failed(kind="invalid_argument", message=_told(error), retriable=False)
         case InvalidResult():
             return Ended(kind="invalid_result", message=_told(error))
-        case asyncio.CancelledError():
-            why = work.stopping or "cancelled"
+        case asyncio.CancelledError() if work.stopping is not None:
+            why = work.stopping
             return Unknown(kind="timeout" if why == "timeout" else "in_doubt", message=f"stopped: {why}")
         case _:
-            return Ended(kind="exception", message=f"{type(error).__name__}: {_told(error)}")
+            return Ended(kind="exception", message=f"{type(error).__name__}: {_told(error)}".removesuffix(": "))
 
 
 def _verified(work: Work, result: object) -> Item:
@@ -105,11 +107,18 @@ def _looked_up(work: Work, result: object) -> Item:
     if work.finds_nothing_typed:
         return _read_back(work, Yes(result=digest(_NULL), external_id=external_id), {digest(_NULL): _NULL})
     try:
-        data = redact_bytes(work.handler.write(result))
+        data = _written(work, result)
     except InvalidResult as error:
         return _read_back(work, NoAnswer(message=_told(error)))
     key = digest(data)
     return _read_back(work, Yes(result=key, external_id=external_id), {key: data})
+
+
+def _written(work: Work, result: object) -> bytes:
+    data = redact_bytes(work.handler.write(result))
+    if len(data) > PAYLOAD_BYTES_MAX:
+        raise InvalidResult(f"the result is {len(data)} bytes, {PAYLOAD_BYTES_MAX} are allowed")
+    return data
 
 
 def _external_id(work: Work) -> str | None:
@@ -119,9 +128,30 @@ def _external_id(work: Work) -> str | None:
 
 
 def _told(error: BaseException) -> str:
-    """One line, without secrets, of bounded length."""
-    text = " ".join(redact(str(error)).split())
-    return text if len(text) <= MESSAGE_CHARACTERS_MAX else text[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+    """One line, without secrets, printable, of bounded length, whatever the error is made of."""
+    try:
+        text = str(error)
+    except BaseException as again:  # noqa: BLE001  __str__ is the user's
+        text = f"it raised {type(again).__name__} when asked for its text"
+    return _line(redact(text), MESSAGE_CHARACTERS_MAX)
+
+
+def _kind(kind: object, without: str) -> str:
+    """What the handler calls its failure."""
+    return _line(kind, KIND_CHARACTERS_MAX) if isinstance(kind, str) and kind.strip() else without
+
+
+def _line(text: str, characters_max: int) -> str:
+    line = " ".join(text[: 4 * characters_max].split())
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
+    return shown if len(shown) <= characters_max else shown[: characters_max - 1] + "…"
+
+
+def _wait_ms(wait_s: object) -> int | None:
+    """The participant's own wish; None for what is no time to wait."""
+    if not isinstance(wait_s, int | float) or not math.isfinite(wait_s) or wait_s < 0:
+        return None
+    return int(min(wait_s, WAIT_S_MAX) * 1000)
 
 
 def _replied(work: Work, answer: Answer, payloads: dict[Digest, bytes] | None = None) -> Item:

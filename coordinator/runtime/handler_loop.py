@@ -32,6 +32,7 @@ class HandlerLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking = False
         self._beaten_at = time.monotonic()
+        self._closing = False
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -67,7 +68,8 @@ class HandlerLoop:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self._beat()
-        self.loop.run_forever()
+        while not self._closing:
+            self.loop.run_forever()  # A handler may have stopped it.
         self.loop.run_until_complete(self._end())
         self.loop.close()
 
@@ -76,6 +78,7 @@ class HandlerLoop:
         self.loop.call_later(BEAT_S, self._beat)
 
     def _begin_close(self) -> None:
+        self._closing = True
         self.loop.stop()
 
     async def _end(self) -> None:
@@ -120,22 +123,21 @@ class HandlerLoop:
             return
         work.begun = True
         work.task = task = asyncio.current_task()
+        assert task is not None, "a handler runs in a task"
         try:
             with attempting(work.attempt):
                 arguments = work.handler.bind(work.values, context_of(work.attempt))
                 result = await work.handler.function(**arguments)
-        except asyncio.CancelledError as error:
-            if not work.told_to_stop():
-                raise
-            assert task is not None, "a handler runs in a task"
-            task.uncancel()
-            self._deliver(answers.raised(work, error))
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  whatever a handler raises is its reply
-            self._deliver(answers.raised(work, error))
+        except BaseException as error:
+            if task.cancelling() and not work.told_to_stop():
+                raise  # The loop is being closed: the attempt stays in doubt.
+            self._deliver(answers.raised(work, error))  # Whatever a handler raises is its reply.
         else:
             self._deliver(answers.returned(work, result))
         finally:
             work.task = None
+            while task.cancelling() and work.told_to_stop():
+                task.uncancel()  # It was meant for this handler, whether it heard of it or not.
 
     def _cancel(self, work: Work) -> None:
         if work.task is not None:
