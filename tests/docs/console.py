@@ -1,0 +1,93 @@
+"""Plays a page: writes the files it shows, runs its commands, and holds what they print against what it says.
+
+What differs from run to run (times, durations, hashes, ports) is not compared. A line `…` stands for any lines.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.docs.pages import ROOT, blocks
+
+COMMAND_WITHIN_S = 30
+FOLDER = "/srv/shop"
+"""What the folder of a reader is called in the pages."""
+
+_LOOSE = (
+    (re.compile(r"\d{4}-\d\d-\d\d(?=[ T])"), "DATE"),
+    (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIME"),
+    (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b"), "DURATION"),
+    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b(?!-)"), "HASH"),
+    (re.compile(r"\b\d+ bytes"), "SIZE"),
+    (re.compile(r"\bpid \d+|\(\d+\)"), "PID"),
+    (re.compile(r"[ \t]+"), " "),
+)
+
+
+def play(page: Path, folder: Path) -> list[str]:
+    """Every command of the page whose output is not what the page says, with both."""
+    wrong = []
+    for block in blocks(page):
+        if block.file is not None:
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "console":
+            for command, said in commands_of(block.text):
+                outputs = outputs_of(command, folder)
+                if not any(alike(said, printed) for printed in outputs):
+                    wrong.append(f"$ {command}\n--- says\n{said}\n--- prints\n{outputs[0]}")
+    return wrong
+
+
+def commands_of(text: str) -> list[tuple[str, str]]:
+    """Commands with the output that is shown below them. A command goes on where a line ends in a backslash."""
+    found: list[tuple[str, list[str]]] = []
+    open_command = False
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif open_command:
+            found[-1] = (f"{found[-1][0]}\n{line}", [])
+        else:
+            found[-1][1].append(line)
+        open_command = line.endswith("\\") and (line.startswith("$ ") or open_command)
+    return [(command, "\n".join(lines)) for command, lines in found]
+
+
+def outputs_of(command: str, folder: Path) -> tuple[str, str]:
+    """What a shell prints, with nothing of this machine's settings: both streams, in either order."""
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{settings.get('PATH', '')}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=folder,
+        env={**settings, "PATH": path, "AMENDS_LOG": "warning", "COLUMNS": "200"},
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=COMMAND_WITHIN_S,
+        check=False,
+    )
+    out, error = (_anywhere(each.decode(), folder) for each in (done.stdout, done.stderr))
+    return f"{out}\n{error}", f"{error}\n{out}"
+
+
+def _anywhere(text: str, folder: Path) -> str:
+    return text.replace(str(folder.resolve()), FOLDER).replace(str(ROOT), "/opt/amends")
+
+
+def alike(said: str, printed: str) -> bool:
+    """Whether the output is the one shown, but for what differs each time."""
+    return re.fullmatch(_pattern(_loosened(said)), _loosened(printed)) is not None
+
+
+def _loosened(text: str) -> str:
+    for pattern, stand_in in _LOOSE:
+        text = pattern.sub(stand_in, text)
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _pattern(said: str) -> str:
+    """A regular expression in which the line `…` is any number of lines."""
+    lines = [r"(?:.*\n)*?" if line == "…" else re.escape(line) + r"\n" for line in said.splitlines()]
+    return "".join(lines).removesuffix(r"\n") if lines and not said.endswith("…") else "".join(lines) + r".*"
