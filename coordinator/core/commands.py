@@ -130,12 +130,21 @@ def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
     """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
     if not plan.missing or state.closed or state.status == "parked":
         return None
-    wanted = [command.handler for command in commands(plan, state, now)]
+    wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state)
     if any(name not in plan.missing for name in wanted):
         return None
-    if any(effect.phase == "retrying" for effect in (*state.forward.values(), *state.undo.values())):
-        return None
     return next(iter([*wanted, *_not_requested(plan, state)]), None)
+
+
+def _put_off(plan: Plan, state: State) -> list[str]:
+    """Handlers of what is to be requested again at its instant."""
+    steps = [
+        plan.steps[path].handler.name
+        for path, effect in state.forward.items()
+        if effect.phase == "retrying" and state.undo_list is None and (effect.doubt is not None or not state.draining)
+    ]
+    undos = [plan.steps[path].undo for path, effect in state.undo.items() if effect.phase == "retrying"]
+    return steps + [undo.handler.name for undo in undos if undo is not None]
 
 
 def _not_requested(plan: Plan, state: State) -> list[str]:

@@ -114,9 +114,9 @@ class Run:
         """The handler raises something that says nothing about the effect."""
         return self.reply(what, Ended(kind="exception", message="ValueError"))
 
-    def finds(self, what: str, result: Any = "found") -> list[str]:
+    def finds(self, what: str, result: Any = "found", *, notes: tuple[Note, ...] = ()) -> list[str]:
         """The open question is answered with yes."""
-        return self.answer(what, Yes(result=self.keep(result), external_id=None))
+        return self.answer(what, Yes(result=self.keep(result), external_id=None), notes=notes)
 
     def denies(self, what: str) -> list[str]:
         """The open question is answered with no."""
@@ -208,7 +208,7 @@ class Run:
         number = self.command(what).number if attempt is None else attempt
         return self.tell(Replied(path=path, direction=direction, attempt=number, answer=answer, notes=notes))
 
-    def answer(self, what: str, answer: Yes | No | NoAnswer) -> list[str]:
+    def answer(self, what: str, answer: Yes | No | NoAnswer, *, notes: tuple[Note, ...] = ()) -> list[str]:
         """An answer to the open question; time goes by until it is to be asked."""
         command = self.command(what, asks=True)
         self.now = max(self.now, command.not_before or 0)
@@ -219,6 +219,7 @@ class Run:
                 role=command.role,
                 asked=command.number,
                 answer=answer,
+                notes=notes,
             )
         )
 
