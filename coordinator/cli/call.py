@@ -4,7 +4,6 @@ Every command takes `-o`, `--config` and each setting as a flag. They are append
 command repeats them, and reach it as one `Call`.
 """
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -107,7 +106,7 @@ def command(
             )
             _start_logging(call)
             answer = function(call, **arguments)
-            code = answer if answer is None or isinstance(answer, int) else asyncio.run(answer)
+            code = answer if answer is None or isinstance(answer, int) else _awaited(answer)
             if code:
                 raise typer.Exit(code)
 
@@ -119,6 +118,12 @@ def command(
         return function
 
     return declare
+
+
+def _awaited(answer: Coroutine[Any, Any, int | None]) -> int | None:
+    import asyncio
+
+    return asyncio.run(answer)
 
 
 def _common(says: Mapping[str, str]) -> list[inspect.Parameter]:

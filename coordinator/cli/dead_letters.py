@@ -1,6 +1,5 @@
 """`amends dead-letters list|show|redrive`."""
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +28,7 @@ def list_dead_letters(call: Call) -> None:
                 f"{each['topic']} {each['partition']}@{each['offset']}",
                 each["idempotency_key"] or "",
                 "redriven" if each["redriven_at"] else "",
-                each["detail"],
+                f"{each['path']}: {each['detail']}" if each["path"] else each["detail"],
             ]
             for each in found
         ]
@@ -44,14 +43,14 @@ def list_dead_letters(call: Call) -> None:
 @command(DEAD_LETTERS, "show", example="amends dead-letters show 3")
 def show_dead_letter(call: Call, n: Annotated[int, typer.Argument(metavar="N", help="Its number.")]) -> None:
     """One dead letter with its original value and headers."""
-    from amends.coordinator.cli.output import columns, show
+    from amends.coordinator.cli.output import columns, readable, show
 
     with call.store() as store:
         row = _one(store, n)
     facts = {
         **_facts(row),
-        "headers": [[name, _readable(value)] for name, value in row.headers],
-        "value": None if row.value is None else _readable(row.value),
+        "headers": [[name, readable(value)] for name, value in row.headers],
+        "value": None if row.value is None else readable(row.value),
     }
 
     def text() -> str:
@@ -74,6 +73,8 @@ async def redrive(
     to: Annotated[str | None, typer.Option(metavar="TOPIC", help="Elsewhere than where it came from.")] = None,
 ) -> None:
     """Append the original value, key and headers as a new record."""
+    import asyncio
+
     from amends.coordinator.cli.output import columns, show_list
 
     if everything == bool(numbers):
@@ -90,6 +91,8 @@ async def redrive(
 
 
 async def _resent(call: Call, store: "Store", rows: "list[DeadLetterRow]", to: str | None) -> list[dict[str, Any]]:
+    import asyncio
+
     from amends.coordinator.bootstrap import open_sink, topics_missing
     from amends.coordinator.ports.bus import Outgoing
 
@@ -136,6 +139,7 @@ def _all(store: "Store") -> "list[DeadLetterRow]":
 
 
 def _facts(row: "DeadLetterRow") -> dict[str, Any]:
+    from amends.coordinator.cli.output import readable
     from amends.schemas.instants import text_of
 
     return {
@@ -143,7 +147,7 @@ def _facts(row: "DeadLetterRow") -> dict[str, Any]:
         "topic": row.topic,
         "partition": row.partition,
         "offset": row.offset,
-        "key": None if row.key is None else _readable(row.key),
+        "key": None if row.key is None else readable(row.key),
         "idempotency_key": row.idempotency_key,
         "saga": row.saga,
         "reason": row.reason,
@@ -154,13 +158,3 @@ def _facts(row: "DeadLetterRow") -> dict[str, Any]:
         "at": text_of(row.at),
         "redriven_at": None if row.redriven_at is None else text_of(row.redriven_at),
     }
-
-
-def _readable(data: bytes) -> str:
-    """Text; bytes that are none as `base64:…`."""
-    import base64
-
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(data).decode()

@@ -1,5 +1,6 @@
 """`amends doctor`: is everything as it must be, and if not, what to do."""
 
+import os
 import shutil
 import sys
 import time
@@ -65,10 +66,12 @@ async def _checks(call: Call) -> Any:  # noqa: ANN401  an async generator of `Ch
 async def _store(settings: "Settings") -> Check:
     from amends.coordinator.bootstrap import opened_store
     from amends.coordinator.config import shown
+    from amends.coordinator.reading.words import counted
 
     with opened_store(settings, read_only=True) as store:
         shards = store.shards()
-        detail = f"{shown('store', settings.store_url)}, {len(shards)} shards, {len(store.runs_open())} open runs"
+        detail = f"{shown('store', settings.store_url)}, {counted(len(shards), 'shard')}, "
+        detail += counted(len(store.runs_open()), "open run")
     return Check("store", ok=True, detail=detail)
 
 
@@ -88,10 +91,11 @@ async def _clock(settings: "Settings") -> Check:
 
 async def _bus(settings: "Settings") -> Check:
     from amends.coordinator.bootstrap import opened_store, topic_names
+    from amends.coordinator.reading.words import counted
 
     with opened_store(settings, read_only=True) as store:
         topics = await topic_names(settings, store)
-    return Check("bus", ok=True, detail=f"{settings.bus}, {len(topics)} topics")
+    return Check("bus", ok=True, detail=f"{settings.bus}, {counted(len(topics), 'topic')}")
 
 
 async def _topics(settings: "Settings") -> Check:
@@ -132,6 +136,10 @@ _CHECKS: "Final[dict[str, Callable[[Settings], Awaitable[Check]]]]" = {
 
 def _disk(settings: "Settings") -> Check:
     folder = settings.data if settings.data.exists() else Path()
+    if not os.access(folder, os.W_OK):
+        return Check(
+            "disk", ok=False, detail=f"{folder} cannot be written", hint="give this user the right to write it"
+        )
     free = shutil.disk_usage(folder).free
     detail = f"{free // 1024 // 1024} MB free for {settings.data}"
     if free >= FREE_BYTES_MIN:

@@ -15,7 +15,7 @@ from amends.coordinator.ports.bus import Place
 from amends.coordinator.ports.rows import DeadLetterRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.logs import latest_outcome
-from amends.coordinator.reading.triggers import Fate, fates
+from amends.coordinator.reading.triggers import Fate, fates, wrong_with
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import OUTCOMES, Outcome
@@ -42,7 +42,9 @@ class Followed:
     def show(self, call: Call, document: dict[str, Any]) -> int:
         """Print the outcomes (with `document` around them as JSON); the exit code."""
         for row in self.dead_letters:
-            note(f"dead letter {row.n}, {row.reason}: {row.detail}")
+            place = f"{row.topic}:{row.partition}:{row.offset}"
+            what = f"{place} became dead letter {row.n} ({row.reason}): {wrong_with(row)}"
+            note(f"error AM5016: {what}; see: amends dead-letters show {row.n}")
         if call.text:
             write(outcome_lines(self.outcomes))
         else:

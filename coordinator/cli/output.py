@@ -3,30 +3,31 @@
 Text is calm: symbols and words say everything, color only repeats it, and only on a terminal.
 """
 
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from amends.coordinator.cli.call import Call, Output
+from amends.coordinator.reading.words import STATUS_SYMBOLS
 
 T = TypeVar("T")
 Keys = dict[str, Any]
 
 _STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _PLAIN: Final = "\x1b[0m"
+_CONTROL: Final = re.compile("\x1b\\[(?:0|1|2|31|32|33)m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Our own styles, and what else a terminal might obey."""
 
-SYMBOLS: Final = {
-    "queued": "·",
-    "running": "▸",
-    "waiting": "⏸",
-    "compensating": "↩",
-    "parked": "‖",
-    "completed": "✔",
-    "compensated": "↩",
-    "killed": "■",
+_TONES: Final = {
+    "completed": "good",
+    "compensated": "warn",
+    "compensating": "warn",
+    "parked": "bad",
+    "killed": "bad",
+    "quarantined": "bad",
 }
-_TONES: Final = {"completed": "good", "compensated": "warn", "compensating": "warn", "parked": "bad", "killed": "bad"}
 
 
 def show_list(call: Call, items: Iterable[Keys], text: Callable[[list[Keys]], str]) -> None:
@@ -68,8 +69,20 @@ def write(text: str) -> None:
         return
     from amends.coordinator.redaction import redact
 
-    sys.stdout.buffer.write((redact(text).rstrip("\n") + "\n").encode(errors="backslashreplace"))
+    shown = _CONTROL.sub(_escaped, redact(text).rstrip("\n"))
+    sys.stdout.buffer.write((shown + "\n").encode(errors="backslashreplace"))
     sys.stdout.buffer.flush()
+
+
+def readable(data: bytes) -> str:
+    """Text; bytes that are none as `base64:…`."""
+    import base64
+
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    return "base64:" + base64.b64encode(data).decode() if "\0" in text else text
 
 
 def note(text: str) -> None:
@@ -99,7 +112,7 @@ def cells(text: str) -> int:
 
 def status_text(status: str) -> str:
     """A run's status as symbol and word."""
-    return toned(_TONES.get(status, ""), f"{SYMBOLS.get(status, '?')} {status}")
+    return toned(_TONES.get(status, ""), f"{STATUS_SYMBOLS.get(status, '?')} {status}")
 
 
 def toned(tone: str, text: str) -> str:
@@ -114,6 +127,12 @@ def toned(tone: str, text: str) -> str:
 def shortened(saga_id: str) -> str:
     """Enough of an id to name the run."""
     return saga_id[:13]
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """What came in with somebody's data must not steer the terminal of whoever looks at it."""
+    text = found.group()
+    return text if len(text) > 1 and sys.stdout.isatty() else text.encode("unicode_escape").decode()
 
 
 def _padded(text: str, width: int) -> str:

@@ -71,7 +71,8 @@ def show_parked(call: Call, run: RunArgument) -> None:
             f"  remaining  {', '.join(facts['remaining']) or 'nothing'}",
             f"  in doubt   {', '.join(facts['in_doubt']) or 'nothing'}",
         ]
-        return "\n".join([told.rstrip("\n"), *particulars, toned("bold", "  You may say:"), *_commands(facts)])
+        happened = told.rstrip("\n").splitlines()[:-1]  # the last line says: look at what is shown here
+        return "\n".join([*happened, *particulars, toned("bold", "  You may say:"), *_commands(facts)])
 
     show(call, facts, text)
 
@@ -135,7 +136,7 @@ def _facts(store: "Store", row: "RunRow") -> dict[str, Any] | None:
     from amends.coordinator.reading.facts import parked_facts, plan_in
     from amends.coordinator.reading.history import run_history
 
-    moments = run_history(store, row.saga_id) if row.status == "parked" else []
+    moments = run_history(store, row.saga_id) if row.status == "parked" and not row.quarantined else []
     plan = plan_in(store, row.definition_hash)
     if not moments or moments[-1].state.parked is None or plan is None:
         return None

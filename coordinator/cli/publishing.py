@@ -1,6 +1,5 @@
 """`amends publish`: triggers onto the bus."""
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -37,9 +36,14 @@ async def publish(  # noqa: PLR0917  options of a command
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long --wait waits.")] = "30s",
 ) -> int:
     """Publish triggers: one value, or a file with one a line, its bytes unread."""
+    import asyncio
+
     from amends.coordinator.bootstrap import opened_store
     from amends.coordinator.cli.following import follow_places, waiting_s
+    from amends.coordinator.cli.topics import is_topic
 
+    if not is_topic(topic):
+        raise UsageError("AM5005", f"{topic!r} is no topic's name", do="use letters, digits, . _ and -, 249 at most")
     timeout_s = waiting_s(timeout)
     values = _values(json_text, file, idempotency_key)
     headers = _headers(header or [], idempotency_key)

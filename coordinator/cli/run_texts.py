@@ -8,6 +8,7 @@ import msgspec
 from amends.coordinator.cli.output import columns, shortened, status_text, toned
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.reading.events import in_short
+from amends.coordinator.reading.facts import QUARANTINED
 from amends.coordinator.reading.times import clock, day_and_clock, took
 from amends.coordinator.reading.words import counted
 from amends.schemas.instants import instant_of
@@ -36,7 +37,7 @@ def runs_text(rows: Iterable[RunRow]) -> str:
 
 def _status(row: RunRow) -> str:
     if row.quarantined:
-        return toned("bad", "! quarantined")
+        return status_text(QUARANTINED)
     return status_text(row.status) + (f", {row.cause}" if row.cause else "")
 
 

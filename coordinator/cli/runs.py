@@ -31,11 +31,16 @@ def list_runs(  # noqa: PLR0917  options of a command
     """Runs, newest first."""
     from amends.coordinator.cli.output import show_list
     from amends.coordinator.cli.run_texts import runs_text
-    from amends.coordinator.reading.facts import run_facts
+    from amends.coordinator.reading.facts import QUARANTINED, quarantined, run_facts
 
     _known_status(status)
     with call.store() as store:
-        rows = store.runs(status=status, saga=saga, key=key, since=_instant(since, store), limit=limit)
+        first = _instant(since, store)
+        if status == QUARANTINED:
+            rows = quarantined(store, saga=saga, key=key, since=first)[:limit]
+        else:
+            rows = store.runs(status=status, saga=saga, key=key, since=first, limit=limit)
+            rows = [row for row in rows if status is None or not row.quarantined]
     show_list(call, (run_facts(row) for row in rows), lambda _: runs_text(rows))
 
 
@@ -133,11 +138,11 @@ def _run_at(store: "Store", text: str, at: int | None) -> tuple["RunRow", list["
 
 
 def _known_status(status: str | None) -> None:
-    from amends.coordinator.cli.output import SYMBOLS
     from amends.coordinator.definition.findings import nearest
+    from amends.coordinator.reading.words import STATUS_SYMBOLS
 
-    if status is not None and status not in SYMBOLS:
-        raise UsageError("AM5005", f"--status {status!r} is no status", do=nearest(status, SYMBOLS))
+    if status is not None and status not in STATUS_SYMBOLS:
+        raise UsageError("AM5005", f"--status {status!r} is no status", do=nearest(status, STATUS_SYMBOLS))
 
 
 def _instant(since: str | None, store: "Store") -> int | None:

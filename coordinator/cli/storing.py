@@ -155,8 +155,17 @@ def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN
         ) from None
 
 
-def _example(name: str) -> str:
-    return {"store": "sqlite:///.amends/amends.db", "kafka_password": "${env:KAFKA_PASSWORD}"}.get(name, "")
+def _example(name: str) -> object:
+    examples: dict[str, object] = {
+        "store": "sqlite:///.amends/amends.db",
+        "shards": 16,
+        "kafka_password": "${env:KAFKA_PASSWORD}",
+        "kafka_security_protocol": "SASL_SSL",
+        "kafka_sasl_mechanism": "SCRAM-SHA-512",
+        "kafka_ca_file": "ca.pem",
+        "schema_registry": "http://127.0.0.1:8081",
+    }
+    return examples.get(name, "")
 
 
 def _toml(value: object) -> str:

@@ -112,6 +112,7 @@ async def tail(
 
 
 async def _decoded(decoding: "Decoding", record: "Record") -> dict[str, Any]:
+    from amends.coordinator.cli.output import readable
     from amends.schemas.decoding import UnknownSchema
     from amends.schemas.instants import MILLISECOND, text_of
     from amends.schemas.undecodable import Undecodable
@@ -126,8 +127,8 @@ async def _decoded(decoding: "Decoding", record: "Record") -> dict[str, Any]:
         "partition": record.partition,
         "offset": record.offset,
         "at": None if record.timestamp_ms is None else text_of(record.timestamp_ms * MILLISECOND),
-        "key": None if record.key is None else record.key.decode(errors="backslashreplace"),
-        "headers": [[name, value.decode(errors="backslashreplace")] for name, value in record.headers],
+        "key": None if record.key is None else readable(record.key),
+        "headers": [[name, readable(value)] for name, value in record.headers],
         "encoding": encoding,
         "data": data,
         "error": error,
@@ -153,7 +154,7 @@ def _wanted(call: Call, names: list[str]) -> list[str]:
             from amends.coordinator.definition.loading import load_app
 
             topics += [saga.form.trigger.topic for saga in load_app(name).sagas]
-        elif _is_topic(name):
+        elif is_topic(name):
             topics.append(name)
         else:
             raise UsageError(
@@ -181,7 +182,8 @@ def _is_app(name: str) -> bool:
         sys.path.pop(0)
 
 
-def _is_topic(name: str) -> bool:
+def is_topic(name: str) -> bool:
+    """Whether Kafka would take this name."""
     return 0 < len(name) < 250 and all(each.isascii() and (each.isalnum() or each in "._-") for each in name)  # noqa: PLR2004
 
 

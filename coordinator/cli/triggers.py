@@ -66,13 +66,15 @@ async def _nothing(call: Call, store: "Store", origin: "Origin") -> "Fate":
 
 
 def _text(fate: "Fate") -> str:
+    from amends.coordinator.reading.triggers import wrong_with
+
     origin, row, letter = fate.origin, fate.run, fate.dead_letter
     where = f"{origin.topic} {origin.partition}@{origin.offset}" if origin.topic else "no trigger on a topic"
     about: dict[str, Any] = {
         "run": f"✔ started run {row.saga_id} ({row.saga} {row.business_key}), now {row.status}" if row else "",
         "duplicate": f"= the same request as run {row.saga_id}" if row else "= a request that was known already",
         "conflict": f"✖ {letter.detail}: dead letter {letter.n}" if letter else "",
-        "dead_letter": f"✖ dead letter {letter.n}, {letter.reason}: {letter.detail}" if letter else "",
+        "dead_letter": f"✖ dead letter {letter.n}, {letter.reason}: {wrong_with(letter)}" if letter else "",
         "pending": "· not read yet",
         "unknown": "? nobody has seen such a record",
     }

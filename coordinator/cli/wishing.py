@@ -69,6 +69,8 @@ def _leave(store: Store, run: str, wished: Wished, actor: str | None) -> _Left:
 
 def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
     """Hold the wish against the run's fold; the version it was held against."""
+    if row.quarantined:
+        raise _wrong(row, "it is quarantined: nothing is appended to it", f"see why: amends audit verify {row.saga_id}")
     if row.status in CLOSED:
         raise _wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
     state = run_history(store, row.saga_id)[-1].state

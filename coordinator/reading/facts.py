@@ -13,12 +13,14 @@ from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.history import Payloads
 from amends.schemas.events import Failure
-from amends.schemas.instants import text_of
+from amends.schemas.instants import Instant, text_of
 
 Facts = dict[str, Any]
 
 _SETTLED_EXPOSURE = frozenset({"parked", "killed", "compensated"})
 NO_COST = "0"
+QUARANTINED = "quarantined"
+"""Stands for the status of a run whose fold or decision raised: nothing is appended to it (rule 19)."""
 
 
 def run_facts(row: RunRow) -> Facts:
@@ -30,13 +32,26 @@ def run_facts(row: RunRow) -> Facts:
         "idempotency_key": row.idempotency_key,
         "business_key": row.business_key,
         "generation": row.generation,
-        "status": row.status,
+        "status": QUARANTINED if row.quarantined else row.status,
         "cause": row.cause,
         "started_at": text_of(row.started_at),
         "updated_at": text_of(row.updated_at),
         "ended_at": None if row.ended_at is None else text_of(row.ended_at),
         "version": row.version,
     }
+
+
+def quarantined(store: LogReading, *, saga: str | None, key: str | None, since: Instant | None) -> list[RunRow]:
+    """Runs that are set aside, newest first."""
+    found = [
+        row
+        for row in store.runs_open()
+        if row.quarantined
+        and saga in {None, row.saga}
+        and key in {None, row.idempotency_key, row.business_key}
+        and (since is None or row.started_at >= since)
+    ]
+    return sorted(found, key=lambda row: (row.started_at, row.saga_id), reverse=True)
 
 
 def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads) -> Facts:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.state import State
+from amends.coordinator.errors import FoundFault
 from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import LogReading
 from amends.schemas.canonical import encode
-from amends.schemas.entry import Entry, External, Inline, decode
+from amends.schemas.entry import Entry, External, Inline, MalformedEntry, decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 
@@ -51,14 +52,27 @@ class Payloads:
 
 
 def history(entries: Iterable[bytes], *, until: int | None = None) -> Iterator[Moment]:
-    """Fold entries as they come. Raises `MalformedEntry` at bytes that are none; `until` is the last version."""
+    """Fold entries as they come, up to the version `until`. Raises `FoundFault` (AM5041) where that is impossible."""
     state: State | None = None
-    for data in entries:
-        entry = decode(data)
-        if until is not None and entry.version > until:
-            return
-        state = fold_entry(state, entry)
+    for version, data in enumerate(entries, start=1):
+        try:
+            entry = decode(data)
+            if until is not None and entry.version > until:
+                return
+            state = fold_entry(state, entry)
+        except Exception as error:
+            raise _broken(state, version, error) from error
         yield Moment(entry=entry, data=data, state=state)
+
+
+def _broken(state: State | None, version: int, error: Exception) -> FoundFault:
+    whose = "a run" if state is None else f"run {state.saga_id}"
+    why = str(error) if isinstance(error, MalformedEntry) else f"{type(error).__name__}: {error}"
+    return FoundFault(
+        "AM5041",
+        f"version {version} of {whose} cannot be folded: {why}",
+        do="`amends audit verify RUN` names every fault, `amends audit tail RUN -o jsonl` shows the bytes",
+    )
 
 
 def stored(store: LogReading, saga_id: SagaId, *, after: int = 0) -> Iterator[StoredEntry]:

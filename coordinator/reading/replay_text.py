@@ -11,7 +11,14 @@ from amends.coordinator.reading.history import Moment
 from amends.coordinator.reading.times import clock
 from amends.schemas.instants import instant_of
 
-_QUIET = frozenset({"version", "at", "hash", "requests", "attempts"})
+_QUIET = frozenset(
+    {
+        *("version", "at", "hash", "requests", "attempts", "counted", "asks", "order", "since"),
+        *("requested_at", "key_used_at", "verify_since", "timeout_at", "key", "arguments"),
+    }
+)
+"""Fields that move with every request and say nothing that the event does not."""
+_PLAIN = frozenset({"0", "false", '""'})
 _WIDTH_MAX = 100
 
 
@@ -32,9 +39,11 @@ def replay_text(moments: Sequence[Moment]) -> str:
 
 def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
     for name, value in after.items():
-        if name.rpartition(".")[2] in _QUIET or before.get(name) == value or not before:
+        former = before.get(name)
+        if name.rpartition(".")[2] in _QUIET or former == value or (former is None and value in _PLAIN):
             continue
-        yield f"{name}: {before.get(name, '·')} → {value}"[:_WIDTH_MAX]
+        line = f"{name}: {former or '·'} → {value}"
+        yield line if len(line) <= _WIDTH_MAX else line[:_WIDTH_MAX] + "…"
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401  any JSON

@@ -31,6 +31,11 @@ class Fate:
         }
 
 
+def wrong_with(row: DeadLetterRow) -> str:
+    """What is wrong with a dead letter, with the place in its data where there is one."""
+    return f"{row.path}: {row.detail}" if row.path else row.detail
+
+
 def fates(store: LogReading, origin: Origin) -> list[Fate]:
     """Everything the store knows of this place: runs first, then dead letters. Empty: nothing."""
     place = (origin.topic, origin.partition, origin.offset)

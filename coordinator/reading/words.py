@@ -13,6 +13,7 @@ STATUS_SYMBOLS: Final = {
     "completed": "✔",
     "compensated": "↩",
     "killed": "■",
+    "quarantined": "!",
 }
 PLACE_WIDTH: Final = 30
 _SUFFIX: Final = re.compile(r"(_id|_key|_number|_no|Id|Key|Number|No)$")
