@@ -25,6 +25,7 @@ from amends.coordinator.runtime.runs import Run
 from amends.schemas.chain import next_head
 from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES, Draft, External, Inline, Payload, seal
 from amends.schemas.events import Digest, Event
+from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant, text_of
 
 
@@ -86,6 +87,7 @@ class Pending:
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     consumed: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offsets by topic and partition, to be committed on the bus afterwards."""
+    quarantined: list[SagaId] = field(default_factory=list)
     size_bytes: int = 0
     _parts: dict[int, _ShardPart] = field(default_factory=dict)
     _shards: dict[int, OwnedShard] = field(default_factory=dict)
@@ -99,9 +101,10 @@ class Pending:
         """Delete the row in the transaction that appends what it caused."""
         self._part(shard).inbox_done.append(message_id)
 
-    def quarantine(self, shard: OwnedShard, run: Run) -> None:
+    def quarantine(self, shard: OwnedShard, change: RunChange) -> None:
         """Mark a run whose fold or decision raised; nothing is appended to it (rule 19)."""
-        self._part(shard).changed[run.saga_id] = _change(run.state, None, quarantined=True)
+        self._part(shard).changed[change.saga_id] = change
+        self.quarantined.append(change.saga_id)
 
     def append(
         self, shard: OwnedShard, run: Run, item: Item, events: tuple[Event, ...], state: State, *, now: int, build: str
@@ -123,7 +126,7 @@ class Pending:
         if before is None:
             part.started.append(_row(run, missing_handler(run.plan, state, now)))
         else:
-            part.changed[run.saga_id] = _change(state, run.due, waiting_for=missing_handler(run.plan, state, now))
+            part.changed[run.saga_id] = change_of(state, run.due, waiting_for=missing_handler(run.plan, state, now))
         self.decided.append(Decided(run=run, before=before, commands=commands(run.plan, state, now)))
 
     def rows(self) -> Batch:
@@ -228,7 +231,10 @@ def _row(run: Run, waiting_for: str | None) -> RunRow:
     )
 
 
-def _change(state: State, due: int | None, *, waiting_for: str | None = None, quarantined: bool = False) -> RunChange:
+def change_of(
+    state: State, due: Instant | None, *, waiting_for: str | None = None, quarantined: bool = False
+) -> RunChange:
+    """What the row of a run says once its state is stored."""
     return RunChange(
         saga_id=state.saga_id,
         status="waiting" if waiting_for is not None and state.status == "running" else state.status,

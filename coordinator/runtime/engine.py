@@ -36,8 +36,9 @@ from amends.coordinator.runtime.inbound import (
     Wake,
     Yielding,
 )
-from amends.coordinator.runtime.intake import Intake, Taken
-from amends.coordinator.runtime.loading import Loading, waits_for_handler
+from amends.coordinator.runtime.intake import Intake, Taken, undecided
+from amends.coordinator.runtime.loading import Loading, Unreadable, waits_for_handler
+from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import ALONE_US, Resuming
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.runtime.timers import Timer, Timers
@@ -92,6 +93,7 @@ class Engine:
     timers: Timers = field(default_factory=Timers)
     intake: Intake = field(init=False)
     _loading: Loading = field(init=False)
+    _quarantine: Quarantine = field(init=False)
     _resuming: Resuming = field(init=False)
     _messages: deque[Item] = field(default_factory=deque)
     _starts: deque[Item | Arrived] = field(default_factory=deque)
@@ -106,7 +108,8 @@ class Engine:
     def __post_init__(self) -> None:
         self.intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
         self._loading = Loading(store=self.store, catalogue=self.catalogue)
-        self._resuming = Resuming(loading=self._loading)
+        self._quarantine = Quarantine(store=self.store)
+        self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
 
     def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
         """Take what has arrived, then do everything that can be done without waiting.
@@ -253,6 +256,7 @@ class Engine:
         self._messages.extendleft(reversed(held))
         while self._starts and not _full(pending) and self._admits:
             self._decide_start(pending, self._starts.popleft(), now)
+        self._quarantine.mark(pending, self.shards)
 
     @property
     def _admits(self) -> bool:
@@ -261,37 +265,51 @@ class Engine:
     def _decide_item(self, pending: Pending, item: Item, now: Instant) -> None:
         run = self.runs.get(item.saga_id)
         self.dispatch.heard(run, item.saga_id, item.message)
-        if run is None and (run := self._loading.load(item.saga_id)) is not None:
-            self.runs[item.saga_id] = run
-        shard = self.shards.get(run.shard if run is not None else -1 if item.shard is None else item.shard)
+        held = self._quarantine.shard_of(item.saga_id)
+        if run is None and held is None:
+            match self._loading.load(item.saga_id):
+                case Unreadable(shard=held, error=error):
+                    self._quarantine.hold(item.saga_id, held, None, error)
+                case run if run is not None:
+                    self.runs[item.saga_id] = run
+        number = run.shard if run is not None else held if held is not None else item.shard
+        shard = self.shards.get(number) if number is not None else None
         if shard is None:
             if run is not None:
                 del self.runs[run.saga_id]
             return  # Not ours: its owner hears of it through the inbox, or by recovery.
         pending.causes.append(item)
-        if run is None or run.quarantined:
+        if run is None:
             self._finished_with(pending, shard, item)
             return
         self._decide(pending, run, shard, item, now)
 
-    def _decide(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
+    def _decide(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Exception | None:
+        """What kept it from being decided, if anything did."""
         run.payloads.update(item.payloads)
         before = run.state if run.state.version else None
         try:
             events, state = decide(run.plan, before, item.message, now, run.payload)
-        except Exception:
-            log.exception("run_quarantined", extra={"saga_id": run.saga_id, "version": run.state.version})
-            run.quarantined = True
-            if before is not None:
-                pending.quarantine(shard, run)
+            if events:
+                pending.append(shard, run, item, events, state, now=now, build=self.settings.build)
+        except Exception as error:  # noqa: BLE001  a run that cannot be decided must not delay the others (rule 19)
+            self._set_apart(run, error)
             self._finished_with(pending, shard, item)
-            return
+            return error
         self._finished_with(pending, shard, item)
         if events:
             run.uncommitted += 1
-            pending.append(shard, run, item, events, state, now=now, build=self.settings.build)
         else:
             self._nothing_new(run, item, now)
+        return None
+
+    def _set_apart(self, run: Run, error: Exception) -> None:
+        if run.state.version:
+            self._quarantine.hold(run.saga_id, run.shard, run, error)
+        self._resuming.over(run.saga_id)
+        self._resting.discard(run.saga_id)
+        self.dispatch.abandon(run)
+        del self.runs[run.saga_id]
 
     def _nothing_new(self, run: Run, item: Item, now: Instant) -> None:
         """The message changed nothing; see that the run is still looked after."""
@@ -346,7 +364,9 @@ class Engine:
         run = self._loading.fresh(start, shard.shard)
         self.runs[run.saga_id] = run
         item = taken.start.with_message(replace(start, shard=shard.shard))
-        self._decide(pending, run, shard, item, now)
+        error = self._decide(pending, run, shard, item, now)
+        if error is not None and (letter := undecided(taken, now, error)) is not None:
+            pending.dead_letters.append(letter)
 
     def _least_loaded(self) -> OwnedShard | None:
         usable = [shard for shard in self.shards.values() if not shard.yielding]
@@ -365,6 +385,7 @@ class Engine:
 
     def _committed(self, pending: Pending, now: Instant) -> None:
         self._writing = None
+        self._quarantine.marked(pending)
         for decided in pending.decided:
             decided.run.uncommitted -= 1
         for decided in {decided.run.saga_id: decided for decided in pending.decided}.values():
@@ -424,6 +445,7 @@ class Engine:
         for shard in gone:
             self.shards.pop(shard, None)
             self._resuming.forget(shard, self.runs)
+        self._quarantine.forget(gone)
         for run in [run for run in self.runs.values() if run.shard in gone]:
             self.dispatch.abandon(run)
             self._resting.discard(run.saga_id)
@@ -442,6 +464,8 @@ class Engine:
 
     def _leave_if_over(self, run: Run, now: Instant) -> None:
         """A run that has ended or parked leaves memory; one that waits for a handler only takes no place in flight."""
+        if self.runs.get(run.saga_id) is not run:
+            return
         if run.uncommitted or run.running or run.put_off:
             self._resting.discard(run.saga_id)
         elif run.state.closed or run.state.status == "parked":
@@ -455,9 +479,12 @@ class Engine:
     def _start(self, run: Run, commands: Iterable[Command], now: Instant) -> None:
         if run.shard not in self.shards or self.shards[run.shard].yielding:
             return
-        for command in commands:
-            for due, kind, identity in self.dispatch.start(run, command, now):
-                self.timers.set(due, kind, run.saga_id, identity)
+        try:
+            for command in commands:
+                for due, kind, identity in self.dispatch.start(run, command, now):
+                    self.timers.set(due, kind, run.saga_id, identity)
+        except Exception as error:  # noqa: BLE001  a run whose values are gone must not take the others down (rule 19)
+            self._set_apart(run, error)
 
     def _is_current(self, timer: Timer) -> bool:
         run = self.runs.get(timer.saga_id)

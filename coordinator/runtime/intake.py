@@ -11,7 +11,7 @@ from amends.coordinator.runtime.inbound import OURSELVES, Item
 from amends.coordinator.runtime.runs import Run
 from amends.schemas import wishes
 from amends.schemas.canonical import digest as digest_of
-from amends.schemas.dead_letter import kept
+from amends.schemas.dead_letter import Reason, kept
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId, saga_id_of
 from amends.schemas.instants import Instant
@@ -21,9 +21,11 @@ from amends.schemas.trigger import Accepted, Rejected, TopicSpec, read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """Exactly one of these is set, or none for a redelivery."""
+    """A start, a duplicate or a dead letter, or none of them for a redelivery."""
 
     start: Item | None = None
+    record: Record | None = None
+    """What the start was read from."""
     duplicate: Duplicate | None = None
     dead_letter: DeadLetterRow | None = None
 
@@ -123,39 +125,18 @@ class Intake:
         assert isinstance(start, Start), "only starts are compared"
         run, row = runs.get(item.saga_id), stored.get(item.saga_id)
         if run is None and row is None:
-            return Taken(start=item)
+            return Taken(start=item, record=record)
         known_digest = run.state.request_digest if run is not None else row.request_digest if row is not None else ""
         known_origins = (*((run.state.origin,) if run is not None else ()), *(row.origins if row is not None else ()))
         if start.origin is not None and start.origin in known_origins:
             self.redelivered += 1
             return NOTHING_NEW
         if known_digest != start.request_digest:
-            return Taken(dead_letter=self._conflict(item, start, record, now))
+            detail = f"the key {start.idempotency_key!r} belongs to run {item.saga_id}, which has another payload"
+            return Taken(dead_letter=_refused(item, record, now, reason="conflict", detail=detail))
         if start.origin is None:
             return NOTHING_NEW
         return Taken(duplicate=Duplicate(saga_id=item.saga_id, origin=start.origin))
-
-    def _conflict(self, item: Item, start: Start, record: Record | None, now: Instant) -> DeadLetterRow | None:
-        origin = start.origin
-        if origin is None:
-            return None
-        value = record.value if record is not None else item.payloads[start.trigger]
-        return DeadLetterRow(
-            topic=origin.topic,
-            partition=origin.partition,
-            offset=origin.offset,
-            key=record.key if record is not None else None,
-            value=value,
-            headers=record.headers if record is not None else (),
-            idempotency_key=start.idempotency_key,
-            saga=start.saga,
-            reason="conflict",
-            detail=f"the key {start.idempotency_key!r} belongs to run {item.saga_id}, which has another payload",
-            path=None,
-            saga_id=item.saga_id,
-            size_bytes=len(value or b""),
-            at=now,
-        )
 
     def _dead_letter(self, record: Record, rejected: Rejected, now: Instant) -> DeadLetterRow:
         keeping = kept(record.value, rejected.reason)
@@ -175,3 +156,35 @@ class Intake:
             size_bytes=keeping.size_bytes,
             at=now,
         )
+
+
+def undecided(taken: Taken, now: Instant, error: Exception) -> DeadLetterRow | None:
+    """The dead letter of a start that raised when it was to be decided; None if it has no record behind it."""
+    assert taken.start is not None, "only a start is decided"
+    detail = f"the coordinator could not start its run: {type(error).__name__}: {error}"
+    return _refused(taken.start, taken.record, now, reason="invalid", detail=detail)
+
+
+def _refused(item: Item, record: Record | None, now: Instant, *, reason: Reason, detail: str) -> DeadLetterRow | None:
+    start = item.message
+    assert isinstance(start, Start), "only starts are refused"
+    origin = start.origin
+    if origin is None:
+        return None
+    value = record.value if record is not None else item.payloads[start.trigger]
+    return DeadLetterRow(
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
+        key=record.key if record is not None else None,
+        value=value,
+        headers=record.headers if record is not None else (),
+        idempotency_key=start.idempotency_key,
+        saga=start.saga,
+        reason=reason,
+        detail=detail,
+        path=None,
+        saga_id=item.saga_id if reason == "conflict" else None,
+        size_bytes=len(value or b""),
+        at=now,
+    )

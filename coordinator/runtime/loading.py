@@ -8,6 +8,7 @@ from amends.coordinator.core.commands import missing_handler, next_due
 from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.messages import Start
 from amends.coordinator.core.state import State
+from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.catalogue import Catalogue
@@ -16,6 +17,15 @@ from amends.schemas.entry import External, Inline, decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A run in the store that cannot be folded."""
+
+    saga_id: SagaId
+    shard: int
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +49,28 @@ class Loading:
         )
         return Run(saga_id=start.saga_id, shard=shard, plan=plan, state=state)
 
-    def load(self, saga_id: SagaId) -> Run | None:
-        """Fold one run; None if it is not in the store. Raises what makes a run quarantined."""
+    def load(self, saga_id: SagaId) -> Run | Unreadable | None:
+        """Fold one run; None if it is not in the store. Raises `StoreUnavailable`."""
         entries = self.store.entries_of(saga_id)
-        return self._folded(entries) if entries else None
+        if not entries:
+            return None
+        try:
+            return self._folded(entries)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  it must not take the engine down (rule 19)
+            return Unreadable(saga_id=saga_id, shard=entries[0].shard, error=error)
 
-    def open_runs(self, shard: int) -> Iterator[Run | SagaId]:
-        """Fold every open run of a shard; the id alone of one that cannot be folded."""
+    def open_runs(self, shard: int) -> Iterator[Run | Unreadable]:
+        """Fold every open run of a shard, as far as each can be folded."""
         for saga_id, entries in groupby(self.store.open_entries(shard), key=lambda entry: entry.saga_id):
             stored = list(entries)
             try:
                 yield self._folded(stored)
-            except Exception:  # noqa: BLE001  one run that cannot be folded must not delay the others (rule 19)
-                yield saga_id
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001  one run that cannot be folded must not delay the others (rule 19)
+                yield Unreadable(saga_id=saga_id, shard=shard, error=error)
 
     def _folded(self, entries: Iterable[StoredEntry]) -> Run:
         state: State | None = None

@@ -8,7 +8,8 @@ from amends.coordinator.core.messages import Recovered
 from amends.coordinator.core.recovery import is_suspect
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.runtime.inbound import Item
-from amends.coordinator.runtime.loading import Loading
+from amends.coordinator.runtime.loading import Loading, Unreadable
+from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND
@@ -23,9 +24,8 @@ class Resuming:
     """Which runs are still to be resumed, and which one is alone just now."""
 
     loading: Loading
+    quarantine: Quarantine
     alone: SagaId | None = None
-    unreadable: list[SagaId] = field(default_factory=list)
-    """Runs whose fold raised: to be marked `quarantined`."""
     _suspects: deque[Item] = field(default_factory=deque)
     _others: deque[Item] = field(default_factory=deque)
 
@@ -38,8 +38,8 @@ class Resuming:
         """Load the open runs of a shard that is ours from now on."""
         count = 0
         for run in self.loading.open_runs(lease.shard):
-            if not isinstance(run, Run):
-                self.unreadable.append(run)
+            if isinstance(run, Unreadable):
+                self.quarantine.hold(run.saga_id, run.shard, None, run.error)
                 continue
             runs[run.saga_id] = run
             item = Item(

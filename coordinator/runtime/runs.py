@@ -42,8 +42,7 @@ class Run:
     """The `due` that a timer was last set for."""
     uncommitted: int = 0
     """Decisions that the store does not have yet."""
-    quarantined: bool = False
 
     def payload(self, digest: Digest) -> bytes:
-        """A value's JSON text. Raises `KeyError` if it is nowhere, which quarantines the run."""
+        """A value's JSON text. Raises `KeyError` if it is nowhere, which puts the run into quarantine."""
         return self.payloads[digest]
