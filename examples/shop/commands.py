@@ -4,6 +4,8 @@ import ctypes
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,15 +30,23 @@ class CommandFailed(FoundFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amends:
-    """`options` are the settings as flags; `environment` is what the saga's addresses refer to."""
+    """`options` are the settings as flags; `environment` is what the saga's addresses refer to.
+
+    `place` are the fewest options that lead a person to the same settings.
+    """
 
     options: tuple[str, ...]
+    place: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
 
     def shown(self, *arguments: str) -> str:
-        """The command as a person would type it."""
-        return " ".join(["amends", *arguments, *self.options])
+        """The command as a scene shows it: without the place, which all commands share."""
+        return shlex.join(["amends", *arguments])
+
+    def typed(self, *arguments: str) -> str:
+        """The command as a person can type it in the working folder."""
+        return shlex.join([*program(), *arguments, *self.place])
 
     def text(self, *arguments: str) -> str:
         """Run a command in this process, which saves its start, and return what it prints."""
@@ -47,27 +57,13 @@ class Amends:
             code = run([*arguments, *self.options, "--log", "error"])
             said.flush()
         if code:
-            raise CommandFailed(self.shown(*arguments), _ended_with(code, complained.getvalue()))
+            raise CommandFailed(self.typed(*arguments), _ended_with(code, complained.getvalue()))
         said.seek(0)
         return said.read()
 
     def json(self, *arguments: str) -> Any:  # noqa: ANN401  the contract says what is in it
         """The same for its JSON."""
         return json.loads(self.text(*arguments, "-o", "json"))
-
-    def process(self, *arguments: str) -> str:
-        """Run a command as a process of its own, with the participants' addresses, and return what it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "amends", *arguments, *self.options],
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CommandFailed(self.shown(*arguments), _ended_with(done.returncode, done.stderr))
-        return done.stdout
 
     @contextmanager
     def worker(self, app: Path) -> Iterator["WorkerProcess"]:
@@ -117,6 +113,21 @@ class WorkerProcess:
             raise CommandFailed(self.command, f"was not idle within {within_s:.0f} s; its log is {self.log}") from None
         if code:
             raise CommandFailed(self.command, f"ended with {code}; its log is {self.log}")
+
+
+def program() -> list[str]:
+    """How to call `amends` here: by its name if the shell finds this one, else by its path."""
+    beside = Path(sys.executable).with_name("amends")
+    found = shutil.which("amends")
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return ["amends"]
+    return [short(beside)] if beside.exists() else [short(Path(sys.executable)), "-m", "amends"]
+
+
+def short(path: Path) -> str:
+    """A path as short as the working folder allows; links in it stay."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _ended_with(code: int, said: str) -> str:

@@ -41,7 +41,8 @@ def main(flags: Mapping[str, str]) -> int:
         with stage(Path(given.get("data") or FOLDER), given) as set_up:
             demo = Demo(set_up, teller)
             balanced = _play(demo)
-            teller.say(f"All this took {time.monotonic() - begun_s:.1f} s. To look around:", *demo.next_commands())
+            teller.say(f"All this took {time.monotonic() - begun_s:.1f} s. To look around, until the next demo:", "")
+            teller.commands(demo.next_commands())
     except ParticipantDidNotStart as error:
         raise FoundFault("AM6004", str(error), do="read it, then try again") from None
     finally:

@@ -79,7 +79,7 @@ class Found(BaseModel):
     messages: list[dict[str, str | int]]
 
 
-class Confirmation(BaseModel):
+class Receipt(BaseModel):
     """What the outcome of a completed order carries."""
 
     order_id: str
@@ -204,11 +204,10 @@ async def is_corrected() -> bool:
 
 
 @order.result
-def confirmation(trigger: Order, payment: Payment = charge.result) -> Confirmation:
+def receipt(trigger: Order, payment: Payment = charge.result) -> Receipt:
     """Say in the outcome what came of the order."""
-    return Confirmation(
-        order_id=trigger.order_id, payment_id=payment.payment_id, paid=f"{payment.amount} {trigger.currency}"
-    )
+    paid = f"{payment.amount} {trigger.currency}"
+    return Receipt(order_id=trigger.order_id, payment_id=payment.payment_id, paid=paid)
 
 
 def undone_key(ctx: Context) -> str:

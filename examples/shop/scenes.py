@@ -3,6 +3,7 @@
 import difflib
 import json
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -14,9 +15,10 @@ from urllib.request import Request, urlopen
 
 from amends.coordinator.errors import FoundFault
 from amends.examples.shop import reconcile
+from amends.examples.shop.commands import short
 from amends.examples.shop.ledgers import charges, orders_with_card, requests_about
 from amends.examples.shop.stage import ORDERS, Stage
-from amends.examples.shop.telling import Facts, Teller, counted, letter_line, listed, run_line
+from amends.examples.shop.telling import Facts, Teller, counted, letter_line, listed, run_lines
 
 SLOW_CARD, LOST_CARD, DOWN_CARD = "0408", "0500", "0077"
 """Endings of the cards that `payments.py` is slow with, charges without saying so, and cannot refund."""
@@ -39,25 +41,26 @@ class Demo:
 
     def introduce(self) -> None:
         """Say who takes part."""
-        stage, mail = self._stage, self._stage.mail
-        self._teller.say("A shop: orders come in on a topic, and a saga carries each one out by three participants.")
-        self._teller.scene("The participants are running, each with records of its own")
+        stage, mail, teller = self._stage, self._stage.mail, self._teller
+        teller.say("A shop: orders come in on a topic, and a saga carries each one out by three participants.")
+        teller.scene("The participants are running, each with records of its own")
         rows = [
             ("payments", stage.payments.url, stage.shop / "payments.db"),
             ("mail", f"smtp://{mail.addresses['smtp_host']}:{mail.addresses['smtp_port']}", stage.shop / "mail.db"),
             ("inventory", "a database, reached by SQL", stage.shop / "inventory.db"),
+            ("Amends", stage.bus, stage.store),
         ]
-        self._teller.tell(*(f"{name:<10} {where:<28} {records}" for name, where, records in rows))
-        if stage.real_servers is not None:
-            servers = stage.real_servers
-            self._teller.tell(f"{'Amends':<10} {servers.bus:<28} {servers.shown_store}")
+        teller.tell(*(f"{name:<11}{where:<28}{records}" for name, where, records in rows))
+        teller.tell(
+            "", f"Each `amends` below is also told {' '.join(self._amends.place)}: all this is there to be looked at."
+        )
 
     def publish(self) -> None:
         """Put all records on the topic, broken ones and duplicates included."""
         self._teller.scene(f"{counted(len(self._records), 'record')} are published, good and bad, as they would arrive")
         if self._stage.topics:
             self._show("topics", "create", *self._stage.topics)
-        arguments = ("publish", self._stage.topic, "--file", _shown(ORDERS))
+        arguments = ("publish", self._stage.topic, "--file", short(ORDERS.resolve()))
         self._teller.command(self._amends.shown(*arguments))
         published = self._amends.json(*arguments)["records"]
         self._places = [f"{self._stage.topic}:{place['partition']}:{place['offset']}" for place in published]
@@ -89,7 +92,8 @@ class Demo:
         runs = self._amends.json("runs", "list", "--limit", "1000")
         teller.tell(
             f"It is done: {_statuses(runs)}.",
-            f"The card processor was asked to charge {counted(after.requests, 'time')}, {before.requests} before the kill.",
+            f"The card processor was asked to charge {counted(after.requests, 'time')},"
+            f" {before.requests} of them before the kill.",
             f"It took {counted(sum(after.payments.values()), 'payment')} for {counted(len(after.payments), 'order')},"
             f" {_never(after.most_for_one_order)}.",
         )
@@ -99,7 +103,8 @@ class Demo:
         teller = self._teller
         teller.scene("What became of the records, run by run")
         outcomes = self._outcomes()
-        teller.tell(*(run_line(outcome) for outcome in sorted(outcomes, key=lambda each: str(each["business_key"]))))
+        for outcome in sorted(outcomes, key=lambda each: str(each["business_key"])):
+            teller.tell(*run_lines(outcome))
         fates = [self._amends.json("triggers", "explain", place) for place in self._places]
         letters = {letter["n"]: letter for letter in self._letters()}
         teller.tell("")
@@ -167,24 +172,24 @@ class Demo:
         teller.scene("Do the books balance? By the participants' own databases, not by ours")
         reported = stage.folder / "outcomes.jsonl"
         reported.write_text(self._amends.text("outcomes", "-o", "jsonl"), encoding="utf-8")
-        program = [_shown(Path(reconcile.__file__)), "--data", str(stage.shop), "--outcomes", str(reported)]
-        teller.tell(f"$ python {' '.join(program)}")
+        program = [short(Path(reconcile.__file__).resolve()), "--data", str(stage.shop), "--outcomes", str(reported)]
+        teller.command(shlex.join(["python", *program]))
         done = subprocess.run([sys.executable, *program], capture_output=True, text=True, check=False)
         teller.text(done.stdout + done.stderr)
         return done.returncode == 0
 
-    def next_commands(self) -> list[str]:
-        """What a person may want to type next."""
-        run = self._run_of(orders_with_card(ORDERS, DOWN_CARD)[0])
+    def next_commands(self) -> list[tuple[str, str]]:
+        """What a person may want to type next, and what it shows."""
+        parked = self._run_of(orders_with_card(ORDERS, DOWN_CARD)[0])
         commands = [
-            ("runs", "list"),
-            ("runs", "show", run),
-            ("replay", run),
-            ("triggers", "explain", self._places[0]),
-            ("dead-letters", "list"),
-            ("audit", "verify", "--all"),
+            ("every run", "runs", "list"),
+            ("the one that was parked", "runs", "show", parked),
+            ("its history, offline", "replay", parked),
+            ("the first record's fate", "triggers", "explain", self._places[0]),
+            ("what became no run", "dead-letters", "list"),
+            ("is the log untouched?", "audit", "verify", "--all"),
         ]
-        return [f"   {self._amends.shown(*command)}" for command in commands]
+        return [(self._amends.typed(*command), about) for about, *command in commands]
 
     def _work(self) -> None:
         with self._amends.worker(self._stage.app) as worker:
@@ -252,9 +257,3 @@ def _order_in(record: bytes) -> str:
     """Also of a record that is no JSON."""
     found = re.search(rb'"order_id": *"([^"]+)"', record)
     return found[1].decode() if found else "?"
-
-
-def _shown(path: Path) -> str:
-    """As short as the working folder allows."""
-    path = path.resolve()
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

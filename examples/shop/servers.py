@@ -30,10 +30,14 @@ class Servers:
         return self.bus.startswith(KAFKA)
 
     @property
-    def shown_store(self) -> str:
-        """Where the store is, without a password."""
+    def shown_bus(self) -> str:
+        return self.bus if self.kafka else "topics in its store"
+
+    @property
+    def shown_store(self) -> str | None:
+        """Where the store is, without a password; None where it is a file."""
         if self.store is None:
-            return "SQLite"
+            return None
         place = urlsplit(self.store)
         return f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
 

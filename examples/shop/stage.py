@@ -10,13 +10,14 @@ from pathlib import Path
 
 from amends.coordinator.errors import Conflict, UsageError
 from amends.examples.shop import inventory, servers
-from amends.examples.shop.commands import Amends
+from amends.examples.shop.commands import Amends, short
 from amends.examples.shop.launch import Running, participants
 
 SHOP = Path(__file__).parent
 ORDERS = SHOP / "orders.jsonl"
 SAGAS = SHOP / "sagas.py"
 MARK = "demo.lock"
+SETTINGS = "amends.toml"
 TOPIC = "shop.orders"
 LEASE = "2s"
 """How long the shards of the killed worker stay its own; with SQLite there is no lease."""
@@ -51,8 +52,14 @@ class Stage:
         return self.folder / "sagas.py"
 
     @property
-    def inventory_url(self) -> str:
-        return inventory_url(self.shop)
+    def bus(self) -> str:
+        return "topics in its store" if self.real_servers is None else self.real_servers.shown_bus
+
+    @property
+    def store(self) -> str:
+        """Where the log is, for people: without a password."""
+        own = None if self.real_servers is None else self.real_servers.shown_store
+        return own or str(self.folder / "amends.db")
 
 
 @contextmanager
@@ -77,8 +84,10 @@ def stage(folder: Path, given: Mapping[str, str]) -> Iterator[Stage]:
                 "SHOP_MAIL_PORT": str(mail.addresses["smtp_port"]),
                 "SHOP_MAILBOX_URL": mail.url,
             }
-            options = ("--config", str(_settings(folder, run, real, given)))
-            amends = Amends(options=options, environment=environment, log=folder / "worker.log")
+            options = ("--config", short(_settings(folder, run, real, given)))
+            amends = Amends(
+                options=options, place=_place(folder, options), environment=environment, log=folder / "worker.log"
+            )
             yield Stage(
                 folder=folder,
                 amends=amends,
@@ -128,10 +137,16 @@ def _settings(folder: Path, run: str, real: servers.Servers | None, given: Mappi
     settings["data"] = str(folder.resolve())
     if real is not None:
         settings |= {"store": real.store or "", "bus": real.bus, "topic_prefix": run, "lease": LEASE}
-    file = folder / "amends.toml"
+    file = folder / SETTINGS
     file.touch(mode=0o600)  # It may hold the database's password.
     file.write_text("".join(f"{name} = {_toml(value)}\n" for name, value in settings.items() if value))
     return file
+
+
+def _place(folder: Path, options: tuple[str, ...]) -> tuple[str, ...]:
+    """Say it by the folder, where that says it all: the other settings have their defaults."""
+    only_data = (folder / SETTINGS).read_text().count("\n") == 1
+    return ("--data", short(folder)) if only_data and not Path(SETTINGS).exists() else options
 
 
 def _toml(text: str) -> str:
