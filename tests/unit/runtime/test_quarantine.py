@@ -16,6 +16,7 @@ from tests.unit.runtime.sagas import Done, order_saga
 Damage = tuple[str, str]
 """What ruins the run, and what mends it."""
 
+LARGE, DONE = ok(Done(key="k" * 100_000)), ok(Done(key="k"))
 GARBAGE: Damage = (
     "UPDATE events SET state = CAST('#' || CAST(state AS TEXT) AS BLOB) WHERE originator_id = ?",
     "UPDATE events SET state = CAST(substr(CAST(state AS TEXT), 2) AS BLOB) WHERE originator_id = ?",
@@ -57,7 +58,7 @@ def test_a_ruined_run_is_quarantined_and_goes_on_when_it_is_mended(
 ) -> None:
     clock = Clock()
     store = open_store(f"sqlite:///{file}", data_dir=file.parent, clock=clock)
-    installation = World(store, order_saga(), clock=clock, replies={"a": ok(Done(key="k" * 100_000))})
+    installation = World(store, order_saga(), clock=clock, replies={"a": [LARGE, DONE]})
     installation.publish({"id": "A-1"})
     while len(store.entries_from(0, after=0, limit=10)) < 2:
         installation._turn()
