@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import (
@@ -190,13 +189,8 @@ def shown(name: str, value: object) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL with `***` in place of its password."""
-    if "@" not in url or "://" not in url:
-        return url
-    parts = urlsplit(url)
-    login, _, place = parts.netloc.rpartition("@")
-    user, has_password, _ = login.partition(":")
-    return urlunsplit(parts._replace(netloc=f"{user}{':***' if has_password else ''}@{place}"))
+    """The URL with `***` in place of its password, were it a reference or hold what a URL must not hold."""
+    return re.sub(r"(://[^:/?#@]*):.*@", r"\1:***@", url)
 
 
 def _read(config: Path | None) -> tuple[Path | None, dict[str, Any]]:
@@ -208,6 +202,8 @@ def _read(config: Path | None) -> tuple[Path | None, dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UsageError("AM5002", f"{file} cannot be read: {why}", do="name a readable file with --config") from None
+    except RecursionError:
+        raise UsageError("AM5002", f"{file} is nested too deep", do="mend it; no setting is a nested list") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError("AM5002", f"{file} is not TOML: {error}", do="mend that line") from None
     for key in values:

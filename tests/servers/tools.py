@@ -14,6 +14,8 @@ POM = Path(__file__).with_name("pom.xml")
 SCHEMA_REGISTRY = ("apicurio-registry-app", "2.6.13.Final")
 """Its archive on Maven Central, of the group io.apicurio. Version 3 needs a newer Java than Kafka does."""
 JAVA_MIN = 17
+POSTGRES_MIN = 15
+"""What compose.yaml runs, and the oldest that is tested: Debian 12 has it."""
 
 
 class Missing(Exception):

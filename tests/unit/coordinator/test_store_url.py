@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from amends.coordinator.bootstrap import open_store, resolved_store_url
-from amends.coordinator.config import Settings
+from amends.coordinator.config import Settings, shown
 from amends.coordinator.errors import UsageError
 from amends.coordinator.redaction import redact
 
@@ -42,3 +42,10 @@ def test_a_reference_that_leads_nowhere_is_named() -> None:
     with pytest.raises(UsageError, match="STORE_PASSWORD_THAT_IS_NOT_SET") as caught:
         open_store(Settings(store="postgresql://amends:${env:STORE_PASSWORD_THAT_IS_NOT_SET}@db/amends"))
     assert caught.value.code == "AM2002"
+
+
+@pytest.mark.parametrize(
+    "password", ["written", "${file:/run/secrets/store_password}", "${env:PW}", "with/slash@and:more"]
+)
+def test_a_url_is_shown_without_its_password(password: str) -> None:
+    assert shown("store", f"postgresql://amends:{password}@db:5432/amends") == "postgresql://amends:***@db:5432/amends"
