@@ -116,10 +116,13 @@ def _text(stored: "StoredEntry") -> str:
     from amends.coordinator.cli.output import shortened
     from amends.coordinator.reading.events import events_of, in_short
     from amends.coordinator.reading.times import day_and_clock
-    from amends.schemas.entry import decode
+    from amends.schemas.entry import MalformedEntry, decode
     from amends.schemas.instants import instant_of
 
-    entry = decode(stored.data)
+    try:
+        entry = decode(stored.data)
+    except MalformedEntry as error:
+        return f"{'?':19}  {shortened(stored.saga_id)}  {stored.version:>3}  ✖ {error}"
     at = day_and_clock(instant_of(entry.at))
     said = "; ".join(f"{each['type']} {in_short(each)}".rstrip() for each in events_of(entry))
     return f"{at}  {shortened(entry.saga_id)}  {entry.version:>3}  {entry.saga} v{entry.definition_version}  {said}"

@@ -51,8 +51,8 @@ class Payloads:
         return found
 
 
-def history(entries: Iterable[bytes], *, until: int | None = None) -> Iterator[Moment]:
-    """Fold entries as they come, up to the version `until`. Raises `FoundFault` (AM5041) where that is impossible."""
+def history(entries: Iterable[bytes], *, of: SagaId, until: int | None = None) -> Iterator[Moment]:
+    """Fold a run's entries, up to the version `until`. Raises `FoundFault` (AM5041) where that is impossible."""
     state: State | None = None
     for version, data in enumerate(entries, start=1):
         try:
@@ -61,17 +61,16 @@ def history(entries: Iterable[bytes], *, until: int | None = None) -> Iterator[M
                 return
             state = fold_entry(state, entry)
         except Exception as error:
-            raise _broken(state, version, error) from error
+            raise _broken(of, version, error) from error
         yield Moment(entry=entry, data=data, state=state)
 
 
-def _broken(state: State | None, version: int, error: Exception) -> FoundFault:
-    whose = "a run" if state is None else f"run {state.saga_id}"
+def _broken(saga_id: SagaId, version: int, error: Exception) -> FoundFault:
     why = str(error) if isinstance(error, MalformedEntry) else f"{type(error).__name__}: {error}"
     return FoundFault(
         "AM5041",
-        f"version {version} of {whose} cannot be folded: {why}",
-        do="`amends audit verify RUN` names every fault, `amends audit tail RUN -o jsonl` shows the bytes",
+        f"version {version} of run {saga_id} cannot be folded: {why}",
+        do=f"`amends audit verify {saga_id}` names every fault",
     )
 
 
@@ -84,7 +83,7 @@ def stored(store: LogReading, saga_id: SagaId, *, after: int = 0) -> Iterator[St
 
 def run_history(store: LogReading, saga_id: SagaId, *, until: int | None = None) -> list[Moment]:
     """A stored run's whole history, or up to a version."""
-    return list(history((entry.data for entry in stored(store, saga_id)), until=until))
+    return list(history((entry.data for entry in stored(store, saga_id)), of=saga_id, until=until))
 
 
 def payloads_of(moments: Iterable[Moment], store: LogReading | None = None) -> Payloads:

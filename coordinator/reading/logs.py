@@ -1,7 +1,9 @@
 """The whole log in one order: shard by shard, merged by time; and the outcomes it holds."""
 
 import heapq
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -12,12 +14,13 @@ from amends.coordinator.reading.histories import Histories
 from amends.coordinator.reading.history import payloads_of, run_history
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.coordinator.reading.publishing import may_have_outcome
-from amends.schemas.entry import Inline
-from amends.schemas.events import Digest
+from amends.schemas.entry import Entry, Inline
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
 
 PAGE = 500
+
+log = logging.getLogger("amends.reading")
 
 
 class _At(msgspec.Struct, frozen=True):
@@ -39,23 +42,31 @@ def entries(store: LogReading, positions: Positions) -> Iterator[StoredEntry]:
 
 
 def outcomes(store: LogReading, positions: Positions, histories: Histories) -> Iterator[Outcome]:
-    """The outcome of each entry that parked or ended a run."""
+    """The outcome of each entry that parked or ended a run; of a broken history there is none, and the log says so."""
     for entry in entries(store, positions):
         histories.saw(entry)
-        if may_have_outcome(entry):
-            upto = histories.upto(entry)
-            if has_outcome(upto[-1].events):
-                carried = {
-                    digest: payload.inline.encode()
-                    for each in upto
-                    for digest, payload in each.payloads.items()
-                    if isinstance(payload, Inline)
-                }
+        if not may_have_outcome(entry):
+            continue
+        try:
+            outcome = _outcome(store, histories.upto(entry))
+        except Exception as error:  # noqa: BLE001  whatever it is, this history cannot be folded, and others can
+            said = f"{type(error).__name__}: {error}"
+            log.warning("history_broken", extra={"saga_id": entry.saga_id, "version": entry.version, "error": said})
+            continue
+        if outcome is not None:
+            yield outcome
 
-                def value(digest: Digest, carried: dict[Digest, bytes] = carried) -> bytes | None:
-                    return carried.get(digest) or store.blob(digest)
 
-                yield outcome_of(fold(upto), value)
+def _outcome(store: LogReading, upto: list[Entry]) -> Outcome | None:
+    if not has_outcome(upto[-1].events):
+        return None
+    carried = {
+        digest: payload.inline.encode()
+        for each in upto
+        for digest, payload in each.payloads.items()
+        if isinstance(payload, Inline)
+    }
+    return outcome_of(fold(upto), lambda digest: carried.get(digest) or store.blob(digest))
 
 
 def latest_outcome(store: LogReading, saga_id: SagaId) -> Outcome | None:
@@ -69,7 +80,10 @@ def latest_outcome(store: LogReading, saga_id: SagaId) -> Outcome | None:
 
 
 def _shard(store: LogReading, shard: int, after: int) -> Iterator[tuple[str, int, int, StoredEntry]]:
+    at = ""
     while page := store.entries_from(shard, after=after, limit=PAGE):
         for entry in page:
-            yield _at.decode(entry.data).at, shard, entry.position, entry
+            with suppress(msgspec.MsgspecError):  # bytes that are no entry stand where they are
+                at = _at.decode(entry.data).at
+            yield at, shard, entry.position, entry
         after = page[-1].position

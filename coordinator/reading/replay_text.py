@@ -18,7 +18,7 @@ _QUIET = frozenset(
     }
 )
 """Fields that move with every request and say nothing that the event does not."""
-_PLAIN = frozenset({"0", "false", '""'})
+_PLAIN = frozenset({"0", "false", '""', "[]", "{}"})
 _WIDTH_MAX = 100
 
 
