@@ -13,7 +13,7 @@ def question(plan: Plan, state: State, path: str, direction: Direction, now: Ins
     effect = state.effect(path, direction)
     if effect.phase == "verifying":
         return "verify" if direction == "undo" or _still_verified(plan, state, path) else None
-    if effect.phase not in {"in_doubt", "ended"} or (direction == "forward" and _given_to_a_person(state, path)):
+    if effect.phase not in {"in_doubt", "ended"} or (direction == "forward" and given_to_a_person(state, path)):
         return None
     if move_of(plan, state, path, direction, now) != "ask":
         return None
@@ -25,6 +25,6 @@ def _still_verified(plan: Plan, state: State, path: str) -> bool:
     return plan.steps[path].pivot or not (state.draining or state.undo_list is not None)
 
 
-def _given_to_a_person(state: State, path: str) -> bool:
+def given_to_a_person(state: State, path: str) -> bool:
     """Behind the frozen undo list nothing of the way forward is settled, nor what a person leaves in the world."""
     return state.undo_list is not None or state.effect(path, "undo").phase == "skipped"

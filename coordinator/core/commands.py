@@ -6,11 +6,11 @@ what is wanted and not running, and stops what is running and no longer wanted.
 
 import msgspec
 
-from amends.coordinator.core.asking import question
+from amends.coordinator.core.asking import given_to_a_person, question
 from amends.coordinator.core.drain import running_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.settle import policy_of
+from amends.coordinator.core.settle import move_of, policy_of
 from amends.coordinator.core.state import Effect, State
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
@@ -130,21 +130,28 @@ def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
     """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
     if not plan.missing or state.closed or state.status == "parked":
         return None
-    wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state)
+    wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state, now)
     if any(name not in plan.missing for name in wanted):
         return None
     return next(iter([*wanted, *_not_requested(plan, state)]), None)
 
 
-def _put_off(plan: Plan, state: State) -> list[str]:
-    """Handlers of what is to be requested again at its instant."""
+def _put_off(plan: Plan, state: State, now: Instant) -> list[str]:
+    """Handlers of what is to be requested again, at its instant or when its handler is there."""
     steps = [
         plan.steps[path].handler.name
-        for path, effect in state.forward.items()
-        if effect.phase == "retrying" and state.undo_list is None and (effect.doubt is not None or not state.draining)
+        for path in state.forward
+        if not given_to_a_person(state, path) and _sent_again(plan, state, path, "forward", now)
     ]
-    undos = [plan.steps[path].undo for path, effect in state.undo.items() if effect.phase == "retrying"]
+    undos = [plan.steps[path].undo for path in state.undo if _sent_again(plan, state, path, "undo", now)]
     return steps + [undo.handler.name for undo in undos if undo is not None]
+
+
+def _sent_again(plan: Plan, state: State, path: str, direction: Direction, now: Instant) -> bool:
+    effect = state.effect(path, direction)
+    if effect.phase == "retrying":
+        return effect.doubt is not None or not state.draining
+    return effect.phase in {"in_doubt", "ended"} and move_of(plan, state, path, direction, now) == "resend"
 
 
 def _not_requested(plan: Plan, state: State) -> list[str]:

@@ -45,6 +45,10 @@ class Checker:
     undoing: str | None = None
     at_own_risk: set[str] = field(default_factory=set)
     """Steps that a person had sent again though nothing could settle whether they had happened."""
+    requests: int = 0
+    """Requests beyond those that a person sent at their own risk."""
+    limited: bool = False
+    extensions: int = 0
     intents: set[tuple[str, str, int, str | None]] = field(default_factory=set)
 
     def entry(self, entry: Entry) -> None:
@@ -88,6 +92,8 @@ class Checker:
         match event:
             case e.RunResumed() if event.why == "pivot_passed":
                 self.cause_seen = False
+            case e.LimitReached():
+                self.limited = True
             case e.StepSucceeded():
                 self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
                 self.stands[event.path] = True
@@ -113,7 +119,16 @@ class Checker:
         self.doubtful.discard(path)
         self.open_attempts.discard(path)
 
+    def _within_the_limit(self, event: Event, *, by_person: bool) -> None:
+        if by_person:
+            return
+        self.requests += 1
+        allowed = self.plan.form.budget.attempts
+        within = allowed is None or self.requests <= allowed * (1 + self.extensions)
+        self.require(within, "rule 18", f"{told(event)} is request {self.requests} of {allowed}")
+
     def _requested(self, event: e.StepRequested, *, by_person: bool) -> None:
+        self._within_the_limit(event, by_person=by_person)
         self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
         self.require(not self.parked, "S9", f"{told(event)} while parked")
         self.require(not self.cause_seen or event.same_request, "S8", f"{told(event)} in the drain")
@@ -125,6 +140,7 @@ class Checker:
         self.left.discard(event.path)
 
     def _undo_requested(self, event: e.UndoRequested, *, by_person: bool) -> None:
+        self._within_the_limit(event, by_person=by_person)
         self.require(self.compensating, "S8", f"{told(event)} before the compensation")
         self.require(not self.parked, "S9", f"{told(event)} while parked")
         self.require(event.path not in self.open_attempts, "S21", f"{told(event)} while its step's attempt runs")
@@ -160,6 +176,8 @@ class Checker:
 
     def _resolved(self, event: e.ParkingResolved) -> None:
         self.parked = False
+        self.extensions += self.limited
+        self.limited = False
         if event.resolution == "skip":
             self.left.add(event.step)
             self._settled(event.step)

@@ -2,11 +2,14 @@
 
 from random import Random
 
+from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
 from amends.coordinator.definition.form import DefinitionForm, StepForm
-from tests.simulation.definitions import action, pivot, read, retriable, saga
+from tests.simulation.definitions import action, pivot, read, result, retriable, saga
 
 _WINDOWS = (None, None, 8_000, 60_000)
 _SETTLE = (0, 0, 2_000, 20_000)
+DICE = range(10)
+"""What conditions are about: a trigger is `{"dice": n}`."""
 
 
 def random_saga(random: Random) -> DefinitionForm:
@@ -16,7 +19,12 @@ def random_saga(random: Random) -> DefinitionForm:
     steps: list[StepForm] = []
     for n, path in enumerate(before):
         after = (before[n - 1],) if n and not parallel else ()
-        steps.append(read(path, after) if random.random() < 0.15 else _action(random, path, after))
+        takes = after if random.random() < 0.3 else ()
+        when = _condition(random)
+        if random.random() < 0.15:
+            steps.append(read(path, after, takes=takes, when=when))
+        else:
+            steps.append(_action(random, path, after, takes, when))
     if random.random() < 0.5:
         steps.append(
             pivot(
@@ -27,10 +35,13 @@ def random_saga(random: Random) -> DefinitionForm:
                 verify=_coin(random),
                 settle_ms=random.choice(_SETTLE),
                 attempts=random.randrange(1, 4),
+                when=_condition(random),
             )
         )
         steps.append(read("beside", ()))
         steps += [retriable(f"r{n}", ("pivot",), attempts=random.randrange(1, 4)) for n in range(random.randrange(3))]
+    if random.random() < 0.3:
+        steps.append(result())
     return saga(
         *steps,
         deadline_ms=random.choice((3_600_000, 3_600_000, 20_000, 3_000)),
@@ -40,11 +51,21 @@ def random_saga(random: Random) -> DefinitionForm:
     )
 
 
-def _action(random: Random, path: str, after: tuple[str, ...]) -> StepForm:
+def _condition(random: Random) -> Expression | None:
+    if random.random() < 0.8:
+        return None
+    return Compare(left=Reference(step=None, field="dice"), how=">=", right=Value(value=random.choice(DICE)))
+
+
+def _action(
+    random: Random, path: str, after: tuple[str, ...], takes: tuple[str, ...], when: Expression | None
+) -> StepForm:
     settle_ms = random.choice(_SETTLE)
     return action(
         path,
         after,
+        takes=takes,
+        when=when,
         verify=random.random() < 0.3,
         lookup=_coin(random),
         key=_coin(random),

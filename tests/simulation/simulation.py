@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from amends.coordinator.core.commands import Command, commands, next_due
+from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import (
     Answer,
@@ -30,11 +30,13 @@ from amends.coordinator.core.messages import (
     Yes,
 )
 from amends.coordinator.core.people import may_cancel, resolutions
-from amends.coordinator.definition.form import DefinitionForm
+from amends.coordinator.core.plan import plan_of
+from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.schemas.entry import Entry
 from amends.schemas.events import Resolution
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import Checker
+from tests.simulation.random_definitions import DICE
 from tests.simulation.run import Run
 from tests.simulation.world import Request, Verdict, World
 
@@ -56,6 +58,8 @@ class Faults(NamedTuple):
     crash: int = 2
     cancel: int = 1
     kill: int = 0
+    missing: int = 0
+    """After a crash: that the new owner lacks some handlers for a while."""
 
 
 class Stuck(AssertionError):
@@ -85,8 +89,7 @@ class Simulation:
     @classmethod
     def of(cls, form: DefinitionForm, random: Random, faults: Faults) -> "Simulation":
         """A run that has started."""
-        blank = Run.of(form)
-        run = Run(plan=blank.plan)
+        run = Run(plan=plan_of(form), trigger={"dice": random.choice(DICE)})
         simulation = cls(
             run=run, random=random, faults=faults, world=World(plan=run.plan), checker=Checker(plan=run.plan)
         )
@@ -148,8 +151,28 @@ class Simulation:
             call = self.running.pop(name)
             call.stopped = self.random.random() < 0.5
         for name, command in wanted.items():
-            if name not in self.running:
+            if name not in self.running and command.handler not in self.run.plan.missing:
                 self._call(name, command)
+        self._waits_visibly()
+
+    def _waits_visibly(self) -> None:
+        """A run that only the arrival of a handler would move on says which (rule 14)."""
+        run, state = self.run, self.run.get()
+        idle = not self.running and state.status in {"running", "compensating"} and not state.draining
+        if idle and not self._retries():
+            self.checker.require(
+                missing_handler(run.plan, state, run.now) in run.plan.missing,
+                "S23",
+                "it waits and nobody knows for what",
+            )
+
+    def _retries(self) -> bool:
+        state, missing = self.run.get(), self.run.plan.missing
+        steps = self.run.plan.steps
+        return any(
+            effect.phase == "retrying" and steps[path].handler.name not in missing
+            for path, effect in (state.forward.items() if state.undo_list is None else ())
+        ) or any(effect.phase == "retrying" and f"{path}.undo" not in missing for path, effect in state.undo.items())
 
     def _at(self, at: Instant, happening: Happening) -> None:
         heapq.heappush(self._heap, (max(at, self.run.now), next(self._numbers), happening))
@@ -305,7 +328,17 @@ class Simulation:
 
     def _recover(self) -> None:
         self.down = False
+        if self._percent(self.faults.missing):
+            form = self.run.plan.form
+            names = [each.name for step in form.steps for each in _handlers(step)]
+            self.run.plan = plan_of(form, missing=frozenset(each for each in names if self._percent(30)))
+            self._at(self.run.now + self.random.randrange(1, 30) * SECOND, self._handlers_arrive)
         self._tell(Recovered(clean=self.random.random() < 0.3))
+
+    def _handlers_arrive(self) -> None:
+        self.run.plan = plan_of(self.run.plan.form)
+        if not self.down:
+            self._tell(Tick())
 
     def _person(self) -> None:
         run, state = self.run, self.run.get()
@@ -369,6 +402,11 @@ class Call:
 
     def acts_forward(self, path: str) -> bool:
         return self.command.role == "step" and self.command.path == path
+
+
+def _handlers(step: StepForm) -> list[HandlerForm]:
+    undo = (step.undo.handler, step.undo.verify) if step.undo is not None else ()
+    return [each for each in (step.handler, step.verify, step.lookup, *undo) if each is not None]
 
 
 def _name(command: Command) -> tuple[str, str, str, int]:

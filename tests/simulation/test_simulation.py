@@ -28,6 +28,7 @@ def story(random: Random) -> Simulation:
         cancel=random.choice((0, 1, 4)),
         no_reply=random.choice((5, 15, 40)),
         raises=random.choice((2, 8, 25)),
+        missing=random.choice((0, 0, 60)),
     )
     return Simulation.of(form, random, faults)
 

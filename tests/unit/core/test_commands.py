@@ -209,6 +209,20 @@ def lacking_since(run: Run, *missing: str) -> Run:
     return run
 
 
+def lost_without_its_handler() -> Run:
+    run = lacking_since(Run.of(saga(action("a", key=True))), "a")
+    run.recovers()
+    return run
+
+
+def undo_lost_without_its_handler() -> Run:
+    run = Run.of(saga(action("a", key=True, undo_verify=False), read("bad")))
+    run.ok("a")
+    run.refused("bad")
+    lacking_since(run, "a.undo").recovers()
+    return run
+
+
 def retry_given_up_in_the_drain() -> Run:
     run = Run.of(saga(action("a", ()), action("b", (), lookup=True)))
     run.unavailable("a")
@@ -237,6 +251,8 @@ def retry_given_up_in_the_drain() -> Run:
             "b.lookup",
             id="the drain's lookup",
         ),
+        pytest.param(lost_without_its_handler, "a", id="a lost request to be sent again"),
+        pytest.param(undo_lost_without_its_handler, "a.undo", id="a lost undo to be sent again"),
         pytest.param(parked_without, None, id="parked: it waits for a person"),
     ],
 )
