@@ -1,6 +1,6 @@
 """What compose.yaml runs until you mount sagas of your own: goods are reserved and booked, or nothing is.
 
-The participant is the database `stock` that `deploy/stock.sql` makes. An order of more than there is is refused; one that
+The participant is the database `stock` that `deploy/stock.sql` makes. An order of more than is free is refused; one that
 says `"card": "stolen"` fails after the reservation, which is then undone.
 """
 
@@ -8,7 +8,7 @@ import os
 
 from pydantic import BaseModel, PositiveInt
 
-from amends import Context, Saga, Sql, StepRefused, Topic
+from amends import Saga, Sql, StepRefused, Topic
 from amends.connectors.sql import Transaction
 
 # The password is a reference: it is read when a connection is opened, and stands in no definition, log or topic.
@@ -89,7 +89,7 @@ async def unbook(trigger: Order) -> None:
 
 
 @unbook.verify
-async def is_unbooked(ctx: Context, trigger: Order) -> bool:
+async def is_unbooked(trigger: Order) -> bool:
     found = "SELECT 1 FROM bookings WHERE request = :request"
     return await stock.read(lambda tx: tx.fetch_one(found, {"request": trigger.request})) is None
 
