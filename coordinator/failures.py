@@ -27,3 +27,12 @@ class StepUnknown(Exception):
         super().__init__(reason)
         self.reason = reason
         self.kind = kind
+
+
+def told_by(error: BaseException) -> str:
+    """The error's text, in one line. To make it is the business of whoever wrote the class, and may fail."""
+    try:
+        text = str(error)
+    except BaseException as again:  # noqa: BLE001  __str__ is the user's
+        return f"it raised {type(again).__name__} when asked for its text"
+    return " ".join(text.split())

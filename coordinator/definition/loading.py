@@ -16,6 +16,7 @@ from amends.coordinator.definition.findings import DefinitionError, Finding, fin
 from amends.coordinator.definition.places import shown
 from amends.coordinator.definition.saga import Saga
 from amends.coordinator.errors import NotFound, UsageError
+from amends.coordinator.failures import told_by
 
 _BUILD_LENGTH = 16
 
@@ -140,7 +141,7 @@ def _failed(app: str, error: BaseException) -> UsageError:
         place = f"{shown(error.filename)}:{error.lineno or 1}:{error.offset or 1}"
         what = f"{type(error).__name__}: {error.msg}"
     else:
-        place, what = _place(error), f"{type(error).__name__}: {' '.join(str(error).split())}"
+        place, what = _place(error), f"{type(error).__name__}: {told_by(error)}"
     return UsageError(
         "AM1101", f"APP {app!r} cannot be imported: {place}: {what}", do="mend that line; AMENDS_LOG=debug shows all"
     )

@@ -16,7 +16,7 @@ from amends.coordinator.core.messages import (
     Yes,
 )
 from amends.coordinator.definition.handler import ArgumentUnreadable, InvalidResult
-from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown, told_by
 from amends.coordinator.redaction import redact, redact_bytes
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
@@ -129,11 +129,7 @@ def _external_id(work: Work) -> str | None:
 
 def _told(error: BaseException) -> str:
     """One line, without secrets, printable, of bounded length, whatever the error is made of."""
-    try:
-        text = str(error)
-    except BaseException as again:  # noqa: BLE001  __str__ is the user's
-        text = f"it raised {type(again).__name__} when asked for its text"
-    return _line(redact(text), MESSAGE_CHARACTERS_MAX)
+    return _line(redact(told_by(error)), MESSAGE_CHARACTERS_MAX)
 
 
 def _kind(kind: object, without: str) -> str:

@@ -26,6 +26,7 @@ from amends.schemas.instants import Instant
 
 __all__ = ["PostgresLog", "PostgresStore", "understands"]
 
+_PORTS: Final = 65_536
 _RESOLVE_S: Final = 30
 _DUMP: Final = (
     "dump it with `pg_dump --format=custom --schema=amends`, put it back with `pg_restore`, then run in psql: "
@@ -145,9 +146,9 @@ class PostgresStore(SqlRuns, SqlTopics, SqlMail, PostgresLeases):
 
 
 def understands(url: str) -> bool:
-    """Whether libpq can read the URL."""
+    """Whether libpq can read the URL, and its ports, which it reads only when it connects."""
     try:
-        conninfo_to_dict(url)
+        ports = str(conninfo_to_dict(url).get("port", ""))
     except psycopg.ProgrammingError:
         return False
-    return True
+    return all(port == "" or (port.isdecimal() and 0 < int(port) < _PORTS) for port in ports.split(","))

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -131,7 +132,13 @@ class Installation:
         own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {**own, "LEDGER": str(self.ledger), **self.settings, **settings}
 
-    def command(self, *arguments: object, stdin: bytes = b"", within_s: float = WITHIN_S, **settings: str) -> Done:
+    def command(
+        self,
+        *arguments: object,
+        stdin: bytes = b"",
+        within_s: float = WITHIN_S,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> Done:
         """Run a command to its end. `settings` are environment variables over the installation's own."""
         ended = subprocess.run(
             [*self.wrapper, AMENDS, *map(str, arguments)],
@@ -151,7 +158,7 @@ class Installation:
         return json.loads(self.ok(*arguments, "-o", "json"))
 
     @contextmanager
-    def running(self, *arguments: object, **settings: str) -> Iterator[Running]:
+    def running(self, *arguments: object, settings: Mapping[str, str] = MappingProxyType({})) -> Iterator[Running]:
         """Start a command that stays; it is killed at the end if it is still there."""
         number = len(list(self.folder.glob("log-*")))
         log = self.folder / f"log-{number}"
@@ -191,6 +198,12 @@ class Installation:
                 return connection.execute(statement.encode()).fetchall()
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)) as embedded:
             return embedded.execute(statement).fetchall()
+
+    def write(self, *statements: str) -> None:
+        """Change the embedded store's own file."""
+        with closing(sqlite3.connect(self.database, timeout=5)) as embedded, embedded:
+            for statement in statements:
+                embedded.execute(statement)
 
     def count(self, table: str, where: str = "true") -> int:
         found: int = self.rows(f"SELECT count(*) FROM {table} WHERE {where}")[0][0]
