@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -16,6 +16,7 @@ from amends.connectors.kafka.topics import TopicFacts
 from amends.coordinator.errors import AmendsError, UsageError
 
 START_S = 5.0
+LOOK_S = 0.02
 
 
 class KafkaAdmin:
@@ -70,7 +71,7 @@ class KafkaAdmin:
     async def create(
         self, topic: str, *, partitions: int, replication: int, settings: Mapping[str, str] | None = None
     ) -> bool:
-        """Make a topic and say whether it is new. One that exists stays as it is."""
+        """Make a topic and say whether it is new; it is known to the cluster then. One that exists stays as it is."""
         wish = NewTopic(topic, partitions, replication, topic_configs=dict(settings or {}))
         try:
             answer = await self._client.create_topics([wish], timeout_ms=10_000)
@@ -82,6 +83,7 @@ class KafkaAdmin:
                 return False
             if code:
                 raise self._refused(name, f"{refusal.__name__}: {message or refusal.description}")
+        await self._known(topic)
         return True
 
     async def delete(self, topics: Sequence[str]) -> list[str]:
@@ -91,6 +93,13 @@ class KafkaAdmin:
         except TROUBLE as error:
             await self._fail(error)
         return [topic for topic, code in answer.topic_error_codes if code] if answer is not None else []
+
+    async def _known(self, topic: str) -> None:
+        """Wait until a new topic can be used: the controller has it a moment before the brokers tell of it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                while topic not in await self.topics():  # noqa: ASYNC110  the cluster sets no event of ours
+                    await asyncio.sleep(LOOK_S)
 
     async def _described(self) -> list[dict[str, Any]]:
         try:

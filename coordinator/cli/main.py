@@ -1,6 +1,7 @@
 """The command line put together."""
 
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 from typing import Annotated, Final
 
@@ -30,11 +31,14 @@ from amends.coordinator.cli import (
 from amends.coordinator.cli.failing import guarded
 from amends.coordinator.cli.groups import APP
 
+_tree: Final = cache(get_command)
+"""All commands, made once: that takes longer than most of them."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     given = checking.rewritten(list(arguments))
-    return guarded(lambda: int(get_command(APP).main(args=given, prog_name="amends", standalone_mode=False) or 0))
+    return guarded(lambda: int(_tree(APP).main(args=given, prog_name="amends", standalone_mode=False) or 0))
 
 
 def _version(value: bool) -> None:

@@ -52,14 +52,15 @@ class Demo:
         ]
         teller.tell(*(f"{name:<11}{where:<28}{records}" for name, where, records in rows))
         teller.tell(
-            "", f"Each `amends` below is also told {' '.join(self._amends.place)}: all this is there to be looked at."
+            "", f"Each `amends` below is run with {' '.join(self._amends.place)}, and all this stays for a look."
         )
 
     def publish(self) -> None:
         """Put all records on the topic, broken ones and duplicates included."""
         self._teller.scene(f"{counted(len(self._records), 'record')} are published, good and bad, as they would arrive")
         if self._stage.topics:
-            self._show("topics", "create", *self._stage.topics)
+            # One partition, as on the embedded default: of two records with one request id the first must come first.
+            self._show("topics", "create", *self._stage.topics, "--partitions", "1")
         arguments = ("publish", self._stage.topic, "--file", short(ORDERS.resolve()))
         self._teller.command(self._amends.shown(*arguments))
         published = self._amends.json(*arguments)["records"]
