@@ -1,7 +1,7 @@
 """What compose.yaml runs until you mount sagas of your own: goods are reserved and booked, or nothing is.
 
-The participant is the database `stock` that `deploy/stock.sql` makes. An order of more than is free is refused; one that
-says `"card": "stolen"` fails after the reservation, which is then undone.
+The participant is the database `stock` that `deploy/stock.sql` makes. An order of more than is free is refused; one
+that says `"card": "stolen"` fails after the reservation, which is then undone.
 """
 
 import os
@@ -12,7 +12,9 @@ from amends import Saga, Sql, StepRefused, Topic
 from amends.connectors.sql import Transaction
 
 # The password is a reference: it is read when a connection is opened, and stands in no definition, log or topic.
-stock = Sql("stock", url="postgresql://amends:${{file:{STOCK_PASSWORD_FILE}}}@{STOCK_HOST}/stock".format_map(os.environ))
+stock = Sql(
+    "stock", url="postgresql://amends:${{file:{STOCK_PASSWORD_FILE}}}@{STOCK_HOST}/stock".format_map(os.environ)
+)
 
 
 class Order(BaseModel):
@@ -83,9 +85,12 @@ async def book(trigger: Order) -> None:
 
 @book.undo
 async def unbook(trigger: Order) -> None:
-    await stock.undo(
-        lambda tx: tx.execute("DELETE FROM bookings WHERE request = :request", {"request": trigger.request})
-    )
+    """Strike the booking out."""
+
+    def strike(tx: Transaction) -> None:
+        tx.execute("DELETE FROM bookings WHERE request = :request", {"request": trigger.request})
+
+    await stock.undo(strike)
 
 
 @unbook.verify
