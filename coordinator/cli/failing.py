@@ -63,7 +63,7 @@ def _single(error: BaseException) -> BaseException:
 
 
 def _usage(error: exceptions.TyperException) -> str:
-    message = " ".join(error.format_message().split()).rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".") or "no command is given"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "amends"
     return f"error AM5004: {message[:1].lower()}{message[1:]}; see: {path} --help"

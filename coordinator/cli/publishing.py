@@ -81,7 +81,7 @@ def _values(json_text: str | None, file: str | None, idempotency_key: str | None
         text = sys.stdin.read() if json_text == "-" else json_text
         try:
             json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(
                 "AM5005", f"--json is not JSON: {error}", do="mend it, or publish any bytes with --file"
             ) from None
