@@ -48,6 +48,10 @@ check: lint schemas docs packaging audit ## All that must hold beside the tests,
 schemas: $(INSTALLED) ## Write the committed Avro schemas again from the code; fail if that changed one
 	@$(BIN)/python .ci/schemas.py
 
+.PHONY: histories
+histories: $(INSTALLED) ## Record the golden histories that are missing; NAMES="long parked" records those again
+	@PYTHONPATH=. $(BIN)/python -m tests.replay.recording $(NAMES)
+
 .PHONY: docs
 docs: $(INSTALLED) ## Hold the documentation against the code: settings, commands, errors, events, examples
 	@$(BIN)/pytest tests/test_docs.py

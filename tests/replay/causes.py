@@ -1,0 +1,129 @@
+"""The message that an entry followed from, read off the entry: history holds all that a decision was made of."""
+
+from amends.coordinator.core.commands import commands
+from amends.coordinator.core.messages import (
+    CancelWished,
+    Done,
+    Ended,
+    Failed,
+    KillWished,
+    Message,
+    No,
+    NoAnswer,
+    Note,
+    ReadBack,
+    Recovered,
+    Replied,
+    ResolutionWished,
+    Start,
+    Tick,
+    Unknown,
+    Yes,
+)
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.schemas import events as e
+from amends.schemas.entry import Entry
+from amends.schemas.events import Event
+from amends.schemas.instants import instant_of
+
+
+def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
+    """What `decide` was told when it decided this entry."""
+    notes = tuple(event for event in entry.events if isinstance(event, e.EvidenceRecorded | e.PermissionDenied))
+    first = entry.events[len(notes)]
+    match entry.cause:
+        case "trigger":
+            assert isinstance(first, e.SagaStarted)
+            return _start(entry, first)
+        case "timer":
+            return Tick()
+        case "recovery":
+            assert isinstance(first, e.RunResumed)
+            return Recovered(clean=first.clean)
+        case "cancel" | "kill" | "resolve":
+            return _wish(first)
+        case "reply":
+            return _reply(first, notes)
+        case "readback":
+            assert state is not None
+            return _answer(plan, state, entry, first, notes)
+    raise AssertionError(f"an entry caused by {entry.cause!r}")
+
+
+def _start(entry: Entry, event: e.SagaStarted) -> Start:
+    return Start(
+        namespace=entry.namespace,
+        saga=entry.saga,
+        saga_id=entry.saga_id,
+        idempotency_key=event.idempotency_key,
+        business_key=event.business_key,
+        generation=event.generation,
+        origin=event.origin,
+        trigger=event.trigger,
+        request_digest=event.request_digest,
+        shard=event.shard,
+        traceparent=event.traceparent,
+    )
+
+
+def _wish(event: Event) -> Message:
+    match event:
+        case e.DrainStarted(reason=reason) if reason is not None:
+            return CancelWished(reason=reason)
+        case e.SagaKilled(reason=reason):
+            return KillWished(reason=reason)
+        case e.ParkingResolved():
+            return ResolutionWished(
+                step=event.step, resolution=event.resolution, reason=event.reason, evidence=event.evidence
+            )
+    raise AssertionError(f"no wish leads to {event}")
+
+
+def _reply(event: Event, notes: tuple[Note, ...]) -> Replied:
+    answer: Done | Failed | Unknown | Ended
+    match event:
+        case e.StepSucceeded():
+            answer = Done(result=event.result, external_id=event.external_id)
+        case e.UndoSucceeded():
+            answer = Done(result=None, external_id=event.external_id)
+        case e.StepFailed() | e.UndoFailed():
+            answer = Failed(kind=event.kind, message=event.message, retriable=event.retriable)
+        case e.StepInDoubt():
+            answer = Unknown(kind=event.reason, message=event.message, running=event.attempt_running)
+        case e.StepSettled():
+            answer = Ended(kind=event.kind or "", message=event.message or "")
+        case e.LateReplyRecorded(answer="succeeded"):
+            answer = Done(result=event.result)
+        case _:
+            raise AssertionError(f"no reply leads to {event}")
+    undo = isinstance(event, e.UndoSucceeded | e.UndoFailed) or getattr(event, "direction", None) == "undo"
+    return Replied(
+        path=event.path, direction="undo" if undo else "forward", attempt=event.attempt, answer=answer, notes=notes
+    )
+
+
+def _answer(plan: Plan, state: State, entry: Entry, event: Event, notes: tuple[Note, ...]) -> ReadBack:
+    answer: Yes | No | NoAnswer = No()
+    match event:
+        case e.StepVerified() | e.UndoVerified():
+            answer = Yes()
+        case e.StepSettled(state="present"):
+            answer = Yes(result=event.result, external_id=event.external_id)
+        case e.StepInDoubt() if not event.message.startswith("the read-back says no"):
+            answer = NoAnswer(message=event.message.rpartition(", for ")[0])
+    path = getattr(event, "path", None)
+    asked = [
+        command
+        for command in commands(plan, state, instant_of(entry.at))
+        if command.role in {"verify", "lookup"} and path in {None, command.path}
+    ]
+    (command,) = asked
+    return ReadBack(
+        path=command.path,
+        direction=command.direction,
+        role=command.role,
+        asked=command.number,
+        answer=answer,
+        notes=notes,
+    )

@@ -1,0 +1,98 @@
+"""The sagas whose runs are recorded."""
+
+from pydantic import BaseModel
+
+from amends import Budget, Context, Retry, Saga, Topic
+
+
+class Order(BaseModel):
+    """The trigger."""
+
+    id: str
+    order: str
+    gift: bool = False
+
+
+class Done(BaseModel):
+    """What a step returns."""
+
+    id: str
+    note: str = ""
+
+
+def order_saga(*, deadline: str = "1h", budget: Budget | None = None) -> Saga[Order]:  # noqa: C901  a list, no branches
+    """Every kind of step: a read, two parallel actions that promise different things, a pivot, one behind it."""
+    saga = Saga(
+        "order",
+        version=1,
+        trigger=Topic("orders", Order, idempotency_key="id", business_key="order"),
+        deadline=deadline,
+        budget=budget,
+    )
+
+    @saga.read
+    def assess(ctx: Context, trigger: Order) -> Done:
+        return Done(id="assessed")
+
+    @saga.action(idempotent=True, retry=Retry(attempts=3))
+    def reserve(ctx: Context, trigger: Order, assessed: Done = assess.result) -> Done:
+        return Done(id="res_1")
+
+    @reserve.undo(verify="reply", retry=Retry(attempts=2))
+    def unreserve(ctx: Context, reserved: Done | None = reserve.maybe) -> None: ...
+
+    @saga.action(settle_s=5)
+    def charge(ctx: Context, trigger: Order, assessed: Done = assess.result) -> Done:
+        return Done(id="ch_1")
+
+    @charge.lookup
+    def find_charge(ctx: Context) -> Done | None:
+        return None
+
+    @charge.verify(verify_within="2s")
+    def is_charged(ctx: Context, charged: Done = charge.result) -> bool:
+        return True
+
+    @charge.undo
+    def give_back(ctx: Context, charged: Done | None = charge.maybe) -> None: ...
+
+    @give_back.verify(verify_within="2s")
+    def is_given_back(ctx: Context, trigger: Order) -> bool:
+        return True
+
+    @saga.action(after=[reserve, charge], idempotent=True, when=saga.trigger.gift == True)  # noqa: E712  an expression
+    def wrap(ctx: Context, trigger: Order) -> Done:
+        return Done(id="wrapped")
+
+    @wrap.undo(verify="reply")
+    def unwrap(ctx: Context, wrapped: Done | None = wrap.maybe) -> None: ...
+
+    @saga.action(after=wrap, irreversible=True, idempotent=True)
+    def ship(ctx: Context, trigger: Order) -> Done:
+        return Done(id="parcel_1")
+
+    @saga.action(idempotent=True, retry=Retry(attempts=2))
+    def notify(ctx: Context, parcel: Done = ship.result) -> Done:
+        return Done(id="mail_1")
+
+    @saga.result
+    def outcome(parcel: Done = ship.result, mail: Done = notify.result) -> Done:
+        return parcel
+
+    return saga
+
+
+def long_saga() -> Saga[Order]:
+    """Sixty steps in a row."""
+    saga = Saga("long", version=3, trigger=Topic("orders", Order, idempotency_key="id"))
+    for n in range(60):
+
+        def act(ctx: Context, trigger: Order) -> Done:
+            return Done(id="done")
+
+        def undo(ctx: Context) -> None: ...
+
+        act.__name__, undo.__name__ = f"step{n}", f"undo{n}"
+        step = saga.action(idempotent=True, after=[f"step{n - 1}"] if n else [])(act)
+        step.undo(verify="reply")(undo)
+    return saga

@@ -1,0 +1,131 @@
+"""Typical runs, played on the real engine and a store under a clock that jumps: what histories are recorded from."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from amends import Budget, Saga
+from amends.coordinator.core.evolve import fold
+from amends.coordinator.ports.rows import InboxRow
+from amends.coordinator.testing.replies import Reply
+from amends.coordinator.testing.world import World
+from amends.schemas import wishes
+from amends.schemas.canonical import encode
+from amends.schemas.entry import decode
+from amends.schemas.events import Resolution
+from amends.schemas.instants import SECOND
+from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
+from tests.replay.sagas import Done, Order, long_saga, order_saga
+
+Replies = Mapping[str, Reply | Iterable[Reply]]
+Story = Callable[[], World]
+WHO: Final = "kim"
+
+
+def played(
+    saga: Saga[Order], replies: Replies | None = None, *, gift: bool = False, until_s: int | None = None
+) -> World:
+    """One trigger, played to its end or for so long."""
+    installation = world(saga, replies=replies)
+    installation.publish({"id": "R-77", "order": "A-12", "gift": gift})
+    installation.run(until=None if until_s is None else installation.clock.now + until_s * SECOND)
+    return installation
+
+
+def decided(installation: World, resolution: Resolution, *, after_s: int = 600) -> World:
+    """A person's decision about the parked run."""
+    saga_id = installation.store.runs()[0].saga_id
+    parked = fold(decode(stored.data) for stored in installation.store.entries_of(saga_id)).parked
+    assert parked is not None, "the run is not parked"
+    wish = wishes.Resolve(
+        actor=WHO, saga_id=saga_id, step=parked.step, resolution=resolution, reason="looked at it", evidence="ticket 7"
+    )
+    return _wished(installation, wish, after_s)
+
+
+def _wished(installation: World, wish: wishes.Wish, after_s: int) -> World:
+    installation.clock.now += after_s * SECOND
+    row = installation.store.runs()[0]
+    message_id = f"wish-{row.version}"
+    installation.store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
+    installation.take_inbox()
+    installation.run()
+    return installation
+
+
+def cancelled() -> World:
+    installation = played(order_saga(), {"charge": late(Done(id="ch_1"), after="20s")}, until_s=5)
+    saga_id = installation.store.runs()[0].saga_id
+    return _wished(installation, wishes.Cancel(actor=WHO, saga_id=saga_id, reason="changed their mind"), 1)
+
+
+def killed() -> World:
+    installation = played(order_saga(), {"charge": late(Done(id="ch_1"), after="20s")}, until_s=5)
+    saga_id = installation.store.runs()[0].saga_id
+    return _wished(installation, wishes.Kill(actor=WHO, saga_id=saga_id, reason="wrong order"), 1)
+
+
+def crashed(times: int, replies: Replies) -> World:
+    installation = played(order_saga(), replies, until_s=2)
+    for _ in range(times):
+        installation.crash()
+        installation.run(until=installation.clock.now + SECOND)
+    installation.run()
+    return installation
+
+
+REFUSED_UNDO: Final[Replies] = {"ship": fails("no truck"), "charge.undo": [fails("account closed"), ok()]}
+
+STORIES: Final[Mapping[str, Story]] = {
+    "completed": lambda: played(order_saga()),
+    "completed-with-a-gift": lambda: played(order_saga(), gift=True),
+    "retried": lambda: played(order_saga(), {"reserve": [unavailable(), unavailable(), ok(Done(id="r"))]}),
+    "compensated": lambda: played(order_saga(), {"ship": fails("no truck")}, gift=True),
+    "compensated-without-effects": lambda: played(order_saga(), {"assess": fails("not ours")}),
+    "undo-retried": lambda: played(order_saga(), {"ship": fails(), "reserve.undo": [unavailable(), ok()]}),
+    "doubt-settled-by-key": lambda: played(order_saga(), {"reserve": [times_out(), ok(Done(id="res_1"))]}),
+    "doubt-settled-present": lambda: played(
+        order_saga(), {"charge": unknown(), "charge.lookup": [ok(None), ok(Done(id="ch_2"))]}
+    ),
+    "doubt-settled-absent": lambda: played(order_saga(), {"charge": [unknown(), ok(Done(id="ch_2"))]}),
+    "doubt-in-the-drain": lambda: played(order_saga(), {"reserve": fails("sold out"), "charge": times_out()}),
+    "undo-in-doubt": lambda: played(order_saga(), {"ship": fails(), "charge.undo": unknown()}),
+    "raised": lambda: played(order_saga(), {"charge": raises(ValueError("bad reply"))}),
+    "read-back-lags": lambda: played(
+        order_saga(), {"charge.verify": [ok(value=False), raises(OSError("down")), ok(value=True)]}
+    ),
+    "read-back-denies": lambda: played(order_saga(), {"charge.verify": ok(value=False)}),
+    "parked": lambda: played(order_saga(), REFUSED_UNDO),
+    "parked-and-retried": lambda: decided(played(order_saga(), REFUSED_UNDO), "retry"),
+    "parked-and-done-by-hand": lambda: decided(played(order_saga(), REFUSED_UNDO), "done_by_hand"),
+    "parked-and-skipped": lambda: decided(played(order_saga(), REFUSED_UNDO), "skip"),
+    "parked-and-sent-forward": lambda: decided(
+        played(order_saga(), {**REFUSED_UNDO, "ship": [fails("no truck"), ok(Done(id="parcel_2"))]}), "go_forward"
+    ),
+    "parked-behind-the-pivot": lambda: decided(
+        played(order_saga(), {"notify": [unavailable(), unavailable(), ok(Done(id="mail_2"))]}), "retry"
+    ),
+    "cancelled": cancelled,
+    "killed-and-late": killed,
+    "deadline": lambda: played(order_saga(deadline="10s"), {"charge": late(Done(id="ch_1"), after="20s")}),
+    "out-of-attempts": lambda: played(order_saga(budget=Budget(attempts=5))),
+    "recovered": lambda: crashed(1, {"charge": [times_out(), ok(Done(id="ch_1"))]}),
+    "poison": lambda: crashed(5, {"reserve": times_out()}),
+    "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
+    "long": lambda: played(long_saga(), {"step59": fails("so close")}),
+}
+
+
+class History(NamedTuple):
+    """What a file holds, and what stands beside it."""
+
+    entries: tuple[bytes, ...]
+    definition: bytes
+    state: bytes
+
+
+def history_of(installation: World) -> History:
+    """The one run of an installation, as its store holds it."""
+    row = installation.store.runs()[0]
+    entries = tuple(stored.data for stored in installation.store.entries_of(row.saga_id))
+    folded = fold(decode(data) for data in entries)
+    return History(entries, encode(installation.sagas[0].form), encode(folded))
