@@ -151,7 +151,9 @@ def _sent_again(plan: Plan, state: State, path: str, direction: Direction, now: 
     effect = state.effect(path, direction)
     if effect.phase == "retrying":
         return effect.doubt is not None or not state.draining
-    return effect.phase in {"in_doubt", "ended"} and move_of(plan, state, path, direction, now) == "resend"
+    if effect.phase not in {"in_doubt", "ended"}:
+        return False
+    return move_of(plan, state, path, direction, now) not in {"wait", "ask", "ended"}  # Else it would be done by now.
 
 
 def _not_requested(plan: Plan, state: State) -> list[str]:

@@ -215,6 +215,13 @@ def lost_without_its_handler() -> Run:
     return run
 
 
+def lost_until_its_key_was_forgotten() -> Run:
+    run = lacking_since(Run.of(saga(action("a", key=True, window_ms=8_000))), "a")
+    run.recovers()
+    run.now += 60_000 * MILLISECOND
+    return run
+
+
 def undo_lost_without_its_handler() -> Run:
     run = Run.of(saga(action("a", key=True, undo_verify=False), read("bad")))
     run.ok("a")
@@ -252,6 +259,7 @@ def retry_given_up_in_the_drain() -> Run:
             id="the drain's lookup",
         ),
         pytest.param(lost_without_its_handler, "a", id="a lost request to be sent again"),
+        pytest.param(lost_until_its_key_was_forgotten, "a", id="a lost request that can not be sent again any more"),
         pytest.param(undo_lost_without_its_handler, "a.undo", id="a lost undo to be sent again"),
         pytest.param(parked_without, None, id="parked: it waits for a person"),
     ],
