@@ -102,8 +102,11 @@ def open_source(settings: Settings, store: Store) -> Source:
     return KafkaSource(kafka_settings(settings), group=Group(name=settings.group))
 
 
-def open_sink(settings: Settings, store: Store | None) -> Sink:
-    """Where records are published to. Not started. On the local bus it needs the store."""
+def open_sink(settings: Settings, store: Store | None, *, required: Sequence[str] = ()) -> Sink:
+    """Where records are published to. Not started. On the local bus it needs the store.
+
+    On Kafka its start raises `UsageError` (AM4104) naming those of the `required` topics that do not exist.
+    """
     if settings.kafka is None:
         from amends.connectors.local.sink import LocalSink
 
@@ -111,7 +114,7 @@ def open_sink(settings: Settings, store: Store | None) -> Sink:
         return LocalSink(store, own=own_topics(settings), now=store.now)
     from amends.connectors.kafka.sink import KafkaSink
 
-    return KafkaSink(kafka_settings(settings))
+    return KafkaSink(kafka_settings(settings), required=required)
 
 
 async def topics_missing(settings: Settings, topics: Sequence[str]) -> None:

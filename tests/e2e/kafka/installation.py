@@ -1,0 +1,140 @@
+"""An installation of Amends as its user has it: settings in the environment, and the command `amends`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from amends.coordinator.reading.publishing import OwnTopics
+from tests.integration.kafka.clients import WITHIN_S
+
+HERE = Path(__file__).parent
+ORDERS = HERE / "orders_app.py"
+LEDGER = HERE.parents[1] / "integration" / "runtime" / "ledger_app.py"
+AMENDS = Path(sys.executable).with_name("amends")
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """`prefix` is before every topic's name; `more` are further variables of the environment."""
+
+    folder: Path
+    store: str
+    bus: str
+    prefix: str
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        return self.bus.removeprefix("kafka://")
+
+    @property
+    def own(self) -> OwnTopics:
+        return OwnTopics(f"{self.prefix}amends")
+
+    @property
+    def orders(self) -> str:
+        return f"{self.prefix}orders"
+
+    @property
+    def notices(self) -> str:
+        return f"{self.prefix}notices"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
+        return {
+            **kept,
+            "AMENDS_DATA": str(self.folder),
+            "AMENDS_STORE": self.store,
+            "AMENDS_BUS": self.bus,
+            "AMENDS_TOPIC_PREFIX": self.own.prefix,
+            "AMENDS_LEASE": "1s",
+            "ORDERS_TOPIC": self.orders,
+            "NOTICES_TOPIC": self.notices,
+            **self.more,
+        }
+
+    def run(self, *arguments: object, code: int = 0, within_s: float = PATIENCE_S) -> str:
+        """Run a command to its end, which must be this code; give what it says on stdout."""
+        done = subprocess.run(
+            [AMENDS, *map(str, arguments)],
+            env=self.environment,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: object, code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "-o", "json", code=code))
+
+    @contextmanager
+    def started(self, name: str, *arguments: object) -> "Iterator[subprocess.Popen[bytes]]":
+        """Run a command that stays, its log in NAME.log; at the end it must stop in order, unless it was killed."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [AMENDS, *map(str, arguments)],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            yield process
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(15)
+            assert process.returncode in {0, -signal.SIGKILL}, self.log_of(name)
+        finally:
+            process.kill()
+            process.wait(10)
+
+    def everything(self) -> str:
+        """Say how it stands, for the message of a test that failed."""
+        said = [self.run("runs", "list", "-o", "jsonl"), self.run("dead-letters", "list", "-o", "jsonl")]
+        return "\n".join([*said, *(f"{log.stem}:\n{self.log_of(log.stem)}" for log in self.folder.glob("*.log"))])
+
+    def log_of(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+
+def wait_for(what: Callable[[], bool], why: str, *, within_s: float = PATIENCE_S) -> None:
+    """Look until it is so. Fails after a bounded time."""
+    deadline = time.monotonic() + within_s
+    while not what():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {why}"
+        time.sleep(0.05)
+
+
+def outcomes(
+    installation: Installation, *business_keys: str, schemas: Path | None = None, registry: str | None = None
+) -> list[dict[str, Any]]:
+    """Read the outcomes topic until these have come, by a program that has nothing of Amends."""
+    way = ["--registry", registry] if registry else ["--schemas", str(schemas)]
+    program = [sys.executable, "-I", str(HERE / "outcome_reader.py")]
+    done = subprocess.run(
+        [*program, installation.address, installation.own.outcomes, *business_keys, *way],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    missing = set(business_keys) - {each["outcome"]["business_key"] for each in found}
+    assert not missing, f"no outcome of {sorted(missing)} within {WITHIN_S} s, but:\n{installation.everything()}"
+    return found
