@@ -139,11 +139,6 @@ async def charge(ctx: Context, trigger: Booking, _held: Booked = hold.result) ->
         result: Booked = wrong(trigger)
         return result
     await _waited(trigger)
-    if trigger.how == "kills the process":
-        book(ctx, "attempt", trigger)
-        with (LEDGER.parent / "deaths").open("a") as deaths:
-            deaths.write("x")
-        os.kill(os.getpid(), signal.SIGKILL)
     return book(ctx, "charge", trigger)
 
 
@@ -158,13 +153,30 @@ async def _waited(trigger: Booking) -> None:
         hang(trigger)
     if trigger.how == "stops its loop":
         asyncio.get_running_loop().stop()
-    if trigger.how == "is slow":
-        await asyncio.sleep(0.02)
 
 
 @charge.undo(verify="reply")
 async def refund(ctx: Context, trigger: Booking, _charged: Booked | None = charge.maybe) -> None:
     book(ctx, "refund", trigger)
+
+
+deaths = Saga("death", version=1, trigger=Topic("deaths", Booking, idempotency_key="id"))
+
+
+@deaths.action(idempotent=True)
+async def live(ctx: Context, trigger: Booking) -> Booked:
+    """Take a moment; with `kills the process`, take everybody along."""
+    await asyncio.sleep(0.05)
+    if trigger.how == "kills the process":
+        with (LEDGER.parent / "deaths").open("a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return book(ctx, "live", trigger)
+
+
+@live.undo(verify="reply")
+async def unlive(ctx: Context, trigger: Booking, _lived: Booked | None = live.maybe) -> None:
+    book(ctx, "unlive", trigger)
 
 
 threads = Saga("thread", version=1, trigger=Topic("threads", Booking, idempotency_key="id"), deadline="40s")
