@@ -6,6 +6,7 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
+PROCESSES ?= 4# of tests: most wait for a server or a process of their own more than they compute
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -33,7 +34,7 @@ demo: $(INSTALLED) ## Run the shop on the embedded default; on real servers with
 .PHONY: test
 test: $(INSTALLED) ## Run all tests that this machine can; with ARGS='tests/unit -x' those; AMENDS_SERVERS=required fails on a skip
 	@$(BIN)/python -m tests.servers fetch || echo 'Tests that need Kafka are not run.'
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, import contracts

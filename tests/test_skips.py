@@ -13,6 +13,9 @@ THREE_TESTS = """
 """
 
 
+PROCESSES = pytest.mark.parametrize("processes", [[], ["-n", "2"]], ids=["one process", "two processes"])
+
+
 @pytest.fixture
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
@@ -21,21 +24,23 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
+@PROCESSES
 def test_a_skip_is_listed_with_its_reason_and_its_command(
-    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: list[str]
 ) -> None:
     monkeypatch.delenv("AMENDS_SERVERS", raising=False)
-    result = session.runpytest_subprocess("-p", "no:randomly")
+    result = session.runpytest_subprocess("-p", "no:randomly", *processes)
     result.assert_outcomes(passed=1, skipped=1, xfailed=1)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["*1 not run: no server; to run it: make servers*", "  *::test_cannot"])
 
 
+@PROCESSES
 def test_a_skip_is_a_failure_where_servers_are_required(
-    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    session: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, processes: list[str]
 ) -> None:
     monkeypatch.setenv("AMENDS_SERVERS", "required")
-    result = session.runpytest_subprocess("-p", "no:randomly")
+    result = session.runpytest_subprocess("-p", "no:randomly", *processes)
     result.assert_outcomes(passed=1, failed=1, xfailed=1)
     result.stdout.fnmatch_lines(["*skipped, though AMENDS_SERVERS=required: no server*"])
 
