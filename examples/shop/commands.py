@@ -19,6 +19,7 @@ from amends.coordinator.errors import FoundFault
 
 END_WITHIN_S = 10
 PR_SET_PDEATHSIG = 1
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
 class CommandFailed(FoundFault):
@@ -50,10 +51,10 @@ class Amends:
 
     def text(self, *arguments: str) -> str:
         """Run a command in this process, which saves its start, and return what it prints."""
-        from amends.coordinator.cli.main import run  # noqa: PLC0415  its imports cost time that the participants use, too
-
         said, complained = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
-        with redirect_stdout(said), redirect_stderr(complained):
+        with _uninterrupted(), redirect_stdout(said), redirect_stderr(complained):
+            from amends.coordinator.cli.main import run  # noqa: PLC0415  the participants can use the time it takes
+
             code = run([*arguments, *self.options, "--log", "error"])
             said.flush()
         if code:
@@ -71,14 +72,15 @@ class Amends:
         arguments = ["worker", str(app), "--until-idle"]
         with ExitStack() as stack:
             log = stack.enter_context(self.log.open("ab"))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "amends", *arguments, *self.options],
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  no threads here
-            )
+            with _uninterrupted():  # A fork calls back, too.
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "amends", *arguments, *self.options],
+                    env=self._environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=_in_the_child,  # noqa: PLW1509  no threads here
+                )
             stack.callback(_end, process)
             yield WorkerProcess(process=process, command=self.shown(*arguments), log=self.log)
 
@@ -115,6 +117,16 @@ class WorkerProcess:
             raise CommandFailed(self.command, f"ended with {code}; its log is {self.log}")
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block ends: in its middle it might meet a callback that cannot raise, and be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def program() -> list[str]:
     """How to call `amends` here: by its name if the shell finds this one, else by its path."""
     beside = Path(sys.executable).with_name("amends")
@@ -145,6 +157,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _end_with_parent() -> None:
-    """In the child: be ended when the demo is, even if that is killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _in_the_child() -> None:
+    """Be ended when the demo is, even if that is killed; and hear Ctrl-C again."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
