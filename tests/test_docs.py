@@ -104,6 +104,18 @@ def test_the_saga_of_the_first_screen_keeps_every_rule(
     assert check_app("sagas.py") == []
 
 
+def test_every_place_that_the_code_map_names_is_there() -> None:
+    named = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.py)?)`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert [place for place in named if not (ROOT / place).exists()] == []
+    folders = {
+        f"{layer}/{path.name}/"
+        for layer in ("coordinator", "connectors")
+        for path in (ROOT / layer).iterdir()
+        if (path / "__init__.py").exists()
+    }
+    assert folders - set(named) == set()
+
+
 def fields_under(page: Path, heading: str) -> list[str]:
     """The first column of the table in a section."""
     _, _, section = page.read_text().partition(f"\n{heading}\n")
