@@ -4,7 +4,8 @@ Every id is a UUID of version 5 (RFC 9562) over canonical JSON under one publish
 language can compute which run a trigger belongs to and which key an effect was sent under.
 """
 
-from typing import Literal, NewType
+import hashlib
+from typing import Final, Literal, NewType
 from uuid import UUID, uuid5
 
 from amends.schemas.canonical import encode
@@ -37,4 +38,15 @@ def outcome_id_of(*, saga_id: SagaId, version: int) -> str:
 
 
 def _derived(parts: list[str | int]) -> str:
-    return str(uuid5(AMENDS, encode(parts).decode()))
+    """`str(uuid5(AMENDS, …))`, spelled out: a run needs five of them, and the library takes four times as long."""
+    hashed = _NAMED.copy()
+    hashed.update(encode(parts))
+    number = int.from_bytes(hashed.digest()[:16], "big") & _NAME_BITS | _VERSION_5
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_NAMED: Final = hashlib.sha1(AMENDS.bytes, usedforsecurity=False)
+_NAME_BITS: Final = ~(0xF << 76 | 0b11 << 62)
+_VERSION_5: Final = 5 << 76 | 0b10 << 62
+"""Version and variant of RFC 9562, and the bits that they take."""

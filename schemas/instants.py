@@ -15,20 +15,17 @@ MILLISECOND: int = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=256)
 def text_of(instant: Instant) -> str:
-    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`."""
+    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`. All decisions of a batch share their instants."""
     seconds, microseconds = divmod(instant, SECOND)
-    return f"{_second_text(seconds)}.{microseconds:06d}Z"
+    return (_EPOCH + timedelta(seconds=seconds)).strftime(f"%Y-%m-%dT%H:%M:%S.{microseconds:06d}Z")
 
 
+@lru_cache(maxsize=256)
 def instant_of(text: str) -> Instant:
     """The inverse of `text_of`; accepts any RFC 3339 time with an offset. Raises `ValueError` on anything else."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no offset: write a time like 2026-11-21T14:02:07.110000Z")
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-@lru_cache(maxsize=64)
-def _second_text(seconds: int) -> str:
-    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")

@@ -31,9 +31,10 @@ def go_forward(turn: Turn) -> None:
         if turn.state.status != "running":
             return
     for step in turn.plan.form.steps:
-        _start_if_ready(turn, step)
-        if turn.state.status != "running":
-            return
+        if turn.state.effect(step.path, "forward").phase == "idle":
+            _start_if_ready(turn, step)
+            if turn.state.status != "running":
+                return
 
 
 def _tend(turn: Turn, step: StepForm) -> None:
@@ -75,10 +76,9 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
 
 def _start_if_ready(turn: Turn, step: StepForm) -> None:
     state = turn.state
-    if state.effect(step.path, "forward").phase != "idle":
-        return
-    if any(state.effect(before, "forward").phase not in _OVER for before in step.after):
-        return
+    for before in step.after:
+        if state.effect(before, "forward").phase not in _OVER:
+            return
     lacking = next((need for need in step.after if _was_skipped(turn, step, need)), None)
     if lacking is not None:
         turn.emit(StepSkipped(path=step.path, because=lacking))
@@ -94,8 +94,11 @@ def _was_skipped(turn: Turn, step: StepForm, need: str) -> bool:
 
 def _finished(turn: Turn) -> bool:
     effects = turn.state.forward
-    if len(effects) < len(turn.plan.form.steps) or any(effect.phase not in _OVER for effect in effects.values()):
+    if len(effects) < len(turn.plan.form.steps):
         return False
+    for effect in effects.values():
+        if effect.phase not in _OVER:
+            return False
     result = turn.plan.result
     turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
     return True

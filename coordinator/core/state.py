@@ -172,4 +172,4 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     def effect(self, path: str, direction: Direction) -> Effect:
         """The effect of a path; idle if nothing was ever asked of it."""
-        return self.effects(direction).get(path, IDLE)
+        return (self.forward if direction == "forward" else self.undo).get(path, IDLE)

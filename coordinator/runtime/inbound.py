@@ -1,8 +1,10 @@
 """What reaches the engine. Everything arrives through one queue, so one thread alone touches runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from amends.coordinator.core.messages import Message
 from amends.coordinator.ports.rows import InboxRow, Lease
@@ -17,8 +19,7 @@ OURSELVES = "amends"
 """The actor of what no person asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """A message for one run, with what its entry will say of its cause and the values it brings."""
 
     saga_id: SagaId
@@ -26,7 +27,7 @@ class Item:
     cause: str
     causation_id: str | None
     actor: str = OURSELVES
-    payloads: Mapping[Digest, bytes] = field(default_factory=dict)
+    payloads: Mapping[Digest, bytes] = {}
     inbox_id: str | None = None
     shard: int | None = None
 
@@ -35,63 +36,54 @@ class Item:
         return replace(self, message=message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class Arrived(Struct, frozen=True, kw_only=True):
     """Trigger records from the bus, in order."""
 
     records: Sequence[Record]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """Rows of a shard's inbox."""
 
     rows: Sequence[InboxRow]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class Committed(Struct, frozen=True, kw_only=True):
     """The store has the batch."""
 
     pending: "Pending"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendFailed:
+class AppendFailed(Struct, frozen=True, kw_only=True):
     """It has not, and why."""
 
     pending: "Pending"
     error: Exception
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gained:
+class Gained(Struct, frozen=True, kw_only=True):
     """Shards this worker owns from now on."""
 
     leases: Sequence[Lease]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Yielding:
+class Yielding(Struct, frozen=True, kw_only=True):
     """Shards to be given back: nothing new is dispatched in them."""
 
     shards: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
+class Lost(Struct, frozen=True, kw_only=True):
     """Shards this worker does not own any more."""
 
     shards: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wake:
+class Wake(Struct, frozen=True, kw_only=True):
     """Look again: the clock of a test has moved, or somebody waits for `idle`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopWished:
+class StopWished(Struct, frozen=True, kw_only=True):
     """No new work; what runs gets its bounded time."""
 
 
