@@ -1,0 +1,73 @@
+"""`amends dead-letters`: what could not become a run, and its way back."""
+
+import json
+from pathlib import Path
+
+from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
+from tests.e2e.faults.installation import Installation
+
+KEYS = [
+    *("n", "topic", "partition", "offset", "key", "idempotency_key", "saga", "reason", "detail", "path", "saga_id"),
+    *("size_bytes", "at", "redriven_at"),
+]
+
+
+def test_dead_letters_are_numbered_from_one_and_say_what_is_wrong_and_where(played: Installation) -> None:
+    letters = played.json("dead-letters", "list")
+    assert [list(letter) for letter in letters] == [KEYS] * 3
+    assert [(letter["n"], letter["reason"], letter["offset"]) for letter in letters] == [
+        (1, "conflict", 4),
+        (2, "invalid", 5),
+        (3, "undecodable", 6),
+    ]
+    assert letters[0]["saga_id"] == played.outcomes()["R-1"]["saga_id"]
+    assert (letters[1]["path"], letters[1]["detail"]) == ("order_id", "Field required")
+    assert "order_id: Field required" in played.ok("dead-letters", "list")
+
+
+def test_a_dead_letter_is_shown_with_its_value_and_headers(played: Installation) -> None:
+    played.ok("publish", TOPIC, "--json", '{"request_id": "\\u001b[31m"}', "--header", "from=\x1b[5mhere")
+    played.ok("worker", REFUNDS, "--until-idle")
+    shown = played.json("dead-letters", "show", "4")
+    assert (shown["headers"], shown["value"]) == ([["from", "\x1b[5mhere"]], '{"request_id": "\\u001b[31m"}')
+    text = played.ok("dead-letters", "show", "4")
+    assert "\x1b" not in text, "a record must not steer the terminal of who looks at it"
+    assert r"\x1b[5mhere" in text
+
+
+def test_a_record_that_is_too_large_keeps_its_beginning_length_and_digest(fresh: Installation) -> None:
+    fresh.publish(TOPIC, b'"' + b"x" * 1_500_000 + b'"')
+    fresh.ok("worker", REFUNDS, "--until-idle")
+    (letter,) = fresh.json("dead-letters", "list")
+    assert (letter["reason"], letter["size_bytes"]) == ("too_large", 1_500_002)
+    assert "sha256:" in letter["detail"]
+    assert len(fresh.json("dead-letters", "show", 1)["value"]) == 65_536
+    fresh.command("dead-letters", "redrive", 1).refused(7, "AM5031", "1500002 bytes")
+    assert fresh.json("dead-letters", "redrive", "--all") == []
+
+
+def test_a_redrive_appends_the_original_as_a_new_record(played: Installation) -> None:
+    (sent,) = played.json("dead-letters", "redrive", 2)
+    assert sent == {"n": 2, "topic": TOPIC, "partition": 0, "offset": 7}
+    tail = played.json("topics", "tail", TOPIC)
+    assert (tail[7]["data"], tail[7]["headers"]) == (tail[5]["data"], tail[5]["headers"])
+    assert played.json("dead-letters", "list")[1]["redriven_at"] is not None
+    assert [each["n"] for each in played.json("dead-letters", "redrive", "--all")] == [1, 3]
+    assert played.json("dead-letters", "redrive", "--all") == []
+
+
+def test_a_redrive_after_the_reader_was_mended_becomes_a_run(played: Installation) -> None:
+    mended = played.folder / "refunds.py"
+    app = Path(REFUNDS).read_text(encoding="utf-8")
+    mended.write_text(app.replace("    order_id: str\n", '    order_id: str = "A-0"\n'))
+    played.ok("dead-letters", "redrive", 2)
+    played.ok("worker", "refunds.py", "--until-idle")
+    assert played.outcomes()["R-4"]["status"] == "completed"
+
+
+def test_a_redrive_may_go_elsewhere(played: Installation) -> None:
+    (sent,) = played.json("dead-letters", "redrive", 1, "--to", "elsewhere")
+    assert (sent["topic"], sent["offset"]) == ("elsewhere", 0)
+    (record,) = played.json("topics", "tail", "elsewhere")
+    assert record["data"] == trigger(1) | {"order_id": "A-9"}
+    assert json.loads(played.ok("dead-letters", "show", 1, "-o", "json"))["redriven_at"] is not None

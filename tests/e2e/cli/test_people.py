@@ -1,0 +1,136 @@
+"""What people decide: resolve what is parked, cancel, kill; each a wish in the inbox that the owner carries out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli.conftest import REFUNDS, TOPIC, saga_id, trigger
+from tests.e2e.faults.installation import WITHIN_S, Installation
+from tests.servers.waiting import wait_until
+
+PARKED = [
+    *("saga_id", "saga", "business_key", "since", "phase", "step", "why"),
+    *("undone", "remaining", "in_doubt", "commands"),
+]
+
+
+def test_what_is_parked_says_what_remains_and_what_a_person_may_do(played: Installation) -> None:
+    (row,) = played.json("parked", "list")
+    assert list(row) == PARKED
+    assert row | {"saga_id": "", "since": ""} == {
+        "saga_id": "",
+        "saga": "refund",
+        "business_key": "A-3",
+        "since": "",
+        "phase": "undo",
+        "step": "reverse_charge",
+        "why": "the ledger is closed",
+        "undone": ["restock"],
+        "remaining": ["reverse_charge"],
+        "in_doubt": [],
+        "commands": ["retry", "done_by_hand", "skip", "go_forward"],
+    }
+    assert played.json("parked", "show", "refund/R-3") == row
+    shown = played.ok("parked", "show", "refund/R-3")
+    for flag in ("--retry", '--done-by-hand --evidence "…"', '--skip --reason "…"', '--go-forward --reason "…"'):
+        assert f"    amends parked resolve {row['saga_id']} --step reverse_charge {flag}\n" in shown
+
+
+RESOLUTIONS = [
+    pytest.param(("--retry",), "compensated", [], "readback", id="retry"),
+    pytest.param(("--done-by-hand", "--evidence", "ticket 4711"), "compensated", [], "person", id="done by hand"),
+    pytest.param(("--skip", "--reason", "we keep it"), "compensated", ["reverse_charge"], None, id="skip"),
+]
+
+
+@pytest.mark.parametrize(("decision", "status", "exposure", "verified_by"), RESOLUTIONS)
+def test_a_decision_ends_the_run(
+    played: Installation, decision: tuple[str, ...], status: str, exposure: list[str], verified_by: str | None
+) -> None:
+    (played.folder / "ledger-is-open").touch()
+    resolve = ("parked", "resolve", "refund/R-3", "--step", "reverse_charge", *decision, "--as", "ines")
+    assert played.json(*resolve) == {"saga_id": saga_id(played, "R-3"), "request": "resolve", "state": "requested"}
+    assert played.count("inbox") == 1
+    played.ok("worker", REFUNDS, "--until-idle")
+    facts = played.json("runs", "show", "refund/R-3")
+    assert (facts["status"], [each["step"] for each in facts["exposure"]]) == (status, exposure)
+    assert facts["steps"][0]["undo"]["verified_by"] == verified_by
+    assert "ines decided for reverse_charge" in played.ok("runs", "story", "refund/R-3")
+    before, after = (each for each in played.json("outcomes") if each["idempotency_key"] == "R-3")
+    assert (before["status"], after["supersedes"]) == ("parked", before["outcome_id"])
+
+
+def test_going_forward_requests_everything_again(played: Installation) -> None:
+    with played.running("worker", REFUNDS):
+        done = played.command(
+            *("parked", "resolve", "refund/R-3", "--step", "reverse_charge"),
+            *("--go-forward", "--reason", "the mail is back", "--wait"),
+        )
+    assert done.code == 4, done  # it fails again, and its undo too
+    events = played.json("runs", "events", "refund/R-3")
+    raised = [event for event in events if event["type"] == "GenerationRaised" and event["why"] == "person"]
+    assert {event["path"] for event in raised if event["direction"] == "forward"} == {"restock", "notify"}
+
+
+def test_a_decision_that_is_waited_for_ends_as_the_run_ended(played: Installation) -> None:
+    (played.folder / "ledger-is-open").touch()
+    with played.running("worker", REFUNDS):
+        done = played.command(
+            *("parked", "resolve", "refund/R-3", "--step", "reverse_charge", "--retry", "--wait", "-o", "json")
+        )
+    assert (done.code, json.loads(done.out)["state"]) == (3, "done")
+
+
+def test_a_wish_that_nobody_takes_is_left_and_the_wait_times_out(played: Installation) -> None:
+    resolve = ("parked", "resolve", "refund/R-3", "--step", "reverse_charge", "--retry")
+    played.command(*resolve, "--wait", "--timeout", "300ms").refused(5, "AM5015", "does a worker run?")
+    assert played.count("inbox") == 1
+
+
+def restocking(installation: Installation, number: int) -> None:
+    """Publish a trigger whose second step waits for a file `go`, and wait until it does."""
+    installation.publish(TOPIC, trigger(number, until="go"))
+    wait_until(
+        lambda: installation.count("runs", f"idempotency_key = 'R-{number}' AND version > 1") == 1,
+        within_s=WITHIN_S,
+        what="the step is under way",
+        poll_s=0.05,
+    )
+
+
+@pytest.fixture
+def go(played: Installation) -> Path:
+    """Lets waiting steps go on."""
+    return played.folder / "go"
+
+
+def test_cancelling_undoes_what_was_done(played: Installation, go: Path) -> None:
+    with played.running("worker", REFUNDS):
+        restocking(played, 5)
+        left = played.json("runs", "cancel", "refund/R-5", "--reason", "ordered twice", "--as", "ines")
+        assert (left["request"], left["state"]) == ("cancel", "requested")
+        wait_until(
+            lambda: played.json("runs", "show", "refund/R-5")["status"] == "compensating",
+            within_s=WITHIN_S,
+            what="the run turns back",
+            poll_s=0.1,
+        )
+        go.touch()
+        played.ok("runs", "watch", "refund/R-5")
+    facts = played.json("runs", "show", "refund/R-5")
+    assert (facts["status"], facts["cause"], facts["exposure"]) == ("compensated", "cancelled", [])
+    assert "↩ turning back by ines: ordered twice" in played.ok("runs", "story", "refund/R-5")
+    assert not (played.folder / "world" / "reversed-A-5").exists()
+
+
+def test_killing_stops_at_once_and_publishes_what_stays_in_the_world(played: Installation, go: Path) -> None:
+    with played.running("worker", REFUNDS):
+        restocking(played, 5)
+        done = played.command("runs", "kill", "refund/R-5", "--reason", "gone for good", "--wait")
+        go.touch()
+    assert done.code == 9
+    facts = played.json("runs", "show", "refund/R-5")
+    assert (facts["status"], [each["step"] for each in facts["exposure"]]) == ("killed", ["reverse_charge", "restock"])
+    assert (played.folder / "world" / "reversed-A-5").exists()
+    assert played.outcomes()["R-5"]["status"] == "killed"

@@ -1,0 +1,96 @@
+"""`amends publish`: values, files, keys and headers; with --wait the exit code is how the run ended."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
+from tests.e2e.faults.installation import Installation
+
+
+def test_what_is_published_is_named_by_its_place(fresh: Installation) -> None:
+    first = fresh.json("publish", TOPIC, "--json", json.dumps(trigger(1)), "--key", "A-1")
+    assert first == {"topic": TOPIC, "published": 1, "records": [{"partition": 0, "offset": 0, "key": "A-1"}]}
+    second = fresh.json("publish", TOPIC, "--json", json.dumps(trigger(2)))
+    assert second["records"] == [{"partition": 0, "offset": 1, "key": None}]
+    assert fresh.ok("publish", TOPIC, "--json", "{}") == f"✔ 1 record on {TOPIC} 0@2\n"
+
+
+def test_each_line_of_a_file_is_a_value_whose_bytes_are_left_alone(fresh: Installation) -> None:
+    values = [b'{"a":  1.50}', b"\xff\xfe no JSON", b'"\xc3\xa9"']
+    (fresh.folder / "three.jsonl").write_bytes(b"\n".join(values) + b"\n")
+    assert fresh.json("publish", TOPIC, "--file", "three.jsonl")["published"] == 3
+    assert [bytes(value) for (value,) in fresh.rows('SELECT value FROM records ORDER BY "offset"')] == values
+
+
+def test_all_lines_of_a_file_are_one_transaction(fresh: Installation) -> None:
+    fresh.ok("store", "migrate")
+    (fresh.folder / "many.jsonl").write_bytes(b"{}\n" * 20_000)
+    seen = set()
+    with fresh.running("publish", TOPIC, "--file", "many.jsonl") as publishing:
+        while publishing.alive:
+            seen.add(fresh.count("records"))
+    assert seen | {0, 20_000} == {0, 20_000}
+    assert fresh.count("records") == 20_000
+
+
+def test_headers_travel_and_name_the_request(fresh: Installation) -> None:
+    body = json.dumps({"order_id": "A-1", "request_id": "in the body"})
+    fresh.ok("publish", TOPIC, "--json", body, "--idempotency-key", "H-1", "--header", "region=eu=west")
+    (record,) = fresh.json("topics", "tail", TOPIC)
+    assert record["headers"] == [["region", "eu=west"], ["idempotency-key", "H-1"]]
+    fresh.ok("worker", REFUNDS, "--until-idle")
+    assert fresh.ok("runs", "list", "--key", "H-1").count("completed") == 1
+
+
+ENDS: list[tuple[dict[str, Any], int]] = [
+    (trigger(11), 0),
+    (trigger(12, fail="mail"), 3),
+    (trigger(13, fail="undo"), 4),
+    (trigger(1), 0),
+    (trigger(1) | {"order_id": "A-9"}, 7),
+    ({"request_id": "R-14"}, 1),
+]
+
+
+def test_a_wait_ends_as_the_run_ended(played: Installation) -> None:
+    with played.running("worker", REFUNDS):
+        for value, code in ENDS:
+            done = played.command("publish", TOPIC, "--json", json.dumps(value), "--wait", "-o", "json")
+            assert done.code == code, (value, done)
+            document = json.loads(done.out)
+            assert len(document["outcomes"]) + len(document["dead_letters"]) == 1
+            if document["dead_letters"]:
+                (letter,) = document["dead_letters"]
+                assert done.error.startswith(f"error AM5016: {TOPIC}:0:")
+                assert done.error.endswith(f"see: amends dead-letters show {letter['n']}")
+
+
+def test_a_wait_without_a_worker_times_out_and_says_where_to_look(fresh: Installation) -> None:
+    done = fresh.command("publish", TOPIC, "--json", "{}", "--wait", "--timeout", "200ms")
+    done.refused(5, "AM5015", f"amends triggers explain {TOPIC}:0:0")
+
+
+EXPLAINED = [
+    (f"{TOPIC}:0:0", "run"),
+    (f"{TOPIC}:0:3", "duplicate"),
+    (f"{TOPIC}:0:4", "conflict"),
+    (f"{TOPIC}:0:5", "dead_letter"),
+    (f"{TOPIC}:0:7", "unknown"),
+    ("no-such-topic:0:0", "unknown"),
+    ("refund/R-2", "run"),
+]
+
+
+@pytest.mark.parametrize(("where", "state"), EXPLAINED)
+def test_a_trigger_s_fate_is_explained(played: Installation, where: str, state: str) -> None:
+    fate = played.json("triggers", "explain", where)
+    assert (list(fate), fate["state"]) == (["state", "saga_id", "n", "origin"], state)
+    assert (fate["n"] is not None) == (state in {"conflict", "dead_letter"})
+    assert (fate["saga_id"] is not None) == (state in {"run", "duplicate", "conflict"})
+
+
+def test_a_trigger_that_nobody_has_read_is_pending(played: Installation) -> None:
+    played.publish(TOPIC, trigger(8))
+    assert played.json("triggers", "explain", f"{TOPIC}:0:7")["state"] == "pending"

@@ -1,0 +1,111 @@
+"""A run as a narrative for people, held against the contract's whole story byte for byte."""
+
+from amends.coordinator.reading.story import story
+from amends.schemas import events as e
+from tests.unit.reading.stories import (
+    History,
+    again,
+    draining,
+    evidence,
+    failed,
+    refund_plan,
+    requested,
+    started,
+    succeeded,
+    undo_requested,
+    undo_succeeded,
+    undo_verified,
+)
+
+COMPENSATED = """\
+refund v3 · order A-12 · ↩ compensated in 6.4 s
+  14:02:07.110  trigger          billing.refund-requested 3@118, request R-77
+  14:02:07.118  reverse_charge   ✔ 0.31 s   payments → rev_77            evidence 4.0
+  14:02:07.440  restock          ✔ 0.12 s   inventory                     evidence 5.0
+  14:02:07.561  notify           ✖ unavailable, 3 attempts: mail 503
+  14:02:13.120    ↩ restock         ✔ undone, verified
+  14:02:13.300    ↩ reverse_charge  ✔ undone, verified
+  The world is as it was before: 2 of 2 effects undone and verified, nothing left.
+"""
+
+
+def forward() -> History:
+    """The contract's run up to the last attempt of `notify`."""
+    run = History()
+    run.entry("14:02:07.110", started(), cause="trigger")
+    run.entry("14:02:07.118", requested("reverse_charge"))
+    run.entry("14:02:07.428", succeeded("reverse_charge", "rev_77", readback=True))
+    verified = e.StepVerified(path="reverse_charge", by="readback")
+    run.entry("14:02:07.440", evidence("reverse_charge", "payments", "verify"), verified, requested("restock"))
+    run.entry("14:02:07.561", evidence("restock", "inventory"), succeeded("restock"), requested("notify"))
+    run.entry("14:02:08.010", failed("notify", attempt=1), *again("notify", attempt=1, due_at="14:02:09.000"))
+    run.entry("14:02:09.000", requested("notify", attempt=2))
+    run.entry("14:02:09.450", failed("notify", attempt=2), *again("notify", attempt=2, due_at="14:02:12.700"))
+    run.entry("14:02:12.700", requested("notify", attempt=3))
+    return run
+
+
+def turned_back() -> History:
+    run = forward()
+    undo = draining("notify", attempt=3, undo=("restock", "reverse_charge"))
+    run.entry("14:02:13.120", failed("notify", attempt=3), *undo, undo_requested("restock"))
+    return run
+
+
+def compensated() -> History:
+    run = turned_back()
+    run.entry("14:02:13.210", undo_succeeded("restock"))
+    run.entry("14:02:13.300", undo_verified("restock"), undo_requested("reverse_charge"))
+    run.entry("14:02:13.405", undo_succeeded("reverse_charge"))
+    run.entry("14:02:13.510", undo_verified("reverse_charge"), e.SagaCompensated())
+    return run
+
+
+def parked() -> History:
+    run = turned_back()
+    refused = e.UndoFailed(path="restock", attempt=1, kind="refused", message="the shelf is gone", retriable=False)
+    why = e.SagaParked(phase="undo", step="restock", kind="refused", why="the shelf is gone")
+    run.entry("14:02:13.210", refused, why)
+    return run
+
+
+def test_the_story_of_a_compensated_run_is_the_contract_s_byte_for_byte() -> None:
+    assert story(compensated().moments(), refund_plan()) == COMPENSATED
+
+
+def test_a_run_that_goes_on_says_what_is_under_way_and_when_it_goes_on() -> None:
+    told = story(forward().moments()[:8], refund_plan()).splitlines()
+    assert told[0] == "refund v3 · order A-12 · ▸ running for 2.3 s"
+    assert told[4] == "  14:02:07.561  notify           ✖ unavailable, 2 attempts: mail 503 · again at 14:02:12.700"
+    assert told[-1] == "  Not over yet: running."
+
+
+def test_a_parked_run_says_what_is_left_and_who_decides() -> None:
+    told = story(parked().moments(), refund_plan()).splitlines()
+    assert told[0] == "refund v3 · order A-12 · ‖ parked"
+    assert told[-5:] == [
+        "  14:02:13.120    ↩ restock         ✖ refused: the shelf is gone",
+        "  14:02:13.210  parked           ‖ at restock, refused: the shelf is gone",
+        "  Parked at restock since 2026-11-21 14:02:13: the shelf is gone.",
+        "  Left in the world: reverse_charge (done, not undone), restock (its undo failed: the shelf is gone).",
+        "  A person decides: amends parked show 8f1c1a52-6d0e-5f7a-9a53-0d9b8c7e6f50",
+    ]
+
+
+def test_a_person_s_decision_stands_in_the_story_with_name_and_reason() -> None:
+    run = parked()
+    skip = e.ParkingResolved(step="restock", resolution="skip", reason="we keep it", evidence=None)
+    run.entry("14:05:00.000", skip, undo_requested("reverse_charge"), actor="ines", cause="resolve")
+    run.entry("14:05:00.100", undo_succeeded("reverse_charge"))
+    run.entry("14:05:00.200", undo_verified("reverse_charge"), e.SagaCompensated())
+    told = story(run.moments(), refund_plan()).splitlines()
+    assert "  14:05:00.000  resolved         ines decided for restock: leave it in the world (we keep it)" in told
+    assert told[-1] == (
+        "  1 of 2 effects undone and verified. Left in the world: restock (left by a person's decision)."
+    )
+
+
+def test_without_its_definition_a_story_still_tells_what_happened() -> None:
+    told = story(compensated().moments(), None).splitlines()
+    assert told[0] == "refund v3 · key A-12 · ↩ compensated in 6.4 s"
+    assert told[2].split() == ["14:02:07.118", "reverse_charge", "✔", "0.31", "s", "→", "rev_77", "evidence", "4.0"]
