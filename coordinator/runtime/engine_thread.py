@@ -1,8 +1,10 @@
-"""The engine's thread: one queue in, and the clock."""
+"""The engine's thread: one queue in, a bell to wake it, and the clock."""
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from amends.coordinator.runtime.engine import Engine
@@ -22,7 +24,9 @@ class EngineThread:
     def __init__(self, clock: Callable[[], Instant], failed: Callable[[BaseException], None]) -> None:
         self._clock = clock
         self._failed = failed
-        self._queue: SimpleQueue[Inbound] = SimpleQueue()
+        self._arrived: deque[Inbound] = deque()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amends-engine", daemon=True)
         self._engine: Engine | None = None
@@ -34,8 +38,19 @@ class EngineThread:
 
     def put(self, inbound: Inbound) -> None:
         """Offer something to the engine, from any thread."""
+        self.leave(inbound)
+        self.ring()
+
+    def leave(self, inbound: Inbound) -> None:
+        """Offer something without waking the engine: whoever leaves several rings once. It looks by itself, late."""
         self.offered += 1
-        self._queue.put(inbound)
+        self._arrived.append(inbound)
+
+    def ring(self) -> None:
+        """Wake the engine. It counts as rung until the engine begins to take: a second ring costs next to nothing."""
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def begin(self, engine: Engine) -> None:
         """Start turning."""
@@ -66,11 +81,7 @@ class EngineThread:
     def _wait(self, engine: Engine) -> list[Inbound]:
         due = engine.next_due()
         wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, (due - self._clock()) / SECOND))
-        arrived: list[Inbound] = []
-        try:
-            arrived.append(self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait())
-            while len(arrived) < TAKE_MAX:
-                arrived.append(self._queue.get_nowait())
-        except Empty:
-            pass
-        return arrived
+        with suppress(Empty):
+            self._bell.get(block=wait_s > 0 and not self._arrived, timeout=wait_s)
+        self._rung = False  # Before taking: what is left from here on rings anew.
+        return [self._arrived.popleft() for _ in range(min(len(self._arrived), TAKE_MAX))]

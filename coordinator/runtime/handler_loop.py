@@ -8,7 +8,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from amends.coordinator.attempt import attempting
 from amends.coordinator.context import context_of
@@ -20,13 +21,28 @@ from amends.coordinator.runtime.work import Work
 BEAT_S = 0.2
 BLOCKED_AFTER_S = 1.0
 IDLE_TASKS_MAX = 16
+RING_AFTER_S = 0.002
+"""How long replies may gather, while handlers return one after the other, before the engine is told of them."""
+
+
+class Replies(Protocol):
+    """Where replies go."""
+
+    def put(self, item: Item, /) -> None: ...
+
+    def leave(self, item: Item, /) -> None:
+        """As `put`, but the engine hears of it at the next `ring`."""
+        ...
+
+    def ring(self) -> None: ...
 
 
 class HandlerLoop:
     """One thread, one event loop."""
 
-    def __init__(self, deliver: Callable[[Item], None], *, name: str) -> None:
-        self._deliver = deliver
+    def __init__(self, replies: Replies, *, name: str) -> None:
+        self._replies = replies
+        self._rung_at = 0.0
         self._queue: deque[Work] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -90,8 +106,9 @@ class HandlerLoop:
         await self.loop.shutdown_asyncgens()
 
     def _check(self) -> None:
-        """Have somebody at the queue while there is work in it."""
+        """Have somebody at the queue while there is work in it. Called when a handler really waits."""
         self._checking = False
+        self._replies.ring()
         if not self._queue:
             return
         while self._idle:
@@ -111,6 +128,9 @@ class HandlerLoop:
                     self._checking = True
                     self.loop.call_soon(self._check)  # Runs as soon as this handler really waits.
                 await self._perform(work)
+                if not self._queue or time.monotonic() - self._rung_at > RING_AFTER_S:
+                    self._rung_at = time.monotonic()
+                    self._replies.ring()
             if len(self._idle) >= IDLE_TASKS_MAX:
                 return
             waiter = self.loop.create_future()
@@ -119,7 +139,7 @@ class HandlerLoop:
 
     async def _perform(self, work: Work) -> None:
         if work.told_to_stop():
-            self._deliver(answers.withdrawn(work))
+            self._replies.leave(answers.withdrawn(work))
             return
         work.begun = True
         work.task = task = asyncio.current_task()
@@ -131,9 +151,9 @@ class HandlerLoop:
         except BaseException as error:
             if task.cancelling() and not work.told_to_stop():
                 raise  # The loop is being closed: the attempt stays in doubt.
-            self._deliver(answers.raised(work, error))  # Whatever a handler raises is its reply.
+            self._replies.leave(answers.raised(work, error))  # Whatever a handler raises is its reply.
         else:
-            self._deliver(answers.returned(work, result))
+            self._replies.leave(answers.returned(work, result))
         finally:
             work.task = None
             while task.cancelling() and work.told_to_stop():

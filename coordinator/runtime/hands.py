@@ -1,11 +1,9 @@
 """Whoever calls the handlers: loops for `async def`, a bounded pool per dependency for plain `def`."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from amends.coordinator.runtime.handler_loop import HandlerLoop
-from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.handler_loop import HandlerLoop, Replies
 from amends.coordinator.runtime.thread_pool import ThreadPool
 from amends.coordinator.runtime.work import Work
 
@@ -19,7 +17,7 @@ log = logging.getLogger("amends.handlers")
 class HandlerThreads:
     """All threads on which users' code runs."""
 
-    deliver: Callable[[Item], None]
+    replies: Replies
     _loops: list[HandlerLoop] = field(default_factory=list)
     _pools: dict[str, ThreadPool] = field(default_factory=dict)
 
@@ -61,11 +59,11 @@ class HandlerThreads:
         if usable is not None:
             return usable
         if len(self._loops) < LOOPS_MAX:
-            self._loops.append(HandlerLoop(self.deliver, name=f"amends-handlers-{len(self._loops)}"))
+            self._loops.append(HandlerLoop(self.replies, name=f"amends-handlers-{len(self._loops)}"))
         return self._loops[-1]
 
     def _pool(self, work: Work) -> ThreadPool:
         name = work.handler.dependency_name or "none"
         if name not in self._pools:
-            self._pools[name] = ThreadPool(self.deliver, name=f"amends-pool-{name}")
+            self._pools[name] = ThreadPool(self.replies.put, name=f"amends-pool-{name}")
         return self._pools[name]

@@ -131,7 +131,7 @@ class Worker:
     def _put_together(self) -> None:
         catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
         self._thread = EngineThread(self.clock, self._broken)
-        self._hands = HandlerThreads(deliver=self._thread.put)
+        self._hands = HandlerThreads(replies=self._thread)
         self._writer = WriterThread(self.store, self._thread.put)
         self._ownership = Ownership(
             store=self.store,
