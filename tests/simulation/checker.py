@@ -132,6 +132,10 @@ class Checker:
         self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
         self.require(not self.parked, "S9", f"{told(event)} while parked")
         self.require(not self.cause_seen or event.same_request, "S8", f"{told(event)} in the drain")
+        if self.plan.steps[event.path].pivot:
+            others = (self.open_attempts | self.doubtful) - {event.path}
+            busy = {path for path in others if self.plan.steps[path].acts}
+            self.require(not busy, "rule 11", f"{told(event)} while {busy} in flight")
         if by_person and event.same_request:
             self.at_own_risk.add(event.path)
         self.order[event.path] = len(self.events)
