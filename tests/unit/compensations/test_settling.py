@@ -62,6 +62,8 @@ TOMBSTONES = replace(NOTHING, tombstones=True)
         pytest.param(replace(NOTHING, ended=True), "fail", id="it raised and nobody can tell: given up, then undone"),
         pytest.param(replace(KEY, ended=True), "resend", id="it raised: the policy's next attempt under the same key"),
         pytest.param(replace(ASKED, ended=True), "ask", id="it raised: the lookup knows"),
+        pytest.param(replace(ABSENT, ended=True), "resend", id="it raised before anything happened: the same request"),
+        pytest.param(replace(SILENT, ended=True), "ask_again", id="it raised, and the lookup does not answer yet"),
         pytest.param(replace(KEY, attempts_left=False), "fail", id="attempts are out: the drain settles it by key"),
         pytest.param(replace(SILENT, attempts_left=False), "fail", id="attempts are out: the drain asks on"),
         pytest.param(replace(TOMBSTONES, attempts_left=False), "park", id="attempts are out and nothing can settle it"),
@@ -100,6 +102,7 @@ def test_forward(doubt: Doubtful, move: Move) -> None:
         pytest.param(replace(NOTHING, ended=True), "ended", id="it raised and nobody can tell: its own undo first"),
         pytest.param(replace(KEY, ended=True), "ended", id="it raised: its undo needs no second request"),
         pytest.param(replace(NOTHING, ended=True, time_left=False), "ended", id="it raised, however long ago"),
+        pytest.param(replace(SILENT, ended=True), "ask_again", id="it raised: who can look is asked on"),
         pytest.param(replace(TOMBSTONES, running=True, time_left=False), "wait", id="nothing while an attempt runs"),
     ],
 )
