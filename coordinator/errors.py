@@ -28,9 +28,14 @@ class AmendsError(Exception):
         self.what = what
         self.do = do
 
+    @property
+    def why(self) -> str:
+        """For a log line: the code and what it says."""
+        return f"{self.code}: {self}"
+
     def line(self) -> str:
         """The one line a person sees."""
-        return f"error {self.code}: {self}"
+        return f"error {self.why}"
 
 
 class UsageError(AmendsError):

@@ -95,7 +95,7 @@ class Ownership:
             self.store.release("worker", self.worker, tuple(self._epochs), clean=clean)
             self.store.retire(self.worker)
         except StoreUnavailable as error:
-            log.warning("leases_not_released", extra={"why": str(error)})
+            log.warning("leases_not_released", extra={"why": error.why})
         self._epochs.clear()
 
     def _leave_fenced(self) -> None:
@@ -150,6 +150,6 @@ class Ownership:
             try:
                 self.turn()
             except StoreUnavailable as error:
-                log.warning("leases_not_renewed", extra={"why": str(error)})
+                log.warning("leases_not_renewed", extra={"why": error.why})
                 if self._epochs and time.monotonic() > self._renewed_at + self.lease_ms / 1000:
                     self._forget(tuple(self._epochs))

@@ -16,7 +16,7 @@ from amends.coordinator.ports.bus import Sink
 from amends.coordinator.ports.rows import Lease, StoredEntry
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.histories import Histories
-from amends.coordinator.reading.publishing import Publication, Publishing, may_have_outcome
+from amends.coordinator.reading.publishing import Publication, Publishing
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.schemas.ids import SagaId
 
@@ -163,11 +163,10 @@ class Relay:
         for entry in entries:
             self._histories.saw(entry)
             publications.append(self.publishing.audit(entry))
-            if may_have_outcome(entry):
-                outcome = self.publishing.outcome(self._histories.upto(entry), self.store.blob)
-                if outcome is not None:
-                    publications.append(outcome)
-                    ended.append(entry.saga_id)
+            outcome = self.publishing.ending(entry, self._histories, self.store.blob)
+            if outcome is not None:
+                publications.append(outcome)
+                ended.append(entry.saga_id)
         position = entries[-1].position if entries else self._position(lease)
         return _Batch(lease=lease, position=position, publications=tuple(publications), ended=tuple(ended))
 
@@ -224,7 +223,7 @@ class Relay:
 
     async def _wait_after(self, error: AmendsError) -> None:
         if self._failures == 0:
-            log.warning("relay_waits", extra={"why": str(error), "lag": self.lag})
+            log.warning("relay_waits", extra={"why": error.why, "lag": self.lag})
         wait_s = min(LAST_WAIT_S, FIRST_WAIT_S * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  no secret
         self._failures = min(self._failures + 1, 10)
         try:

@@ -33,7 +33,7 @@ class RelayLeases:
             try:
                 await asyncio.to_thread(self.turn)
             except StoreUnavailable as error:
-                log.warning("leases_not_renewed", extra={"why": str(error)})
+                log.warning("leases_not_renewed", extra={"why": error.why})
             await asyncio.sleep(self.lease_ms / 3000)
 
     def turn(self) -> None:
@@ -63,4 +63,4 @@ class RelayLeases:
             await asyncio.to_thread(self.store.release, "relay", self.relay, tuple(held), clean=True)
             await asyncio.to_thread(self.store.retire, self.relay, role="relay")
         except StoreUnavailable as error:
-            log.warning("leases_not_released", extra={"why": str(error)})
+            log.warning("leases_not_released", extra={"why": error.why})

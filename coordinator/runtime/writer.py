@@ -79,6 +79,6 @@ class WriterThread:
     def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:
         self.away = True
         pause_s = float(_backoff(call))
-        log.warning("store_unavailable", extra={"why": str(error), "again_in_s": round(pause_s, 2)})
+        log.warning("store_unavailable", extra={"why": error.why, "again_in_s": round(pause_s, 2)})
         call.attempt_number += 1
         self._closing.wait(pause_s)

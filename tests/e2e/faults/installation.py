@@ -90,6 +90,13 @@ class Running:
         assert len(heard()) >= count, f"it ended with {self.process.returncode}:\n{self.text}"
         return heard()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        yield
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM; the exit code, which must come within 5 s."""
         self.process.send_signal(signal.SIGTERM)
@@ -200,7 +207,12 @@ class Installation:
             return embedded.execute(statement).fetchall()
 
     def write(self, *statements: str) -> None:
-        """Change the embedded store's own file."""
+        """Change the store's own database."""
+        if self.store.startswith("postgresql"):
+            with psycopg.connect(self.store, options="-c search_path=amends", connect_timeout=5) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+            return
         with closing(sqlite3.connect(self.database, timeout=5)) as embedded, embedded:
             for statement in statements:
                 embedded.execute(statement)
