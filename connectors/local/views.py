@@ -6,7 +6,7 @@ from amends.connectors.local.source import record_of
 from amends.coordinator.ports.bus import Outgoing
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.histories import Histories
-from amends.coordinator.reading.publishing import Publishing, may_have_outcome
+from amends.coordinator.reading.publishing import Publishing
 from amends.schemas.record import Record
 
 PAGE = 500
@@ -61,10 +61,9 @@ class LocalTopicReading:
             for entry in entries:
                 histories.saw(entry)
                 position = entry.position
-                if may_have_outcome(entry):
-                    outcome = self.publishing.outcome(histories.upto(entry), self.store.blob)
-                    if outcome is not None:
-                        found.append(_record(outcome.record, shard, position))
+                outcome = self.publishing.ending(entry, histories, self.store.blob)
+                if outcome is not None:
+                    found.append(_record(outcome.record, shard, position))
                 if len(found) == limit:
                     break
             if len(entries) < PAGE:

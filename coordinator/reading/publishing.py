@@ -1,5 +1,6 @@
 """What the log looks like on the bus: entries, outcomes and dead letters as records, the same on every bus."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -8,8 +9,11 @@ from typing import Final
 import msgspec
 
 from amends.coordinator.core.evolve import fold
+from amends.coordinator.core.state import State
+from amends.coordinator.errors import AmendsError
 from amends.coordinator.ports.bus import Outgoing
 from amends.coordinator.ports.rows import DeadLetterRow, StoredEntry
+from amends.coordinator.reading.histories import Histories
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.schemas.dead_letter import KEPT_BYTES_MAX, DeadLetter, dead_letter_headers
 from amends.schemas.entry import Entry, Inline
@@ -19,6 +23,8 @@ from amends.schemas.ids import SagaId
 from amends.schemas.instants import text_of
 from amends.schemas.outcome import OUTCOMES, Outcome
 from amends.schemas.record import Headers
+
+log = logging.getLogger("amends.reading")
 
 Blob = Callable[[Digest], bytes | None]
 """Gives an external payload."""
@@ -93,7 +99,10 @@ class Publishing:
 
     def audit(self, entry: StoredEntry) -> Publication:
         """Give the entry's own bytes, under its run."""
-        head = _head_decoder.decode(entry.data)
+        try:
+            head = _head_decoder.decode(entry.data)
+        except msgspec.MsgspecError:  # somebody changed the store: whoever verifies the topic shall see it
+            head = _UNREADABLE
         headers = entry_headers(
             namespace=head.namespace,
             saga=head.saga,
@@ -105,11 +114,26 @@ class Publishing:
         record = Outgoing(topic=self.own.audit, key=entry.saga_id.encode(), value=entry.data, headers=headers)
         return Publication(record=record)
 
+    def ending(self, entry: StoredEntry, histories: Histories, blob: Blob) -> Publication | None:
+        """Give the outcome that this entry made. A history that cannot be folded has none: its run is quarantined."""
+        if not may_have_outcome(entry):
+            return None
+        try:
+            entries = histories.upto(entry)
+            state = fold(entries) if has_outcome(entries[-1].events) else None
+        except AmendsError:
+            raise  # the store is away: the outcome is asked for again
+        except Exception as error:  # noqa: BLE001  whatever it is, the runs behind this one are published
+            said = f"{type(error).__name__}: {error}"
+            log.error("outcome_unknown", extra={"saga_id": entry.saga_id, "version": entry.version, "error": said})  # noqa: TRY400
+            return None
+        return None if state is None else self._ended(state, entries, blob)
+
     def outcome(self, entries: Sequence[Entry], blob: Blob) -> Publication | None:
         """Give the outcome that the last of a run's entries (from its first on) made; None if it made none."""
-        if not has_outcome(entries[-1].events):
-            return None
-        state = fold(entries)
+        return self._ended(fold(entries), entries, blob) if has_outcome(entries[-1].events) else None
+
+    def _ended(self, state: State, entries: Sequence[Entry], blob: Blob) -> Publication:
         outcome = outcome_of(state, lambda digest: _payload(entries, digest, blob))
         record = self._outcome(outcome, at=entries[-1].at, traceparent=state.traceparent)
         if outcome.result == _NULL:
@@ -190,6 +214,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _head_decoder: Final = msgspec.json.Decoder(_Head)
+_UNREADABLE: Final = _Head(namespace="", saga="", at="1970-01-01T00:00:00.000000Z", events=())
 
 
 def _payload(entries: Sequence[Entry], digest: Digest, blob: Blob) -> bytes | None:

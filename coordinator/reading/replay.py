@@ -1,5 +1,6 @@
 """Replay: fold a recorded history with today's code, cut off from the world (rule 21)."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -14,18 +15,34 @@ _WORLD: Final = (
     "socket.",
     "sqlite3.connect",
     "subprocess.",
+    "os.chflags",
+    "os.chmod",
+    "os.chown",
     "os.exec",
     "os.fork",
+    "os.kill",
+    "os.link",
+    "os.mkdir",
     "os.posix_spawn",
+    "os.putenv",
     "os.remove",
     "os.rename",
-    "os.mkdir",
+    "os.rmdir",
+    "os.setxattr",
+    "os.spawn",
+    "os.startfile",
+    "os.symlink",
+    "os.system",
     "os.truncate",
+    "os.utime",
+    "ctypes.",
+    "pty.",
     "shutil.",
     "smtplib.",
     "urllib.",
 )
 """Audit events (PEP 578) of the interpreter that reach the world; files are opened for reading only."""
+_WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class ReachedOut(RuntimeError):
@@ -80,8 +97,9 @@ def _saga_id(data: bytes) -> SagaId:
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open":
-        mode = arguments[1] if len(arguments) > 1 else None
-        if isinstance(mode, str) and set(mode) & set("wax+"):
+        _, mode, flags = arguments
+        by_mode = isinstance(mode, str) and bool(set(mode) & set("wax+"))
+        if by_mode or (isinstance(flags, int) and flags & _WRITING):
             raise ReachedOut(f"a replay may not write files: {arguments[0]}")
     elif event.startswith(_WORLD) and event != "socket.close":
         raise ReachedOut(f"a replay may not reach the world: {event}")
