@@ -36,6 +36,10 @@ test: $(INSTALLED) ## Run all tests that this machine can; with ARGS='tests/unit
 	@$(BIN)/python -m tests.servers fetch || echo 'Tests that need Kafka are not run.'
 	@$(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
+.PHONY: simulate
+simulate: $(INSTALLED) ## Play random sagas in a world full of faults against the invariants: SEED=0 COUNT=20000
+	@AMENDS_SIMULATE_SEED=$(or $(SEED),0) AMENDS_SIMULATE=$(or $(COUNT),20000) $(BIN)/pytest tests/simulation -k keeps
+
 .PHONY: lint
 lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, import contracts
 	@failed=; for tool in 'ruff check .' 'ruff format --check .' 'mypy src tests .ci $(patsubst %/,%,$(dir $(firstword $(wildcard benchmarks/*.py))))' 'pyright tests/typing/*.py' lint-imports; do \

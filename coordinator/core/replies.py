@@ -29,7 +29,7 @@ _OUR_OWN: Final = frozenset({"withdrawn", "permission_denied", "invalid_argument
 def record_reply(turn: Turn, message: Replied) -> None:
     """The reply to a request. One that nobody waits for any more changes nothing."""
     effect = turn.state.effect(message.path, message.direction)
-    if effect.attempt != message.attempt or not effect.attempt_open:
+    if effect.attempt != message.attempt or not effect.attempt_open or _known_to_run(message, effect):
         return
     if turn.state.closed:
         _record_late(turn, message, effect)
@@ -39,6 +39,11 @@ def record_reply(turn: Turn, message: Replied) -> None:
         _record_step(turn, message, effect)
     else:
         _record_undo(turn, message, effect)
+
+
+def _known_to_run(message: Replied, effect: Effect) -> bool:
+    """Whether all it says is that the attempt runs past its timeout, and that was said before."""
+    return isinstance(message.answer, Unknown) and message.answer.running and effect.phase == "in_doubt"
 
 
 def record_readback(turn: Turn, message: ReadBack) -> None:

@@ -26,6 +26,12 @@ def test_a_timeout_is_no_failure_while_the_attempt_runs() -> None:
     assert run.ok("charge") == ["charge succeeded", "completed"]
 
 
+def test_that_an_attempt_runs_past_its_timeout_is_recorded_once() -> None:
+    run = Run.of(saga(action("charge", key=True)))
+    run.times_out("charge")
+    assert run.times_out("charge") == []
+
+
 def test_an_attempt_that_runs_on_parks_the_run_when_the_time_for_settling_is_over() -> None:
     run = Run.of(saga(action("charge", key=True, settle_within_ms=5_000)))
     run.times_out("charge")
