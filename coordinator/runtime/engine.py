@@ -120,13 +120,13 @@ class Engine:
             self._take(inbound, now)
         for timer in self.timers.come_up(now):
             self._timer(timer, now)
-        if self._prepared is None:
-            self._prepared = self._prepare(now)
-        if self._writing is None and self._prepared is not None:
+        while True:
+            self._prepared = self._prepared or self._prepare(now)
+            if self._prepared is None or self._writing is not None:
+                break
             pending, self._prepared = self._prepared, None
             self._write(pending, now)
-            if self._prepared is None:
-                self._prepared = self._prepare(now)
+            self.dispatch.flush()
         self.dispatch.flush()
         self.timers.tidy(self._is_current)
 

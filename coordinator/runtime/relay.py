@@ -20,7 +20,9 @@ from amends.coordinator.reading.publishing import Publication, Publishing
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.schemas.ids import SagaId
 
-LOOK_S: Final = 0.02
+LOOK_FIRST_S: Final = 0.001
+LOOK_LAST_S: Final = 0.02
+"""After something was published more is likely to come: the store is looked at soon, then ever more rarely."""
 BATCH_BYTES: Final = 4 * 1024 * 1024
 ENTRIES_FIRST: Final = 100
 ENTRIES_MAX: Final = 1_000
@@ -106,11 +108,15 @@ class Relay:
 
     async def _publish_on(self) -> None:
         keeping = asyncio.create_task(self.leases.keep())
+        look_s = LOOK_FIRST_S
         try:
             while not self._stopping.is_set():
                 try:
-                    if not await self._turn():
-                        await self._pause(LOOK_S)
+                    if await self._turn():
+                        look_s = LOOK_FIRST_S
+                    else:
+                        await self._pause(look_s)
+                        look_s = min(LOOK_LAST_S, look_s * 2)
                     self._back()
                 except Fenced as fenced:
                     self.leases.lost(fenced.shards)
