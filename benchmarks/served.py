@@ -1,8 +1,8 @@
 """Amends on PostgreSQL and Kafka: `served.py DATABASE KAFKA FOLDER COUNT_ALONE COUNT_TOGETHER`.
 
-One `amends worker --with-relay`, a process of its own as its users start it; this process publishes triggers and reads
-outcomes with plain Kafka clients. The clock of a run starts when the broker has acknowledged its trigger and stops when
-its outcome has been read back from the topic: a fetch more than the commit.
+One `amends worker` and one `amends relay`, processes of their own as in production; this process publishes triggers
+and reads outcomes with plain Kafka clients. The clock of a run starts when the broker has acknowledged its trigger and
+stops when its outcome has been read back from the topic: a fetch more than the commit.
 """
 
 import asyncio
@@ -57,8 +57,9 @@ def main() -> None:
     place = Place(database=database, kafka=kafka, folder=Path(folder))
     topics = place.amends("topics", "create", str(HERE / "app.py"), "--partitions", str(PARTITIONS))
     subprocess.run(topics, env=place.environment, check=True, stdout=subprocess.DEVNULL)
-    with worker(place) as pid:
-        phases = asyncio.run(measure(place, pid, {"alone": (int(alone), 1), "together": (int(together), IN_FLIGHT)}))
+    with serving(place, "worker", str(HERE / "app.py")) as worker, serving(place, "relay") as relay:
+        pids = (worker, relay)
+        phases = asyncio.run(measure(place, pids, {"alone": (int(alone), 1), "together": (int(together), IN_FLIGHT)}))
     for phase in phases:
         commits = commits_of(place.database, phase.name)
         tell(replace(phase, commits=len(commits)))
@@ -67,10 +68,8 @@ def main() -> None:
 
 
 @contextmanager
-def worker(place: Place) -> Iterator[int]:
-    process = subprocess.Popen(
-        place.amends("worker", str(HERE / "app.py"), "--with-relay"), env=place.environment, stdin=subprocess.DEVNULL
-    )
+def serving(place: Place, *arguments: str) -> Iterator[int]:
+    process = subprocess.Popen(place.amends(*arguments), env=place.environment, stdin=subprocess.DEVNULL)
     try:
         yield process.pid
     finally:
@@ -78,7 +77,7 @@ def worker(place: Place) -> Iterator[int]:
         process.wait(20)
 
 
-async def measure(place: Place, pid: int, wanted: dict[str, tuple[int, int]]) -> list[Phase]:
+async def measure(place: Place, pids: tuple[int, ...], wanted: dict[str, tuple[int, int]]) -> list[Phase]:
     async with AsyncExitStack() as stack:
         producer = AIOKafkaProducer(bootstrap_servers=place.kafka, acks="all")
         await producer.start()
@@ -92,7 +91,7 @@ async def measure(place: Place, pid: int, wanted: dict[str, tuple[int, int]]) ->
                 sent = await producer.send(TOPIC, trigger_of(key), key=key.encode())
                 sent.add_done_callback(lambda _, key=key: driver.began([key], time.perf_counter()))
 
-        driver = Driver(publish=publish, cpu_s=lambda: cpu_s_of(pid))
+        driver = Driver(publish=publish, cpu_s=lambda: sum(map(cpu_s_of, pids)))
         reading = asyncio.create_task(read(consumer, driver))
         try:
             await driver.run("warm", count=WARM_UP, in_flight=IN_FLIGHT)
