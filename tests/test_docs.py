@@ -3,14 +3,19 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from runpy import run_path
 from typing import get_args
 
 import msgspec
 import pytest
+from typer.main import get_command
 
 import amends
+from amends.coordinator.cli.checking import STORED
+from amends.coordinator.cli.groups import APP
+from amends.coordinator.cli.main import COMMANDS
 from amends.coordinator.config import Settings
 from amends.coordinator.definition.loading import check_app
 from amends.schemas.dead_letter import Reason
@@ -19,6 +24,7 @@ from amends.schemas.events import EVENT_TYPES
 from amends.schemas.outcome import Outcome
 from tests.docs.console import play
 from tests.docs.pages import DOCS, ROOT, blocks, files_of
+from tests.docs.said import ANY, NUMBER, SAID
 
 PAGES = sorted(DOCS.rglob("*.md")) + [
     ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
@@ -71,6 +77,13 @@ def test_a_page_of_an_error_names_it_and_says_what_to_do(code: str) -> None:
     assert "\n## What to do\n" in text
 
 
+@pytest.mark.parametrize("code", SAID)
+def test_the_error_on_a_page_reads_as_its_maker_words_it(code: str) -> None:
+    (shown,) = blocks(DOCS / "errors" / f"{code}.md", "text")
+    wording = re.escape(SAID[code]).replace(re.escape(ANY), ".+").replace(str(NUMBER), r"\d+")
+    assert re.fullmatch(wording, shown.text.strip()) is not None, SAID[code]
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", PLAYED, ids=name_of)
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, shop: Path) -> None:
@@ -121,6 +134,25 @@ def fields_under(page: Path, heading: str) -> list[str]:
     _, _, section = page.read_text().partition(f"\n{heading}\n")
     section = re.split(r"^#", section, maxsplit=1, flags=re.MULTILINE)[0]
     return re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+
+
+def test_every_command_is_described_with_its_options() -> None:
+    rows = re.findall(r"^\| `amends ([^`]*)` \| (.*?) \|", (DOCS / "commands.md").read_text(), re.MULTILINE)
+    described = {re.split(r" [A-Z[]", usage)[0]: set(re.findall(r"`(--[\w-]+)`", options)) for usage, options in rows}
+    assert COMMANDS, "importing them declares their commands"
+    assert described == dict(commands())
+
+
+def commands(group: object = None, path: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Each command with its own options; the settings and `-o` are everybody's."""
+    for name, each in vars(group or get_command(APP))["commands"].items():
+        if "commands" in vars(each):
+            yield from commands(each, f"{path}{name} ")
+            continue
+        own = [option for option in each.params if not option.name.startswith("setting_")]
+        flags = {flag for option in own for flag in option.opts if flag.startswith("--")}
+        flags -= {"--output", "--config"}
+        yield path + name, {"--store" if flag == STORED else flag for flag in flags}
 
 
 def test_every_event_is_described_with_its_fields() -> None:
