@@ -16,6 +16,7 @@ from amends.coordinator.ports.bus import Sink, Source
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.redaction import SECRETS
+from amends.schemas.instants import Instant
 from amends.schemas.record import Record
 
 if TYPE_CHECKING:
@@ -64,6 +65,13 @@ def opened_store(settings: Settings, *, read_only: bool = False) -> Iterator[Sto
         yield store
     finally:
         store.close()
+
+
+def worker_clock() -> Callable[[], Instant]:
+    """This machine's clock: asked often, and there while the store is not. Leases keep to the database's."""
+    from amends.connectors.stores.clock import wall_clock
+
+    return wall_clock
 
 
 def own_topics(settings: Settings) -> OwnTopics:

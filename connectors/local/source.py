@@ -45,8 +45,8 @@ class LocalSource:
         deadline = time.monotonic() + timeout_s
         while True:
             self._published.clear()
+            await self._write_offsets(at_once=False)  # First: what was taken must reach the caller.
             records = await _asked(self._taken, records_max) if records_max and self._next else []
-            await self._write_offsets(at_once=False)
             left_s = deadline - time.monotonic()
             if records or left_s <= 0:
                 return records
@@ -78,13 +78,15 @@ class LocalSource:
         topics = list(self._next)
         self._first = (self._first + 1) % len(topics)
         taken: list[Record] = []
+        ends: dict[str, int] = {}
         for topic in topics[self._first :] + topics[: self._first]:
             rows = self._store.records(topic, after=self._next[topic] - 1, limit=records_max - len(taken))
             if rows:
-                self._next[topic] = rows[-1].offset + 1
+                ends[topic] = rows[-1].offset + 1
                 taken += map(record_of, rows)
             if len(taken) >= records_max:
                 break
+        self._next.update(ends)  # Last: a store that goes away meanwhile takes no record along.
         return taken
 
     def _nothing_left(self) -> bool:

@@ -185,16 +185,17 @@ def _worker(  # noqa: PLR0917  what a worker is made of
             strict=wanted.strict,
             allow_missing=wanted.allow_missing,
         ),
-        clock=store.now,
+        clock=bootstrap.worker_clock(),
         writers=writers_by_topic(app.sagas, registry.known if registry is not None else None),
         wake_source=wake,
     )
 
 
 def _relay(settings: Settings, store: Store, schema_ids: dict[str, int]) -> Relay:
+    own = bootstrap.own_topics(settings)
     return Relay(
         store=store,
-        sink=bootstrap.open_sink(settings, store),
+        sink=bootstrap.open_sink(settings, store, required=(own.audit, own.outcomes, own.dead_letters)),
         publishing=bootstrap.publishing(settings, schema_id_of=schema_ids.get),
         leases=RelayLeases(store=store, relay=f"relay:{uuid4().hex}", lease_ms=settings.lease_ms),
     )
