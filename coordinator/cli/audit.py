@@ -64,11 +64,15 @@ async def verify(
 
 
 def _verified(call: Call, run: str | None) -> "Report":
+    from amends.coordinator.cli.progress import progress
     from amends.coordinator.reading.naming import find_run
     from amends.coordinator.reading.verify_store import verify_all, verify_run
 
     with call.store() as store:
-        return verify_all(store) if run is None else verify_run(store, find_run(store, run))
+        if run is not None:
+            return verify_run(store, find_run(store, run))
+        with progress("verifying entries", total=sum(shard.position for shard in store.shards())) as looked:
+            return verify_all(store, looked=looked)
 
 
 def _verdict(report: "Report") -> str:

@@ -94,22 +94,26 @@ async def _resent(call: Call, store: "Store", rows: "list[DeadLetterRow]", to: s
     import asyncio
 
     from amends.coordinator.bootstrap import open_sink, topics_missing
+    from amends.coordinator.cli.progress import progress
     from amends.coordinator.ports.bus import Outgoing
 
     records = [Outgoing(topic=to or row.topic, key=row.key, value=row.value, headers=row.headers) for row in rows]
+    done: list[dict[str, Any]] = []
     await topics_missing(call.settings, sorted({record.topic for record in records}))
     sink = open_sink(call.settings, store)
     await sink.start()
     try:
-        places = await sink.publish(records)
+        with progress("redriving", total=len(rows)) as redriven:
+            for start in range(0, len(rows), PAGE):
+                places = await sink.publish(records[start : start + PAGE])
+                for row, place in zip(rows[start : start + PAGE], places, strict=True):
+                    await asyncio.to_thread(store.mark_redriven, row.n, store.now())
+                    at = {"topic": place.topic, "partition": place.partition, "offset": place.offset}
+                    done.append({"n": row.n, **at})
+                redriven(len(places))
     finally:
         await sink.stop()
-    for row in rows:
-        await asyncio.to_thread(store.mark_redriven, row.n, store.now())
-    return [
-        {"n": row.n, "topic": place.topic, "partition": place.partition, "offset": place.offset}
-        for row, place in zip(rows, places, strict=True)
-    ]
+    return done
 
 
 def _chosen(store: "Store", numbers: list[int]) -> "list[DeadLetterRow]":

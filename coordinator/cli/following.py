@@ -9,6 +9,7 @@ from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.endings import outcome_lines
 from amends.coordinator.cli.failing import TimedOut
 from amends.coordinator.cli.output import encoded, note, write, write_line
+from amends.coordinator.cli.progress import progress
 from amends.coordinator.definition.durations import milliseconds
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.bus import Place
@@ -90,13 +91,14 @@ def follow_run(store: Store, saga_id: SagaId, until: float) -> Outcome:
 
 def wait_for(ask: Callable[[], Any], until: float, what: str, do: str) -> Any:  # noqa: ANN401  what `ask` gives
     """Ask until the answer is truthy. Raises `TimedOut` (AM5015, exit 5)."""
-    while True:
-        found = ask()
-        if found:
-            return found
-        if time.monotonic() > until:
-            raise TimedOut("AM5015", f"the wait is over, {what}", do=do)
-        time.sleep(LOOK_S)
+    with progress("waiting"):
+        while True:
+            found = ask()
+            if found:
+                return found
+            if time.monotonic() > until:
+                raise TimedOut("AM5015", f"the wait is over, {what}", do=do)
+            time.sleep(LOOK_S)
 
 
 def waiting_s(text: str) -> float:

@@ -15,6 +15,9 @@ from amends.coordinator.ports.bus import Outgoing, Place
 if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
 
+PAGE = 500
+"""Records that are sent to Kafka at once."""
+
 
 @command(
     APP,
@@ -64,14 +67,21 @@ async def publish(  # noqa: PLR0917  options of a command
 
 async def _published(call: Call, records: list[Outgoing], store: "Store | None") -> list[Place]:
     from amends.coordinator.bootstrap import open_sink, topics_missing
+    from amends.coordinator.cli.progress import progress
 
     await topics_missing(call.settings, [records[0].topic] if records else [])
+    size = len(records) if call.settings.kafka is None else PAGE  # all lines of a local file are one transaction
     sink = open_sink(call.settings, store)
     await sink.start()
+    places: list[Place] = []
     try:
-        return await sink.publish(records)
+        with progress("publishing", total=len(records)) as published:
+            for start in range(0, len(records), size):
+                places += await sink.publish(records[start : start + size])
+                published(len(places) - start)
     finally:
         await sink.stop()
+    return places
 
 
 def _values(json_text: str | None, file: str | None, idempotency_key: str | None) -> list[bytes]:

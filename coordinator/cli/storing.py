@@ -37,9 +37,11 @@ def migrate(call: Call) -> None:
     """Make the store, or bring it up to this version."""
     from amends.coordinator.bootstrap import migrate_store
     from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.progress import progress
     from amends.coordinator.config import shown
 
-    migrate_store(call.settings)
+    with progress("migrating the store"):
+        migrate_store(call.settings)
     store = shown("store", call.settings.store_url)
     show(call, {"store": store, "migrated": True}, lambda: f"✔ {store} is of this version")
 
@@ -76,8 +78,10 @@ def backup(call: Call, to: Annotated[Path, typer.Argument(metavar="TO", help="A 
     """Copy a SQLite store while it is used."""
     from amends.coordinator.bootstrap import backup_store
     from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.progress import progress
 
-    backup_store(call.settings, to)
+    with progress("copying the store"):
+        backup_store(call.settings, to)
     show(call, {"backup": str(to), "size_bytes": to.stat().st_size}, lambda: f"✔ {to}, {to.stat().st_size} bytes")
 
 
@@ -88,9 +92,11 @@ def restore(
     """Become what a backup was, under a new incarnation; what was there is kept beside it."""
     from amends.coordinator.bootstrap import restore_store
     from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.progress import progress
     from amends.coordinator.config import shown
 
-    restore_store(call.settings, source)
+    with progress("restoring the store"):
+        restore_store(call.settings, source)
     store = shown("store", call.settings.store_url)
     show(call, {"store": store, "restored_from": str(source)}, lambda: f"✔ {store} is what {source} was")
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from amends.coordinator import bootstrap
 from amends.coordinator.cli.call import Call
+from amends.coordinator.cli.progress import progress
 from amends.coordinator.config import Settings
 from amends.coordinator.errors import NotFound, UsageError
 from amends.coordinator.ports.store import Store
@@ -113,8 +114,10 @@ async def verified_from_topic(call: Call, run: str | None) -> Report:
             except (Undecodable, UnknownSchema) as error:
                 where = f"{record.topic} {record.partition}@{record.offset}"
                 verification.report.found("undecodable", f"{where}: {error}")
-        async for record in records(call.settings, own.audit, store=store):
-            verification.record(record)
+        with progress("verifying the topic's entries") as looked:
+            async for record in records(call.settings, own.audit, store=store):
+                verification.record(record)
+                looked(1)
     return verification.finish(known=() if only is None else (only,))
 
 

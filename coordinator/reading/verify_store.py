@@ -1,5 +1,7 @@
 """Verifying the log in the store: each run's chain, each shard's positions and head, the index against the log."""
 
+from collections.abc import Callable
+
 from amends.coordinator.ports.rows import RunRow, ShardRow
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.history import stored
@@ -24,12 +26,12 @@ def verify_run(store: LogReading, row: RunRow) -> Report:
     return report
 
 
-def verify_all(store: LogReading) -> Report:
-    """Every shard and every run."""
+def verify_all(store: LogReading, *, looked: Callable[[int], None] = lambda _: None) -> Report:
+    """Every shard and every run. `looked` is told how many more entries were looked at."""
     report = Report()
     versions: dict[SagaId, int] = {}
     for shard in store.shards():
-        versions |= _shard(store, shard, report)
+        versions |= _shard(store, shard, report, looked)
     report.runs = len(versions)
     seen: set[SagaId] = set()
     before = None
@@ -47,7 +49,7 @@ def verify_all(store: LogReading) -> Report:
     return report
 
 
-def _shard(store: LogReading, shard: ShardRow, report: Report) -> dict[SagaId, int]:
+def _shard(store: LogReading, shard: ShardRow, report: Report, looked: Callable[[int], None]) -> dict[SagaId, int]:
     """Positions 1, 2, 3 … up to where the shard says it stands, and the head over them."""
     chains: dict[SagaId, Chain] = {}
     position, head, broken = 0, EMPTY_HEAD, False
@@ -56,6 +58,7 @@ def _shard(store: LogReading, shard: ShardRow, report: Report) -> dict[SagaId, i
         page = [entry for entry in page if entry.position <= shard.position]
         if not page:
             break
+        looked(len(page))
         for entry in page:
             if entry.position != position + 1:
                 broken = True

@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.cli.conftest import lines, saga_id
 from tests.e2e.faults.installation import Installation
 
+pytestmark = pytest.mark.timeout(240)
+
 VERIFIED = ["ok", "runs", "entries", "faults"]
 WHERE = [pytest.param((), id="from the store"), pytest.param(("--from-topic",), id="from the topic")]
 

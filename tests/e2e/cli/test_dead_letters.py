@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
 from tests.e2e.faults.installation import Installation
+
+pytestmark = pytest.mark.timeout(240)
 
 KEYS = [
     *("n", "topic", "partition", "offset", "key", "idempotency_key", "saga", "reason", "detail", "path", "saga_id"),

@@ -9,6 +9,8 @@ from tests.e2e.cli.conftest import REFUNDS, TOPIC, saga_id, trigger
 from tests.e2e.faults.installation import WITHIN_S, Installation
 from tests.servers.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
+
 PARKED = [
     *("saga_id", "saga", "business_key", "since", "phase", "step", "why"),
     *("undone", "remaining", "in_doubt", "commands"),

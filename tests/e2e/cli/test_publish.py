@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
 from tests.e2e.faults.installation import Installation
 
+pytestmark = pytest.mark.timeout(240)
+
 
 def test_what_is_published_is_named_by_its_place(fresh: Installation) -> None:
     first = fresh.json("publish", TOPIC, "--json", json.dumps(trigger(1)), "--key", "A-1")

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.cli.conftest import lines
 from tests.e2e.faults.installation import Installation
 
+pytestmark = pytest.mark.timeout(240)
+
 WHERE = [pytest.param((), id="from the store"), pytest.param(("--from-topic",), id="from the topic")]
 SEALED = "mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} && "
 

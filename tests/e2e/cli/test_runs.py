@@ -8,6 +8,8 @@ from amends.schemas.canonical import encode
 from tests.e2e.cli.conftest import lines, saga_id
 from tests.e2e.faults.installation import Installation
 
+pytestmark = pytest.mark.timeout(240)
+
 LISTED = [
     *("saga_id", "saga", "definition_version", "idempotency_key", "business_key", "generation", "status", "cause"),
     *("started_at", "updated_at", "ended_at", "version"),

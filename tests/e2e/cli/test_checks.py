@@ -1,0 +1,90 @@
+"""`amends check` and `amends graph`: definitions held to every rule, and drawn."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli.conftest import REFUNDS, saga_id
+from tests.e2e.faults.installation import Installation
+
+pytestmark = pytest.mark.timeout(240)
+
+BAD = """\
+from pydantic import BaseModel
+from amends import Context, Saga, Topic
+
+
+class Order(BaseModel):
+    id: str
+
+orders = Saga("orders", version=1, trigger=Topic("orders", Order, idempotency_key="number"))
+
+@orders.action
+async def pay(ctx: Context, trigger: Order) -> None: ...
+"""
+FOUND = ["code", "severity", "message", "hint", "file", "line", "column", "saga"]
+
+
+def test_a_good_app_keeps_every_rule(fresh: Installation) -> None:
+    assert fresh.ok("check", REFUNDS) == f"✔ {REFUNDS}: every rule is kept\n"
+    assert fresh.json("check", REFUNDS) == []
+
+
+def test_each_finding_has_place_code_and_hint(fresh: Installation) -> None:
+    (fresh.folder / "bad.py").write_text(BAD)
+    done = fresh.command("check", "bad.py")
+    *findings, end = done.out.splitlines()
+    assert (done.code, end) == (1, "✖ 2 errors, 1 warning")
+    assert [line.partition(" ")[0] for line in findings] == ["bad.py:7:10:", "bad.py:9:2:", "bad.py:9:2:"]
+    assert all(": error AM" in line or ": warning AM" in line for line in findings)
+    assert all("; " in line for line in findings), "each says what to do"
+
+
+def test_findings_are_the_same_as_json(fresh: Installation) -> None:
+    (fresh.folder / "bad.py").write_text(BAD)
+    done = fresh.command("check", "bad.py", "-o", "jsonl")
+    assert done.code == 1
+    assert done.out.count("\n") == 3
+    assert all(f'"{key}":' in line for line in done.out.splitlines() for key in FOUND)
+
+
+def test_an_app_may_stand_in_the_settings(fresh: Installation) -> None:
+    (fresh.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
+    assert fresh.ok("check").startswith("✔")
+
+
+def test_a_module_is_found_from_the_working_folder(fresh: Installation) -> None:
+    (fresh.folder / "shop").mkdir()
+    shutil.copy(REFUNDS, fresh.folder / "shop" / "sagas.py")
+    assert fresh.ok("check", "shop.sagas").startswith("✔")
+    assert fresh.ok("check", "shop").startswith("✔")
+
+
+@pytest.mark.parametrize("where", [("--store",), ("--store", "sqlite:///.amends/amends.db")], ids=" ".join)
+def test_open_runs_without_a_fitting_handler_are_listed(played: Installation, where: tuple[str, ...]) -> None:
+    app = Path(REFUNDS).read_text(encoding="utf-8")
+    narrower = app.replace("    order_id: str\n", "    order_id: str\n    reason: str\n")
+    (played.folder / "narrower.py").write_text(narrower)
+    assert played.ok("check", REFUNDS, *where).startswith("✔")
+    assert played.ok("check", "narrower.py").startswith("✔"), "nobody asked for the store"
+    done = played.command("check", "narrower.py", *where)
+    assert done.code == 1
+    assert f"error AM3002: open run {saga_id(played, 'R-3')} of v3 lacks " in done.out
+    played.command("worker", "narrower.py", "--until-idle").refused(2, "AM3002")
+    assert played.command("worker", "narrower.py", "--until-idle", "--allow-missing").code == 0
+
+
+def test_a_graph_shows_order_undos_and_the_pivot(fresh: Installation) -> None:
+    drawn = fresh.ok("graph", REFUNDS, "refund")
+    assert drawn.splitlines()[0] == "refund v3 · starts on billing.refund-requested · deadline 1h"
+    assert "notify is the pivot" in drawn
+    mermaid = fresh.ok("graph", REFUNDS, "refund", "--format", "mermaid")
+    assert mermaid.startswith("flowchart TD\n")
+    assert mermaid.count("↩ undo of ") == 2
+    assert [step["path"] for step in fresh.json("graph", REFUNDS, "refund")["steps"]] == [
+        "reverse_charge",
+        "restock",
+        "notify",
+        "result",
+    ]

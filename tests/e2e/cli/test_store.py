@@ -1,0 +1,142 @@
+"""`amends init|store|config|doctor|schemas|topics`: the things around the sagas."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cli.conftest import REFUNDS, TOPIC
+from tests.e2e.faults.installation import Installation
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_init_makes_the_store_and_a_file_that_changes_nothing(fresh: Installation) -> None:
+    before = fresh.json("config", "show")
+    assert fresh.json("init") == {
+        "store": "sqlite:///.amends/amends.db",
+        "config": "amends.toml",
+        "config_written": True,
+    }
+    assert stat.S_IMODE((fresh.folder / ".amends").stat().st_mode) == 0o700
+    assert fresh.database.exists()
+    assert fresh.json("config", "show") == before
+    assert fresh.json("init")["config_written"] is False
+
+
+def test_init_keeps_what_was_chosen(fresh: Installation) -> None:
+    fresh.ok("init", "--namespace", "eu", "--lease", "5s", "--in-flight", "64")
+    shown = {each["setting"]: each for each in fresh.json("config", "show", "--origin")}
+    assert {name: shown[name]["value"] for name in ("namespace", "lease", "in_flight")} == {
+        "namespace": "eu",
+        "lease": "5s",
+        "in_flight": "64",
+    }
+    assert shown["namespace"]["origin"] == "amends.toml"
+
+
+def test_every_line_of_the_written_file_may_be_uncommented(fresh: Installation) -> None:
+    fresh.ok("init")
+    file = fresh.folder / "amends.toml"
+    lines = [line.removeprefix("# ") if " = " in line else line for line in file.read_text().splitlines()]
+    kept = [line for line in lines if not line.startswith(("kafka_user", "kafka_client_id", "build"))]
+    file.write_text("\n".join(kept))
+    fresh.ok("config", "show")
+
+
+def test_a_flag_outranks_the_environment_that_outranks_the_file(fresh: Installation) -> None:
+    (fresh.folder / "amends.toml").write_text('namespace = "file"\nlog = "warning"\ntopic_prefix = "file"\n')
+    done = fresh.command(
+        *("config", "show", "--origin", "--namespace", "flag", "-o", "json"),
+        settings={"AMENDS_NAMESPACE": "environment", "AMENDS_TOPIC_PREFIX": "environment"},
+    )
+    shown = {each["setting"]: (each["value"], each["origin"]) for each in json.loads(done.out)}
+    assert shown["namespace"] == ("flag", "flag --namespace")
+    assert shown["topic_prefix"] == ("environment", "environment AMENDS_TOPIC_PREFIX")
+    assert shown["log"] == ("warning", "amends.toml")
+    assert shown["bus"] == ("local", "default")
+
+
+def test_no_password_is_shown(fresh: Installation) -> None:
+    url = "postgresql://ann:geheim%21@127.0.0.1:9/shop"
+    for command in (("config", "show"), ("doctor",), ("runs", "list")):
+        done = fresh.command(*command, "--store", url, "-o", "json")
+        assert "geheim" not in done.out + done.err, command
+
+
+def test_the_status_counts_what_the_store_holds(played: Installation) -> None:
+    status = played.json("store", "status")
+    assert (status["kind"], status["dead_letters"], status["definitions"]) == ("sqlite", 3, 1)
+    assert status["runs_open"] == {"parked": 1}
+    (shard,) = status["shards"]
+    assert (shard["shard"], shard["owner"], shard["position"]) == (0, None, played.count("events"))
+
+
+def test_a_backup_restores_what_was(played: Installation, tmp_path: Path) -> None:
+    runs = played.ok("runs", "list", "-o", "jsonl")
+    played.ok("store", "backup", "backup.db")
+    played.command("store", "backup", "backup.db").refused(7, "AM0316", "backup.db")
+    played.publish(TOPIC, {"request_id": "later", "order_id": "A-9"})
+    played.ok("worker", REFUNDS, "--until-idle")
+    incarnation = played.json("store", "status")["incarnation"]
+    played.ok("store", "restore", "backup.db")
+    assert played.ok("runs", "list", "-o", "jsonl") == runs
+    assert played.json("store", "status")["incarnation"] != incarnation
+    assert played.json("audit", "verify")["ok"] is True
+    assert list((tmp_path / ".amends").glob("amends.db.before-restore-*"))
+
+
+def test_a_restore_is_refused_while_a_worker_runs(played: Installation) -> None:
+    played.ok("store", "backup", "backup.db")
+    with played.running("worker", REFUNDS) as worker:
+        worker.says("worker_started")
+        worker.says("shards_gained")
+        played.command("store", "restore", "backup.db").refused(7, "AM0311")
+
+
+def test_the_doctor_says_of_each_thing_that_it_is_well(played: Installation) -> None:
+    found = played.json("doctor")
+    assert [list(each) for each in found] == [["check", "ok", "detail", "hint"]] * len(found)
+    assert {each["check"] for each in found} >= {"store", "bus", "topics", "schemas", "clock", "disk", "versions"}
+    assert all(each["ok"] for each in found)
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(fresh: Installation) -> None:
+    done = fresh.command("doctor", "--bus", "kafka://127.0.0.1:9", "-o", "json")
+    bad = [each for each in json.loads(done.out) if not each["ok"]]
+    assert done.code == 1
+    assert {each["check"] for each in bad} == {"bus", "topics"}
+    assert all(each["hint"] for each in bad)
+
+
+def test_schemas_are_listed_exported_and_compatible(fresh: Installation) -> None:
+    listed = fresh.json("schemas", "list")
+    fresh.ok("schemas", "export", "out/schemas")
+    assert {each["file"] for each in listed} == {file.name for file in (fresh.folder / "out/schemas").iterdir()}
+    for file in (fresh.folder / "out/schemas").iterdir():
+        json.loads(file.read_text())
+    assert fresh.json("schemas", "check") == []
+
+
+@pytest.mark.parametrize("form", ["avro", "json"])
+def test_the_outcome_topic_is_decoded_whatever_its_format(played: Installation, form: str) -> None:
+    records = played.json("topics", "tail", "amends.outcomes", "--topic-format", form)
+    assert [record["encoding"] for record in records] == [form] * 3
+    for record, outcome in zip(records, played.json("outcomes"), strict=True):
+        assert record["key"] == outcome["business_key"]
+        result = record["data"]["result"]
+        same = {**record["data"], "result": json.loads(result) if isinstance(result, str) else result}
+        assert same == outcome
+
+
+def test_the_audit_topic_carries_the_entries(played: Installation) -> None:
+    records = played.json("topics", "tail", "amends.audit")
+    entries = [json.loads(line) for line in played.ok("audit", "tail", "-o", "jsonl").splitlines()]
+    assert [record["data"] for record in records] == entries
+    assert [record["key"] for record in records] == [entry["saga_id"] for entry in entries]
+
+
+def test_topics_are_checked_and_on_the_local_bus_made_by_themselves(played: Installation) -> None:
+    assert played.ok("topics", "check") == f"✔  {TOPIC}  a table in the store\n"
+    assert played.json("topics", "create", REFUNDS) == [{"topic": TOPIC, "created": False}]

@@ -1,0 +1,72 @@
+"""Text for people and documents for programs."""
+
+import pytest
+
+from amends.coordinator.cli.output import cells, columns, readable, status_text, write
+from amends.coordinator.reading.replay_text import replay_text
+from amends.coordinator.reading.times import took
+from tests.unit.reading.test_story import compensated
+
+SECOND = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("duration_us", "text"),
+    [
+        (0, "0 ms"),
+        (4_400, "4 ms"),
+        (9_999, "10 ms"),
+        (310_000, "0.31 s"),
+        (6_400_000, "6.4 s"),
+        (60 * SECOND, "1 min"),
+        (125 * SECOND, "2 min 5 s"),
+        (3 * 3_600 * SECOND + 600 * SECOND, "3 h 10 min"),
+        (52 * 3_600 * SECOND, "2 d 4 h"),
+    ],
+)
+def test_a_duration_is_told_in_the_units_that_matter(duration_us: int, text: str) -> None:
+    assert took(duration_us) == text
+
+
+def test_columns_are_as_wide_as_what_a_terminal_shows() -> None:
+    assert columns([["日本", "x"], ["a", "y"]], heads=["n", "v"]) == "n     v\n日本  x\na     y"
+    assert cells("日本") == 4
+    assert cells("e\u0301") == 1
+    assert columns([]) == ""
+
+
+def test_what_is_no_terminal_gets_no_color(capsys: pytest.CaptureFixture[str]) -> None:
+    write(status_text("completed"))
+    assert capsys.readouterr().out == "✔ completed\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred", "\\x1b[31mred\n"),
+        ("a\rb", "a\\rb\n"),
+        ("a\x07\x9bb", "a\\x07\\x9bb\n"),
+        ("tab\tand\nline", "tab\tand\nline\n"),
+        ("\ud800", "\\ud800\n"),
+        ("", ""),
+    ],
+)
+def test_foreign_control_characters_are_shown_not_obeyed(
+    capsys: pytest.CaptureFixture[str], text: str, shown: str
+) -> None:
+    write(text)
+    assert capsys.readouterr().out == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "text"), [(b"text", "text"), (b"\xff\xfe", "base64://4="), (b"\0\0\0\x06", "base64:AAAABg=="), (b"", "")]
+)
+def test_bytes_are_text_or_base64(data: bytes, text: str) -> None:
+    assert readable(data) == text
+
+
+def test_a_replay_as_text_shows_each_entry_and_what_it_changed() -> None:
+    text = replay_text(compensated().moments())
+    assert '   1  14:02:07.110  trigger by amends\n        SagaStarted\n          namespace: · → "default"' in text
+    assert '          forward.reverse_charge.phase: "requested" → "verifying"\n' in text
+    assert text.endswith("state after version 14: compensated, folded without reaching the world")
