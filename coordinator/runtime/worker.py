@@ -201,7 +201,7 @@ class Worker:
         mark: object = None
         while True:
             try:
-                latest = self.reader.change_mark()
+                latest = (self.reader.change_mark(), frozenset(self._engine.shards))  # Also what waited for a new shard.
                 if latest != mark:
                     mark = latest
                     if self.wake_source is not None:

@@ -1,0 +1,52 @@
+"""What waits in the inbox of a shard is taken once the shard is gained, though nothing else happens in the store."""
+
+import asyncio
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from amends.connectors.local.source import LocalSource
+from amends.connectors.stores import open_store
+from amends.connectors.stores.clock import wall_clock
+from amends.coordinator.ports.rows import InboxRow
+from amends.coordinator.runtime.engine_thread import EngineThread
+from amends.coordinator.runtime.worker import Worker, WorkerSettings
+from amends.schemas import wishes
+from amends.schemas.ids import SagaId
+
+WITHIN_S = 10
+
+
+async def test_a_wish_is_taken_by_a_worker_that_looked_before_it_had_the_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'amends.db'}", data_dir=tmp_path)
+    looked = asyncio.Event()
+    worker = Worker(
+        store=store,
+        reader=store,
+        source=LocalSource(store, group="amends.default"),
+        sagas=(),
+        settings=WorkerSettings(),
+        clock=wall_clock,
+        wake_source=looked.set,
+    )
+    wish = wishes.write(wishes.Cancel(saga_id=SagaId(str(uuid4())), reason="changed my mind", actor="tester"))
+    store.put_inbox([InboxRow(shard=0, message_id="m-1", body=wish)])
+    with monkeypatch.context() as late:  # A busy machine: the engine's thread has not had its first turn.
+        late.setattr(EngineThread, "begin", lambda _thread, _engine: None)
+        worker._put_together()
+    await asyncio.to_thread(worker._ownership.begin)
+    looking = asyncio.create_task(worker._look())
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await looked.wait()
+            await asyncio.sleep(0)
+            worker._thread.begin(worker._engine)
+            while store.inbox(0):  # noqa: ASYNC110  a store makes no events
+                await asyncio.sleep(0.01)
+    finally:
+        looking.cancel()
+        await worker._take_down()
+        store.close()
