@@ -123,6 +123,13 @@ def test_an_absence_is_believed_only_when_nothing_can_land_any_more() -> None:
     assert run.denies("a") == ["a settled: absent by lookup", "compensate nothing", "compensated"]
 
 
+def test_an_absence_is_believed_at_once_when_the_attempt_has_returned_by_itself() -> None:
+    run = Run.of(saga(action("a", lookup=True, settle_ms=20_000)))
+    run.cancel()
+    assert run.raises("a") == ["a settled: ended by exception"]
+    assert run.denies("a") == ["a settled: absent by lookup", "compensate nothing", "compensated"]
+
+
 def test_a_lookup_that_stays_silent_parks_when_the_time_is_up() -> None:
     run = Run.of(saga(action("a", lookup=True, settle_within_ms=20_000)))
     run.cancel()
