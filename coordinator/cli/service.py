@@ -40,6 +40,8 @@ WAIT_FIRST_S: Final = 0.2
 WAIT_LAST_S: Final = 5.0
 LINGER_S: Final = 1.0
 """After an orderly stop, how long threads of handlers that do not return may hold the process up."""
+STOP_WITHIN_S: Final = 4.5
+"""After a signal the process ends, even if a store or a broker that stands still keeps it from giving back leases."""
 LISTED_MAX: Final = 20
 
 
@@ -121,6 +123,8 @@ class _Stopping:
     def _stop(self, code: int) -> None:
         if self.asked and code:
             os._exit(code)
+        if not self.asked:
+            _ends_within(STOP_WITHIN_S, code)
         self.code = code
         self.event.set()
         for stop in self._then:
@@ -274,7 +278,12 @@ def _why_open(row: RunRow) -> str:
 def _leave(code: int) -> int:
     """A handler's thread that never returns must not hold the process up."""
     sys.stdout.flush()
-    timer = threading.Timer(LINGER_S, os._exit, [code])
+    _ends_within(LINGER_S, code)
+    return code
+
+
+def _ends_within(seconds: float, code: int) -> None:
+    """What was not given back runs out, and what was not committed is done again: as after a crash."""
+    timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
-    return code
