@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.ledger import faults
-from benchmarks.phases import WARM_UP, Phase, keys_of, told
+from benchmarks.phases import Phase, all_keys_of, told
 from benchmarks.table import Contest, lines
 from tests.servers import tools
 from tests.servers.folders import scratch_folder
@@ -49,11 +49,11 @@ class Program:
             )  # fmt: skip
             if ended.returncode:
                 sys.exit(f"{self.name} on {self.contest} failed with exit {ended.returncode}; there is no figure")
-            alone, together = self.counts
-            keys = [*keys_of("warm", WARM_UP), *keys_of("alone", alone), *keys_of("together", together)]
+            told_of = told(ended.stdout)
+            keys = all_keys_of(*self.counts, *(["drained"] if "drained" in told_of else []))
             if found := faults(ledger, keys):
                 sys.exit(f"void: the ledger of {self.name} on {self.contest} says {found[:3]}; there is no figure")
-            self.rounds.append(told(ended.stdout))
+            self.rounds.append(told_of)
 
 
 def main() -> int:
@@ -129,9 +129,9 @@ def contests_of(programs: list[Program]) -> list[Contest]:
                 phase=phase,
                 amends=[told[phase] for told in ours.rounds],
                 ceiling=[told[f"{phase}-ceiling"] for told in ours.rounds],
-                dbos=[told[phase] for told in theirs.rounds],
+                dbos=[told[theirs_of] for told in theirs.rounds],
             )
-            for phase in ("together", "alone")
+            for phase, theirs_of in (("drained", "together"), ("together", "together"), ("alone", "alone"))
         ]
     return found
 

@@ -24,7 +24,7 @@ from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.runtime.worker import Worker, WorkerSettings
 from benchmarks.ceiling import Entries, embedded_ceiling
 from benchmarks.driving import Driver, trigger_of
-from benchmarks.phases import IN_FLIGHT, WARM_UP, Phase, keys_of, tell
+from benchmarks.phases import IN_FLIGHT, WARM_UP, Phase, all_keys_of, rounds_of, tell
 
 OWN = OwnTopics("amends")
 TOPIC = "bench.orders"
@@ -63,12 +63,11 @@ def main() -> None:
     folder, alone, together = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     store = TimedStore(folder / "amends.db")
     store.migrate(shards=1)
-    phases = asyncio.run(measure(store, {"alone": (alone, 1), "together": (together, IN_FLIGHT)}))
+    phases = asyncio.run(measure(store, rounds_of(alone, together)))
     for phase, commits in phases:
         tell(replace(phase, commits=len(commits)))
         tell(embedded_ceiling(folder / f"ceiling-{phase.name}.db", phase, commits))
-    wanted = [*keys_of("warm", WARM_UP), *keys_of("alone", alone), *keys_of("together", together)]
-    refuse_unless_all_completed(store, wanted)
+    refuse_unless_all_completed(store, all_keys_of(alone, together, "drained"))
     store.close()
 
 

@@ -42,6 +42,17 @@ def keys_of(name: str, count: int) -> list[str]:
     return [f"{name}-{number}" for number in range(count)]
 
 
+def rounds_of(alone: int, together: int) -> dict[str, tuple[int, int]]:
+    """Amends' phases: how many runs, and how many of them the publisher keeps in flight."""
+    return {"alone": (alone, 1), "together": (together, IN_FLIGHT), "drained": (together, together)}
+
+
+def all_keys_of(alone: int, together: int, *more: str) -> list[str]:
+    """Keys of every run of a program; `more` phases are as large as `together`."""
+    counts = {"warm": WARM_UP, "alone": alone, "together": together, **dict.fromkeys(more, together)}
+    return [key for name, count in counts.items() for key in keys_of(name, count)]
+
+
 def tell(phase: Phase) -> None:
     print(json.dumps(asdict(phase)), flush=True)
 

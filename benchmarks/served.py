@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from benchmarks.ceiling import Entries, served_ceiling
 from benchmarks.driving import Driver, key_of, trigger_of
-from benchmarks.phases import IN_FLIGHT, WARM_UP, Phase, tell
+from benchmarks.phases import IN_FLIGHT, WARM_UP, Phase, all_keys_of, rounds_of, tell
 
 HERE = Path(__file__).parent
 TOPIC = "bench.orders"
@@ -59,12 +59,12 @@ def main() -> None:
     subprocess.run(topics, env=place.environment, check=True, stdout=subprocess.DEVNULL)
     with serving(place, "worker", str(HERE / "app.py")) as worker, serving(place, "relay") as relay:
         pids = (worker, relay)
-        phases = asyncio.run(measure(place, pids, {"alone": (int(alone), 1), "together": (int(together), IN_FLIGHT)}))
+        phases = asyncio.run(measure(place, pids, rounds_of(int(alone), int(together))))
     for phase in phases:
         commits = commits_of(place.database, phase.name)
         tell(replace(phase, commits=len(commits)))
         tell(served_ceiling(place.database, phase, commits))
-    refuse_unless_all_completed(place.database, WARM_UP + int(alone) + int(together))
+    refuse_unless_all_completed(place.database, len(all_keys_of(int(alone), int(together), "drained")))
 
 
 @contextmanager

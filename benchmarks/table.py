@@ -7,7 +7,11 @@ from statistics import median
 
 from benchmarks.phases import IN_FLIGHT, Phase
 
-PHASES = {"together": f"{IN_FLIGHT} in flight", "alone": "one after the other"}
+PHASES = {
+    "drained": f"{IN_FLIGHT} in flight, from a full topic",
+    "together": f"{IN_FLIGHT} in flight, a trigger for each outcome",
+    "alone": "one after the other",
+}
 CELL = "{:>27}"
 
 
@@ -29,10 +33,13 @@ def lines(contests: Sequence[Contest], *, machine: str) -> list[str]:
         found += ["", f"{contest.name}, {PHASES[contest.phase]}"]
         found.append(f"  {'':14}" + "".join(map(CELL.format, ("sagas/s", "p50 ms", "p99 ms", "CPU ms a saga"))))
         for name, phases in (("Amends", contest.amends), ("DBOS", contest.dbos), ("insert ceiling", contest.ceiling)):
+            queued = contest.phase == "drained" and name == "Amends"
             figures: tuple[Callable[[Phase], float], ...] = (_per_s, _p50, _p99, _cpu)
-            found.append(
-                f"  {name:14}" + "".join(CELL.format(_spread([of(phase) for phase in phases])) for of in figures)
-            )
+            cells = [
+                "in line" if queued and of in {_p50, _p99} else _spread([of(phase) for phase in phases])
+                for of in figures
+            ]
+            found.append(f"  {name:14}" + "".join(map(CELL.format, cells)))
         found.append(f"  Amends / DBOS     {_ratio(contest.amends, contest.dbos)} times the sagas/s")
         found.append(f"  Amends / ceiling  {_ratio(contest.amends, contest.ceiling)} of the sagas/s")
     return found
