@@ -1,5 +1,7 @@
 """The compensation: undo in reverse, each verified before the next; a failed one parks (rules 8 to 10)."""
 
+import pytest
+
 from amends.coordinator.core.messages import Done, ReadBack, Replied, Yes
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.definitions import action, read, saga
@@ -155,6 +157,24 @@ def test_a_read_back_that_finds_nothing_waits_for_the_request_that_the_undo_is_t
         pass
     assert run.now >= quiet + 20_000 * MILLISECOND
     assert run.status == "compensated"
+
+
+@pytest.mark.parametrize(("later_ms", "believed"), [(19_999, False), (20_000, True)], ids=["too early", "late enough"])
+def test_that_nothing_is_there_is_believed_once_the_request_cannot_land_any_more(
+    later_ms: int, *, believed: bool
+) -> None:
+    run = Run.of(saga(action("a", tombstones=True, settle_ms=20_000)))
+    run.cancel()
+    run.unknown("a")
+    run.now += later_ms * MILLISECOND
+    run.unknown("undo of a")
+    assert (run.finds("undo of a")[-1] == "compensated") == believed
+
+
+def test_an_undo_that_needs_the_result_is_asked_when_it_is_known() -> None:
+    run = Run.of(saga(action("a", undo_takes_unknown=False), read("bad")))
+    run.ok("a")
+    assert run.refused("bad")[-1] == "request undo of a"
 
 
 def test_an_undo_that_was_confirmed_has_killed_the_late_request() -> None:

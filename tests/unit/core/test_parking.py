@@ -291,6 +291,25 @@ def test_what_was_skipped_behind_a_step_done_anew_is_looked_at_again() -> None:
     assert run.resolve("a", "go_forward")[-1] == "request bad"
 
 
+def test_what_only_reads_behind_a_step_done_anew_is_read_again() -> None:
+    run = Run.of(saga(action("a", undo_verify=False), action("b", undo_verify=False), read("look"), read("bad")))
+    for step in ("a", "b", "look"):
+        run.ok(step)
+    run.refused("bad")
+    run.ok("undo of b")
+    run.refused("undo of a")
+    decided = run.resolve("a", "go_forward")
+    assert "new key for look" in decided
+    assert decided[-1] == "request b"
+    assert (run.effect("b").generation, run.effect("look").phase) == (1, "idle")
+
+
+def test_a_retry_after_a_definite_failure_goes_out_under_the_next_key() -> None:
+    run = refused_undo()
+    run.resolve("b", "retry")
+    assert (run.effect("undo of b").generation, run.effect("undo of b").attempt) == (1, 2)
+
+
 def test_a_doubt_left_in_the_drain_is_settled_when_a_person_sends_the_run_forward() -> None:
     run = Run.of(saga(action("a", undo_verify=False), action("b", lookup=True, settle_within_ms=5_000)))
     run.ok("a")

@@ -95,6 +95,19 @@ def test_a_window_that_closes_while_a_retry_waits_is_closed() -> None:
     run = Run.of(saga(action("a", key=True, window_ms=1_100)))
     assert run.unknown("a") == ["a in doubt (in_doubt)", "retry a"]
     assert run.tick() == ["parked forward: a (in_doubt)"]
+    assert run.resolve("a", "retry") == ["resolved a: retry", "request a again"]
+
+
+def test_an_attempt_that_outlived_its_timeout_may_return_without_an_answer() -> None:
+    run = Run.of(saga(action("a", key=True)))
+    run.times_out("a")
+    assert run.unknown("a") == ["a in doubt (in_doubt)", "retry a"]
+
+
+def test_out_of_attempts_an_absence_is_recorded_before_the_run_turns_back() -> None:
+    run = Run.of(saga(action("a", lookup=True, attempts=1)))
+    run.unknown("a")
+    assert run.denies("a") == ["a settled: absent by lookup", "drain (failed)", "compensate nothing", "compensated"]
 
 
 def test_the_window_is_counted_from_the_first_request_under_the_key() -> None:
