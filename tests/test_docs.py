@@ -77,6 +77,14 @@ def test_a_page_of_an_error_names_it_and_says_what_to_do(code: str) -> None:
     assert "\n## What to do\n" in text
 
 
+def test_the_list_of_errors_has_each_page_under_its_title() -> None:
+    listed = re.findall(
+        r"^\| \[(AM\d{4})\]\(\1\.md\) \| (.*) \|$", (DOCS / "errors/README.md").read_text(), re.MULTILINE
+    )
+    titles = [page.read_text().splitlines()[0][2:].split(": ", 1) for page in sorted((DOCS / "errors").glob("AM*.md"))]
+    assert [list(each) for each in listed] == titles
+
+
 @pytest.mark.parametrize("code", SAID)
 def test_the_error_on_a_page_reads_as_its_maker_words_it(code: str) -> None:
     (shown,) = blocks(DOCS / "errors" / f"{code}.md", "text")
