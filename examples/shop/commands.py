@@ -25,8 +25,8 @@ INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 class CommandFailed(FoundFault):
     """A command of the demo did not end as it should have."""
 
-    def __init__(self, command: str, what: str) -> None:
-        super().__init__("AM6004", f"`{command}` {what}", do="run it yourself: the data folder is as it was left")
+    def __init__(self, command: str, what: str, *, do: str = "run it yourself: the data is as it was left") -> None:
+        super().__init__("AM6004", f"`{command}` {what}", do=do)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +112,12 @@ class WorkerProcess:
         try:
             code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise CommandFailed(self.command, f"was not idle within {within_s:.0f} s; its log is {self.log}") from None
+            raise self.failed(f"was not idle within {within_s:.0f} s") from None
         if code:
-            raise CommandFailed(self.command, f"ended with {code}; its log is {self.log}")
+            raise self.failed(f"ended with {code}")
+
+    def failed(self, what: str) -> CommandFailed:
+        return CommandFailed(self.command, what, do=f"read {self.log}, then start the demo again")
 
 
 @contextmanager

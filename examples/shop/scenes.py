@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from amends.coordinator.errors import FoundFault
 from amends.examples.shop import reconcile
 from amends.examples.shop.commands import short
 from amends.examples.shop.ledgers import charges, orders_with_card, requests_about
@@ -77,7 +76,7 @@ class Demo:
             deadline_s = time.monotonic() + CHARGED_WITHIN_S
             while not requests_about(stage.shop, order):
                 if worker.ended or time.monotonic() > deadline_s:
-                    raise FoundFault("AM6004", f"the worker never charged {order}", do=f"its log is {worker.log}")
+                    raise worker.failed(f"never charged {order}")
                 time.sleep(LOOK_EVERY_S)
             worker.kill()
         teller.tell(f"kill -9, while {order} had just been charged and the answer was on its way.")
