@@ -169,7 +169,7 @@ class Store(LogReading, LocalTopics, Protocol):
     def mark_redriven(self, n: int, at: Instant) -> None: ...
 
     def put_definition(self, row: DefinitionRow) -> None:
-        """Store under its hash; the same hash again changes nothing."""
+        """Store under its hash. The same hash again changes nothing while a run of it is open, then its body only."""
         ...
 
     def relay_position(self, shard: int) -> int:

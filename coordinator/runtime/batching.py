@@ -106,6 +106,12 @@ class Pending:
         self._part(shard).changed[change.saga_id] = change
         self.quarantined.append(change.saga_id)
 
+    def tell(self, shard: OwnedShard, run: Run, now: Instant) -> None:
+        """Correct what the run's row says it waits for, where nothing is appended (rule 14)."""
+        waiting_for = missing_handler(run.plan, run.state, now)
+        if waiting_for != run.told:
+            self._part(shard).changed[run.saga_id] = change_of(run.state, run.due, waiting_for=waiting_for)
+
     def append(
         self, shard: OwnedShard, run: Run, item: Item, events: tuple[Event, ...], state: State, *, now: int, build: str
     ) -> None:
@@ -221,7 +227,7 @@ def _row(run: Run, waiting_for: str | None) -> RunRow:
         business_key=state.business_key,
         generation=state.generation,
         request_digest=state.request_digest,
-        status="waiting" if waiting_for is not None and state.status == "running" else state.status,
+        status="waiting" if waiting_for is not None else state.status,
         waiting_for=waiting_for,
         cause=state.cause,
         version=state.version,
@@ -239,7 +245,7 @@ def change_of(
     """What the row of a run says once its state is stored."""
     return RunChange(
         saga_id=state.saga_id,
-        status="waiting" if waiting_for is not None and state.status == "running" else state.status,
+        status="waiting" if waiting_for is not None else state.status,
         cause=state.cause,
         version=state.version,
         updated_at=state.at,

@@ -48,7 +48,7 @@ class Catalogue:
         known = self._known.get(digest)
         if known is None:
             own = next((saga for saga in self.sagas if saga.hash == digest), None)
-            stored = own.stored if own is not None else self._read(digest)
+            stored = self._read(digest) or (own.stored if own is not None else None)
             if stored is None:
                 return None
             known = self._known[digest] = self._fit(stored, own)
@@ -107,10 +107,12 @@ class Catalogue:
 
 
 def one_hash_per_version(sagas: Iterable[ClosedSaga], stored: Iterable[DefinitionRow]) -> None:
-    """Refuse a version that the store knows with another graph (rule 14). Raises `UsageError` (AM3001)."""
-    known = {(row.name, row.version): row.hash for row in stored}
+    """Refuse a version that the store knew first with another graph (rule 14). Raises `UsageError` (AM3001)."""
+    first: dict[tuple[str, int], str] = {}
+    for row in sorted(stored, key=lambda row: (row.stored_at, row.hash)):
+        first.setdefault((row.name, row.version), row.hash)
     for saga in sagas:
-        other = known.get((saga.name, saga.version))
+        other = first.get((saga.name, saga.version))
         if other is not None and other != saga.hash:
             raise UsageError(
                 "AM3001",

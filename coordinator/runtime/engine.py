@@ -234,7 +234,7 @@ class Engine:
         try:
             self._fill(pending, now)
         except StoreUnavailable as error:
-            log.warning("store_unavailable", extra={"why": str(error)})
+            log.warning("store_unavailable", extra={"why": error.why})
             self._paused_until = now + STORE_PAUSE_US
             self.timers.set(self._paused_until, "due", SagaId(""))
         return None if pending.empty and not pending.consumed else pending
@@ -300,7 +300,7 @@ class Engine:
         if events:
             run.uncommitted += 1
         else:
-            self._nothing_new(run, item, now)
+            self._nothing_new(pending, run, shard, item, now)
         return None
 
     def _set_apart(self, run: Run, error: Exception) -> None:
@@ -311,9 +311,10 @@ class Engine:
         self.dispatch.abandon(run)
         del self.runs[run.saga_id]
 
-    def _nothing_new(self, run: Run, item: Item, now: Instant) -> None:
+    def _nothing_new(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
         """The message changed nothing; see that the run is still looked after."""
         if isinstance(item.message, Recovered):
+            pending.tell(shard, run, now)
             self._resuming.over(run.saga_id)
             self._carry_out(Decided.of(run, now), now)
         elif isinstance(item.message, Tick):

@@ -18,6 +18,8 @@ from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
+RUNS_MAX = 100_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
@@ -71,6 +73,11 @@ class Loading:
                 raise
             except Exception as error:  # noqa: BLE001  one run that cannot be folded must not delay the others (rule 19)
                 yield Unreadable(saga_id=saga_id, shard=shard, error=error)
+
+    def waiting(self, shard: int) -> dict[SagaId, str | None]:
+        """What the rows of the shard's waiting runs say that they wait for."""
+        rows = self.store.runs(status="waiting", limit=RUNS_MAX)
+        return {row.saga_id: row.waiting_for for row in rows if row.shard == shard}
 
     def _folded(self, entries: Iterable[StoredEntry]) -> Run:
         state: State | None = None

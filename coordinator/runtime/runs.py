@@ -40,6 +40,8 @@ class Run:
     due: Instant | None = None
     timer_due: Instant | None = None
     """The `due` that a timer was last set for."""
+    told: str | None = None
+    """What its row said it waits for, when it was read from the store."""
     uncommitted: int = 0
     """Decisions that the store does not have yet."""
 

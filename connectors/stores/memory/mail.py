@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from amends.connectors.stores.memory.tables import Part
-from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, LocalRecord
+from amends.coordinator.ports.rows import CLOSED, DeadLetterRow, DefinitionRow, InboxRow, LocalRecord
 from amends.schemas.instants import Instant
 
 
@@ -78,7 +78,12 @@ class Mail(Part):
 
     def put_definition(self, row: DefinitionRow) -> None:
         with self._tables.lock:
-            self._tables.definitions.setdefault(row.hash, row)
+            known = self._tables.definitions.get(row.hash)
+            runs = self._tables.runs.values()
+            if known is None:
+                self._tables.definitions[row.hash] = row
+            elif not any(run.definition_hash == row.hash and run.status not in CLOSED for run in runs):
+                self._tables.definitions[row.hash] = msgspec.structs.replace(known, body=row.body)
 
     def definition(self, digest: str) -> DefinitionRow | None:
         with self._tables.lock:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from amends.connectors.stores.sql.rows import SELECT_DEAD_LETTER, dead_letter_of
+from amends.connectors.stores.sql.tables import OPEN
 from amends.connectors.stores.sql.work import SqlStore
 from amends.coordinator.errors import Fenced
 from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, ShardRow
@@ -65,7 +66,9 @@ class SqlMail(SqlStore):
     def put_definition(self, row: DefinitionRow) -> None:
         with self._writing() as work:
             work.change(
-                "INSERT INTO definitions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                f"""INSERT INTO definitions VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET body = excluded.body
+                WHERE definitions.body <> excluded.body
+                AND NOT EXISTS (SELECT 1 FROM runs WHERE {OPEN} AND definition_hash = excluded.hash)""",
                 (row.hash, row.name, row.version, row.body, row.stored_at),
             )
 
