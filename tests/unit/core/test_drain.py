@@ -72,6 +72,15 @@ def test_an_attempt_is_awaited_past_its_timeout_then_a_person_is_asked() -> None
     assert run.resolve("a", "retry") == ["resolved a: retry", "compensate a", "request undo of a"]
 
 
+def test_a_run_is_parked_for_one_thing_at_a_time() -> None:
+    run = Run.of(saga(action("a", ()), action("b", ())))
+    run.cancel()
+    run.times_out("a")
+    run.times_out("b")
+    assert run.passes(600_000) == ["parked undo: a (in_doubt)"]
+    assert run.resolve("a", "skip") == ["resolved a: skip", "parked undo: b (in_doubt)"]
+
+
 def test_the_undo_list_reverses_the_order_of_last_requests() -> None:
     run = Run.of(saga(action("a", ()), action("b", ()), action("c", ()), action("bad", ())))
     run.unavailable("a")

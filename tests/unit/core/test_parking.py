@@ -65,6 +65,14 @@ def pivot_in_doubt() -> Run:
     return run
 
 
+def pivot_in_doubt_and_needed() -> Run:
+    run = Run.of(saga(action("a"), pivot("pay"), read("look", takes=("pay",))))
+    run.ok("a")
+    run.cancel()
+    run.unknown("pay")
+    return run
+
+
 def refused_undo() -> Run:
     """Parked while undoing: `c` is undone, `b` refuses, `a` remains."""
     run = Run.of(saga(*(action(step, undo_verify=False) for step in "abc"), read("bad")))
@@ -116,6 +124,7 @@ def undo_of_the_unknown() -> Run:
         pytest.param(in_doubt_in_the_drain, "retry done_by_hand skip go_forward", id="in doubt in the drain"),
         pytest.param(running_in_the_drain, "retry skip go_forward", id="a hand would race with what still runs"),
         pytest.param(pivot_in_doubt, "retry done_by_hand skip", id="the pivot in doubt blocks the way forward"),
+        pytest.param(pivot_in_doubt_and_needed, "retry skip", id="a hand leaves no result of the pivot either"),
         pytest.param(refused_undo, "retry done_by_hand skip go_forward", id="a refused undo"),
         pytest.param(undo_in_doubt, "retry done_by_hand skip", id="an undo that may have taken blocks the way forward"),
         pytest.param(undo_running, "retry skip", id="an undo that still runs"),

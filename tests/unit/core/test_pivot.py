@@ -5,6 +5,7 @@ import pytest
 from amends.coordinator.core.commands import next_due
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
+from amends.schemas.events import RunResumed
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.definitions import action, pivot, read, result, retriable, saga
 from tests.simulation.run import Run
@@ -64,6 +65,7 @@ def test_a_pivot_in_flight_is_awaited_and_if_it_took_the_run_goes_on() -> None:
     run.ok("a")
     assert run.cancel() == ["drain (cancelled)"]
     assert run.ok("pay") == ["pay succeeded", "resumed (pivot_passed)", "request ship"]
+    assert run.events[-2] == RunResumed(why="pivot_passed", clean=True, alone=False)
     state = run.get()
     assert (state.status, state.cause, state.reason, state.draining) == ("running", None, None, False)
 

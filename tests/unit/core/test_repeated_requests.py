@@ -1,6 +1,7 @@
 """Whether an answer to a request sent again speaks for the first one as well (rules 3 and 8)."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.simulation.definitions import action, read, saga
 from tests.simulation.run import Run
@@ -89,6 +90,17 @@ def test_a_key_counts_as_known_only_if_the_whole_attempt_fits_its_window(window_
     run = Run.of(saga(action("a", key=True, window_ms=window_ms)))
     run.now += 200_000  # The attempt may take 1000 ms more.
     assert run.unknown("a")[1:] == (["retry a"] if again else ["parked forward: a (in_doubt)"])
+
+
+@pytest.mark.parametrize(("timeout_ms", "again"), [(1_000, True), (9_000, False)], ids=["fits", "too long"])
+def test_for_an_undo_the_undos_own_timeout_must_fit_its_window(timeout_ms: int, *, again: bool) -> None:
+    step = action("a", key=True, window_ms=8_000, undo_verify=False)
+    assert step.undo is not None
+    undo = replace(step.undo, handler=replace(step.undo.handler, timeout_ms=timeout_ms))
+    run = Run.of(saga(replace(step, undo=undo), read("bad")))
+    run.ok("a")
+    run.refused("bad")
+    assert run.unknown("undo of a")[-1] == ("retry undo of a" if again else "parked undo: a (in_doubt)")
 
 
 def test_a_window_that_closes_while_a_retry_waits_is_closed() -> None:

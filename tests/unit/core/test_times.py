@@ -49,11 +49,12 @@ def test_the_deadline_turns_the_run_back() -> None:
     run.unavailable("b", retry_after_ms=5_000)
     assert next_due(run.plan, run.get()) == run.effect("b").due_at
     run.tick()
-    run.withdrawn("b")
+    run.unavailable("b", retry_after_ms=5_000)
+    assert run.effect("b").due_at == run.get().deadline_at, "a retry at that very instant is not requested"
     run.now = BEGIN + 10_000 * MILLISECOND - 1
-    assert "drain (deadline)" not in run.tell(Tick())
+    assert run.tell(Tick()) == []
     run.now += 1
-    assert run.tell(Tick())[0] == "drain (deadline)"
+    assert run.tell(Tick()) == ["drain (deadline)", "compensate a", "request undo of a"]
     assert run.get().cause == "deadline"
 
 
