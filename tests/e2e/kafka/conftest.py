@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kafka.installation import ORDERS, Installation
+from tests.e2e.kafka.installation import ORDERS, Installation, ledger_installation
 from tests.e2e.kafka.senders import send, send_by_kcat
+from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import new_database
 
 Send = Callable[[str, str, bytes, Mapping[str, str]], object]
@@ -34,6 +35,14 @@ def schemas(on_sqlite: Installation, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("schemas")
     on_sqlite.run("schemas", "export", folder)
     return folder
+
+
+@pytest.fixture
+def ledger(request: pytest.FixtureRequest, own_kafka: KafkaServer, tmp_path: Path) -> Installation:
+    """Give one for the ledger's saga on the store that the test names, with a broker that the test may stop."""
+    on_postgres = request.param == "PostgreSQL"
+    store = request.getfixturevalue("postgres") if on_postgres else f"sqlite:///{tmp_path}/amends.db"
+    return ledger_installation(tmp_path, store, own_kafka.address)
 
 
 @pytest.fixture(params=["kcat", "confluent-kafka"])

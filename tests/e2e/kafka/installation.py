@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from amends.coordinator.reading.publishing import OwnTopics
 from tests.integration.kafka.clients import WITHIN_S
+from tests.integration.runtime.ledger_app import effects
 
 HERE = Path(__file__).parent
 ORDERS = HERE / "orders_app.py"
@@ -63,9 +65,9 @@ class Installation:
             **self.more,
         }
 
-    def run(self, *arguments: object, code: int = 0, within_s: float = PATIENCE_S) -> str:
-        """Run a command to its end, which must be this code; give what it says on stdout."""
-        done = subprocess.run(
+    def run(self, *arguments: object, code: int | None = 0, within_s: float = PATIENCE_S) -> str:
+        """Run a command to its end, which must be this code if there is one; give what it says on stdout."""
+        ended = subprocess.run(
             [AMENDS, *map(str, arguments)],
             env=self.environment,
             cwd=self.folder,
@@ -75,10 +77,11 @@ class Installation:
             timeout=within_s,
             check=False,
         )
-        assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
-        return done.stdout
+        said = f"{arguments} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
+        assert code is None or ended.returncode == code, said
+        return ended.stdout
 
-    def json(self, *arguments: object, code: int = 0) -> Any:
+    def json(self, *arguments: object, code: int | None = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", code=code))
 
     @contextmanager
@@ -120,21 +123,47 @@ def wait_for(what: Callable[[], bool], why: str, *, within_s: float = PATIENCE_S
         time.sleep(0.05)
 
 
+def ledger_installation(folder: Path, store: str, address: str) -> Installation:
+    """Make one for the saga whose participant writes down what it did, with the topics of a broker of its own."""
+    books = folder / "books"
+    books.mkdir()
+    made = Installation(folder=folder, store=store, bus=f"kafka://{address}", prefix="", more={"LEDGER": str(books)})
+    made.run("topics", "create", LEDGER, "--partitions", 4)
+    return made
+
+
+def done(ledger: Installation) -> Counter[tuple[str, str]]:
+    """What the participant did: how often for each order and effect."""
+    return effects(Path(ledger.more["LEDGER"]))
+
+
+def publish(ledger: Installation, orders: Iterable[Mapping[str, object]]) -> None:
+    """Publish triggers as `amends publish` does: a line of a file each."""
+    file = ledger.folder / "orders.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in orders), encoding="utf-8")
+    ledger.run("publish", "ledger.orders", "--file", file)
+
+
+def statuses(ledger: Installation) -> Counter[str]:
+    """How many runs there are in each status."""
+    return Counter(row["status"] for row in ledger.json("runs", "list", "--limit", 10_000))
+
+
 def outcomes(
     installation: Installation, *business_keys: str, schemas: Path | None = None, registry: str | None = None
 ) -> list[dict[str, Any]]:
     """Read the outcomes topic until these have come, by a program that has nothing of Amends."""
     way = ["--registry", registry] if registry else ["--schemas", str(schemas)]
     program = [sys.executable, "-I", str(HERE / "outcome_reader.py")]
-    done = subprocess.run(
+    ended = subprocess.run(
         [*program, installation.address, installation.own.outcomes, *business_keys, *way],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ended.returncode == 0, ended.stderr
+    found = [json.loads(line) for line in ended.stdout.splitlines()]
     missing = set(business_keys) - {each["outcome"]["business_key"] for each in found}
     assert not missing, f"no outcome of {sorted(missing)} within {WITHIN_S} s, but:\n{installation.everything()}"
     return found

@@ -9,34 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
-from tests.e2e.kafka.installation import ORDERS, Installation, outcomes, wait_for
+from tests.e2e.kafka.installation import ORDERS, Installation, outcomes
 from tests.e2e.kafka.senders import as_json, order, send
+from tests.e2e.kafka.topics import Copied, records
 
 pytestmark = pytest.mark.timeout(120)
 
 NOWHERE = "sqlite:////nowhere/amends.db"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
-    """A record of a topic as it is written to a copy of it."""
-
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, str | bytes | None]]
-
-    @property
-    def saga_id(self) -> str:
-        return self.key.decode()
-
-    @property
-    def version(self) -> int:
-        version: int = json.loads(self.value)["version"]
-        return version
 
 
 Audit = list[Copied]
@@ -257,25 +238,3 @@ def copied(played: Played, audit: Audit) -> Installation:
             producer.produce(topic, value=each.value, key=each.key, partition=each.partition, headers=each.headers)
     assert producer.flush(20) == 0
     return copy
-
-
-def records(installation: Installation, topic: str) -> Audit:
-    """All that is in a topic now, in the order of its partitions."""
-    consumer = Consumer({"bootstrap.servers": installation.address, "group.id": "copy", "enable.auto.commit": False})
-    found: Audit = []
-    for partition in range(3):
-        _, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        consumer.assign([TopicPartition(topic, partition, 0)])
-        wait_for(lambda end=end, partition=partition: _read(consumer, found, partition) == end, "it is read")  # type: ignore[misc]
-    consumer.close()
-    return found
-
-
-def _read(consumer: Consumer, found: Audit, partition: int) -> int:
-    for message in consumer.consume(500, timeout=0.1):
-        key, value, headers = message.key(), message.value(), message.headers()
-        assert isinstance(key, bytes)
-        assert isinstance(value, bytes)
-        given: Any = headers or []
-        found.append(Copied(topic=message.topic() or "", partition=partition, key=key, value=value, headers=given))
-    return sum(each.partition == partition for each in found)

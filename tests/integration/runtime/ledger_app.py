@@ -17,7 +17,7 @@ from amends import Context, Saga, StepRefused, Topic
 
 
 class Order(BaseModel):
-    """A trigger; `refuse` names a step that the participant refuses, `slow_ms` makes every request take a while."""
+    """A trigger; `refuse` names the effects that are refused, `slow_ms` makes every request take a while."""
 
     id: str
     refuse: str = ""
@@ -35,7 +35,7 @@ ledger = Saga("ledger", version=1, trigger=Topic("ledger.orders", Order, idempot
 
 def _ask(ctx: Context, effect: str, trigger: Order) -> Booked:
     """One request: refused, or applied once per key."""
-    if trigger.refuse == effect:
+    if effect in trigger.refuse.split():
         raise StepRefused("the ledger says no")
     name = " ".join(quote(part, safe="") for part in (trigger.id, effect, ctx.idempotency_key))
     with suppress(FileExistsError):
