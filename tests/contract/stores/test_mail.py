@@ -9,7 +9,7 @@ import pytest
 from amends.coordinator.errors import Fenced
 from amends.coordinator.ports.rows import Batch, DefinitionRow
 from amends.coordinator.ports.store import Store
-from tests.contract.stores.builders import LEASE_MS, T0, Owner, letter, local, message
+from tests.contract.stores.builders import LEASE_MS, T0, Owner, change, letter, local, message
 
 
 def test_messages_wait_oldest_first_and_the_same_wish_twice_is_one(store: Store) -> None:
@@ -142,6 +142,19 @@ def test_a_definition_is_stored_once_under_its_hash(store: Store) -> None:
     assert store.definition("sha256:1") == row
     assert store.definition("sha256:2") is None
     assert store.definitions() == [older, row]
+
+
+def test_a_definition_gets_another_body_once_no_run_of_it_is_open(store: Store) -> None:
+    row = DefinitionRow(hash="sha256:d", name="refund", version=3, body=b'{"schemas":1}', stored_at=T0)
+    today = msgspec.structs.replace(row, body=b'{"schemas":2}', stored_at=T0 + 1)
+    store.put_definition(row)
+    owner = Owner(store)
+    owner.start("open")
+    store.put_definition(today)
+    assert store.definition("sha256:d") == row
+    owner.append(owner.part(log=[("open", 2)], changed=[change("open", status="completed", ended_at=T0 + 1)]))
+    store.put_definition(today)
+    assert store.definition("sha256:d") == msgspec.structs.replace(row, body=today.body)
 
 
 def test_the_change_mark_differs_after_another_store_object_wrote(opened: Callable[..., Store]) -> None:
