@@ -7,6 +7,7 @@ import pytest
 from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.definition.form import DefinitionForm
+from amends.schemas.events import RetryScheduled
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.definitions import TIMEOUT_MS, action, pivot, read, retriable, saga
 from tests.simulation.run import BEGIN, Run
@@ -48,7 +49,9 @@ def test_a_question_is_named_by_its_number_and_may_be_put_off() -> None:
     assert (first.role, first.handler, first.timeout_at, first.not_before) == ("verify", "a.verify", None, None)
     run.denies("a")
     second = only(run)
-    assert second.number == first.number + 1
+    put_off = run.events[-1]
+    assert isinstance(put_off, RetryScheduled)
+    assert second.number == put_off.attempt == first.number + 1
     assert second.not_before == run.now + 100 * MILLISECOND
 
 
@@ -215,6 +218,14 @@ def lost_without_its_handler() -> Run:
     return run
 
 
+def ended_beside_a_lookup() -> Run:
+    run = Run.of(saga(action("a", ()), action("b", (), lookup=True)))
+    run.cancel()
+    run.raises("a")
+    run.unknown("b")
+    return lacking_since(run, "b.lookup")
+
+
 def lost_until_its_key_was_forgotten() -> Run:
     run = lacking_since(Run.of(saga(action("a", key=True, window_ms=8_000))), "a")
     run.recovers()
@@ -259,6 +270,7 @@ def retry_given_up_in_the_drain() -> Run:
             id="the drain's lookup",
         ),
         pytest.param(lost_without_its_handler, "a", id="a lost request to be sent again"),
+        pytest.param(ended_beside_a_lookup, "b.lookup", id="beside a step that needs no settling"),
         pytest.param(lost_until_its_key_was_forgotten, "a", id="a lost request that can not be sent again any more"),
         pytest.param(undo_lost_without_its_handler, "a.undo", id="a lost undo to be sent again"),
         pytest.param(parked_without, None, id="parked: it waits for a person"),
