@@ -166,11 +166,11 @@ def test_the_change_mark_differs_after_another_store_object_wrote(opened: Callab
         lambda: other.mark_redriven(1, T0),
         lambda: Owner(other).start("a"),
     ]
-    for change in changes:
+    for write in changes:
         before = store.change_mark()
         if store.kind != "postgresql":  # whose mark differs after commits to other databases of the server as well
             assert store.change_mark() == before
-        change()
+        write()
         assert store.change_mark() != before
 
 
