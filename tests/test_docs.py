@@ -14,6 +14,7 @@ from typer.main import get_command
 
 import amends
 from amends.coordinator.cli.checking import STORED
+from amends.coordinator.cli.failing import UNEXPECTED, guarded
 from amends.coordinator.cli.groups import APP
 from amends.coordinator.cli.main import COMMANDS
 from amends.coordinator.config import Settings
@@ -90,6 +91,12 @@ def test_the_error_on_a_page_reads_as_its_maker_words_it(code: str) -> None:
     (shown,) = blocks(DOCS / "errors" / f"{code}.md", "text")
     wording = re.escape(SAID[code]).replace(re.escape(ANY), ".+").replace(str(NUMBER), r"\d+")
     assert re.fullmatch(wording, shown.text.strip()) is not None, SAID[code]
+
+
+def test_an_error_that_nobody_foresaw_reads_as_on_its_page(capsys: pytest.CaptureFixture[str]) -> None:
+    (shown,) = blocks(DOCS / "errors/AM0000.md", "text")
+    assert guarded(lambda: int(1 / 0)) == UNEXPECTED
+    assert capsys.readouterr().err == shown.text
 
 
 @pytest.mark.timeout(120)
