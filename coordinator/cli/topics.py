@@ -8,7 +8,7 @@ import typer
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import TOPICS
 from amends.coordinator.cli.outcomes import Follow, Limit
-from amends.coordinator.errors import UsageError
+from amends.coordinator.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from amends.coordinator.cli.topic_reading import Decoding
@@ -99,6 +99,7 @@ async def tail(
     from amends.coordinator.cli.topic_reading import Decoding, records
 
     kept: deque[dict[str, Any]] = deque(maxlen=limit)
+    await _exists(call, topic)
     with call.store() as store:
         async with Decoding(call.settings) as decoding:
             async for record in records(call.settings, topic, store=store, follow=follow):
@@ -109,6 +110,14 @@ async def tail(
                     kept.append(facts)
     if limit is not None or call.output is Output.json:
         show_list(call, kept, lambda found: "\n".join(_line(each) for each in found))
+
+
+async def _exists(call: Call, topic: str) -> None:
+    """Raise `NotFound` (AM5040) for a topic that Kafka does not have; local ones are looked for while reading."""
+    from amends.coordinator.bootstrap import describe_topics
+
+    if call.settings.kafka is not None and (await describe_topics(call.settings, [topic]))[2]:
+        raise NotFound("AM5040", f"there is no topic {topic!r}", do="`amends topics check` lists those there are")
 
 
 async def _decoded(decoding: "Decoding", record: "Record") -> dict[str, Any]:
