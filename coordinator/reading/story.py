@@ -11,7 +11,7 @@ from amends.coordinator.reading.endings import ending
 from amends.coordinator.reading.history import Moment
 from amends.coordinator.reading.telling import Line, Telling
 from amends.coordinator.reading.times import clock, took
-from amends.coordinator.reading.words import PLACE_WIDTH, STATUS_SYMBOLS, filled, label_of
+from amends.coordinator.reading.words import PLACE_WIDTH, STATUS_SYMBOLS, cells, label_of, padded
 
 _GAP = 3
 _UNDO_GAP = 2
@@ -25,7 +25,8 @@ def story(moments: Sequence[Moment], plan: Plan | None) -> str:
     state = moments[-1].state
     lines = sorted(telling.lines, key=lambda line: line.at)  # stable: what is told first stays first
     width = max((len(line.name) for line in lines), default=0)
-    told = [_head(state, plan), *(_text(line, width) for line in lines), *(f"  {each}" for each in ending(state))]
+    said = max((cells(line.said) for line in lines if line.place), default=0)
+    told = [_head(state, plan), *(_text(line, width, said) for line in lines), *(f"  {each}" for each in ending(state))]
     return "\n".join(told) + "\n"
 
 
@@ -40,11 +41,11 @@ def _head(state: State, plan: Plan | None) -> str:
     return f"{state.saga} v{state.definition_version}{about} · {STATUS_SYMBOLS[state.status]} {state.status}{when}"
 
 
-def _text(line: Line, width: int) -> str:
-    name = f"  ↩ {line.name.ljust(width + _UNDO_GAP)}" if line.undo else line.name.ljust(width + _GAP)
+def _text(line: Line, name_width: int, said_width: int) -> str:
+    name = f"  ↩ {line.name.ljust(name_width + _UNDO_GAP)}" if line.undo else line.name.ljust(name_width + _GAP)
     said = line.said
+    if line.place:
+        said = padded(said, said_width) + " " * _GAP + line.place
     if line.evidence:
-        said = filled(said, line.place, PLACE_WIDTH) + f"evidence {line.evidence}"
-    elif line.place:
-        said = f"{said}   {line.place}"
+        said = padded(said, said_width + _GAP + PLACE_WIDTH, gap=2) + f"evidence {line.evidence}"
     return f"  {clock(line.at)}  {name}{said}".rstrip()

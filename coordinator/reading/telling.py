@@ -128,7 +128,7 @@ class Telling:
 
     def _in_doubt(self, event: e.StepInDoubt) -> None:
         line = self._line(event.path, event.direction)
-        line.said, line.place = f"? in doubt, {event.reason}: {event.message}", ""
+        line.said, line.place = f"? {_kinds('in doubt', event.reason)}: {event.message}", ""
 
     def _settled(self, event: e.StepSettled) -> None:
         line = self._line(event.path, event.direction)
@@ -176,7 +176,7 @@ class Telling:
         line.said = f"✔ {said}{tries}"
 
     def _parked(self, event: e.SagaParked) -> None:
-        self._event("parked", f"‖ at {event.step or 'no step'}, {event.kind}: {event.why}")
+        self._event("parked", "‖ " + _kinds(f"at {event.step or 'no step'}", event.kind) + f": {event.why}")
 
     def _resolved(self, event: e.ParkingResolved) -> None:
         said = f"{self._entry.actor} decided for {event.step}: {_RESOLUTIONS[event.resolution]}"
@@ -238,3 +238,8 @@ class Telling:
         e.LimitReached: _limit,
         e.PermissionDenied: _denied,
     }
+
+
+def _kinds(about: str, kind: str) -> str:
+    """Add a failure's kind, unless it says no more than the rest of the line does: that there is doubt."""
+    return about if kind == "in_doubt" else f"{about}, {kind}"

@@ -27,9 +27,9 @@ def label_of(path: str | None, default: str) -> str:
     return last.replace("_", " ")
 
 
-def filled(said: str, place: str, width: int) -> str:
-    """Both, the second padded to this many cells, so that what follows stands in a column."""
-    return f"{said}   {place}{' ' * max(2, width - cells(place))}"
+def padded(text: str, width: int, *, gap: int = 0) -> str:
+    """The text and so many spaces, at least `gap`, that what follows stands in a column."""
+    return text + " " * max(gap, width - cells(text))
 
 
 def cells(text: str) -> int:

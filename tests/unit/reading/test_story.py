@@ -109,3 +109,37 @@ def test_without_its_definition_a_story_still_tells_what_happened() -> None:
     told = story(compensated().moments(), None).splitlines()
     assert told[0] == "refund v3 · key A-12 · ↩ compensated in 6.4 s"
     assert told[2].split() == ["14:02:07.118", "reverse_charge", "✔", "0.31", "s", "→", "rev_77", "evidence", "4.0"]
+
+
+def test_what_steps_said_and_where_they_acted_stands_in_columns() -> None:
+    run = History()
+    run.entry("14:02:07.110", started(), cause="trigger")
+    run.entry("14:02:07.118", requested("reverse_charge"))
+    charged = succeeded("reverse_charge", "rev_77"), requested("restock")
+    run.entry("14:02:07.428", evidence("reverse_charge", "payments"), *charged)
+    run.entry("14:02:07.432", evidence("restock", "inventory"), succeeded("restock"), requested("notify"))
+    lines = story(run.moments(), refund_plan()).splitlines()
+    assert [line[33:] for line in lines[2:4]] == [
+        "✔ 0.31 s   payments → rev_77            evidence 3.0",
+        "✔ 4 ms     inventory                     evidence 4.0",
+    ]
+
+
+def test_doubt_is_said_once() -> None:
+    run = History()
+    run.entry("14:02:07.110", started(), cause="trigger")
+    run.entry("14:02:07.118", requested("reverse_charge"))
+    doubt = e.StepInDoubt(
+        path="reverse_charge",
+        direction="forward",
+        attempt=1,
+        attempt_running=False,
+        reason="in_doubt",
+        message="no answer",
+    )
+    run.entry("14:02:07.200", doubt)
+    parked = e.SagaParked(phase="forward", step="reverse_charge", kind="in_doubt", why="nothing can settle it")
+    run.entry("14:02:07.300", parked)
+    told = story(run.moments(), refund_plan())
+    assert "? in doubt: no answer" in told
+    assert "‖ at reverse_charge: nothing can settle it" in told
