@@ -36,7 +36,7 @@ def test_each_finding_has_place_code_and_hint(fresh: Installation) -> None:
     done = fresh.command("check", "bad.py")
     *findings, end = done.out.splitlines()
     assert (done.code, end) == (1, "✖ 2 errors, 1 warning")
-    assert [line.partition(" ")[0] for line in findings] == ["bad.py:7:10:", "bad.py:9:2:", "bad.py:9:2:"]
+    assert [line.partition(" ")[0] for line in findings] == ["bad.py:8:10:", "bad.py:11:11:", "bad.py:11:11:"]
     assert all(": error AM" in line or ": warning AM" in line for line in findings)
     assert all("; " in line for line in findings), "each says what to do"
 
