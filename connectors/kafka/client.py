@@ -45,7 +45,8 @@ TROUBLE = (errors.KafkaError, OSError, TimeoutError)
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     """Give the keyword arguments that all of aiokafka's clients share."""
-    logging.getLogger("aiokafka.conn").setLevel(logging.INFO)  # below that it logs whole requests, logins among them
+    requests = logging.getLogger("aiokafka.conn")  # below INFO it logs whole requests, logins among them
+    requests.setLevel(max(logging.INFO, requests.getEffectiveLevel()))
     return {
         "client_id": settings.client_id,
         "security_protocol": settings.security_protocol,

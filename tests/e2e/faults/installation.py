@@ -25,7 +25,7 @@ APPS: Final = Path(__file__).parent / "apps"
 BOOKINGS: Final = str(APPS / "bookings.py")
 WITHIN_S: Final = 25.0
 STOPS_WITHIN_S: Final = 5.0
-TABLES: Final = ("events", "runs", "dead_letters", "inbox", "duplicates", "records", "definitions")
+TABLES: Final = ("events", "runs", "dead_letters", "inbox", "duplicates", "records")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ JSON = {
     "an object as key": (b'{"id": {}}', "invalid"),
     "another type": (b'{"id": "x", "how": 17}', "invalid"),
     "an unknown Avro schema": (b"\xc3\x0112345678abc", "unknown_schema"),
-    "an id of no registry": (b"\x00\x00\x00\x00\x07abc", "unknown_schema"),
+    "an id of no registry": (b"\x00\x00\x00\x00\x07abc", "undecodable"),
     "2 MB": (b'{"id": "x", "how": "' + b"y" * 2_000_000 + b'"}', "too_large"),
     "100 MB": (b'{"id": "x", "how": "' + b"y" * HUGE_BYTES + b'"}', "too_large"),
 }
@@ -84,9 +84,9 @@ def flooded() -> Iterator[Installation]:
         shutil.copytree(PARCELS.parent, installation.folder / "apps")
         shutil.copy(BOOKINGS, installation.folder / "apps")
         values = [value for value, _ in JSON.values()]
-        installation.publish("bookings", {"id": "before"}, *values, {"id": "after"})
+        installation.publish("bookings", {"id": "before"}, *values, {"id": "behind"})
         values = [value for value, _ in AVRO.values()]
-        installation.publish("parcels", parcel("before"), *values, parcel("after"))
+        installation.publish("parcels", parcel("before"), *values, parcel("behind"))
         bounded = replace(installation, wrapper=("prlimit", f"--as={MEMORY_MAX}"))
         with bounded.running("worker", "apps", "--until-idle") as worker:
             assert worker.ends().code == 0, worker.text
@@ -119,7 +119,7 @@ def test_nothing_else_came_of_them(flooded: Installation, letters: dict[tuple[st
     assert flooded.count("inbox") == 0
     assert flooded.effects() == {
         (id_, effect): count
-        for id_ in ("before", "after")
+        for id_ in ("before", "behind")
         for effect, count in (("hold", 1), ("charge", 1), ("deliver", 1))
     }
     assert {each["status"] for each in flooded.outcomes().values()} == {"completed"}
