@@ -226,6 +226,14 @@ def ended_beside_a_lookup() -> Run:
     return lacking_since(run, "b.lookup")
 
 
+def undoing_behind_a_retry_given_up() -> Run:
+    run = Run.of(saga(action("a", ()), action("b", ())))
+    run.ok("a")
+    run.unavailable("b")
+    lacking_since(run, "a.undo").cancel()
+    return run
+
+
 def lost_until_its_key_was_forgotten() -> Run:
     run = lacking_since(Run.of(saga(action("a", key=True, window_ms=8_000))), "a")
     run.recovers()
@@ -271,6 +279,7 @@ def retry_given_up_in_the_drain() -> Run:
         ),
         pytest.param(lost_without_its_handler, "a", id="a lost request to be sent again"),
         pytest.param(ended_beside_a_lookup, "b.lookup", id="beside a step that needs no settling"),
+        pytest.param(undoing_behind_a_retry_given_up, "a.undo", id="behind a retry that was given up"),
         pytest.param(lost_until_its_key_was_forgotten, "a", id="a lost request that can not be sent again any more"),
         pytest.param(undo_lost_without_its_handler, "a.undo", id="a lost undo to be sent again"),
         pytest.param(parked_without, None, id="parked: it waits for a person"),

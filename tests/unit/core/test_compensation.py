@@ -3,6 +3,7 @@
 import pytest
 
 from amends.coordinator.core.messages import Done, ReadBack, Replied, Yes
+from amends.schemas.events import RetryScheduled
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.definitions import action, read, saga
 from tests.simulation.run import Run
@@ -124,6 +125,9 @@ def test_no_after_a_lost_undo_is_believed_only_after_the_read_backs_lag() -> Non
     run.unknown("undo of a")
     quiet = run.now
     assert run.denies("undo of a") == ["ask about undo of a later"]
+    put_off = run.events[-1]
+    assert isinstance(put_off, RetryScheduled)
+    assert (put_off.role, put_off.attempt) == ("verify", run.command("undo of a", asks=True).number)
     assert run.command("undo of a", asks=True).not_before == quiet + 1_000 * MILLISECOND
     assert run.denies("undo of a") == ["undo of a settled: absent by readback", "retry undo of a"]
     assert run.tick() == ["request undo of a again"]
@@ -144,6 +148,9 @@ def test_an_undo_that_raised_is_read_back() -> None:
 def test_an_undo_that_raised_and_that_nobody_reads_back_is_a_persons() -> None:
     run = turned_back("a", undo_verify=False)
     assert run.raises("undo of a") == ["undo of a settled: ended by exception", "parked undo: a (in_doubt)"]
+    parked = run.get().parked
+    assert parked is not None
+    assert parked.why == "in doubt and nothing can settle it: ValueError"
 
 
 def test_a_read_back_that_finds_nothing_waits_for_the_request_that_the_undo_is_to_kill() -> None:

@@ -57,6 +57,12 @@ def running_in_the_drain() -> Run:
     return run
 
 
+def came_out_in_the_drain() -> Run:
+    run = running_in_the_drain()
+    run.ok("b")
+    return run
+
+
 def pivot_in_doubt() -> Run:
     run = Run.of(saga(action("a"), pivot("pay"), read("look")))
     run.ok("a")
@@ -123,6 +129,7 @@ def undo_of_the_unknown() -> Run:
         pytest.param(limited_behind_the_pivot, "retry", id="a step never requested was not done by hand"),
         pytest.param(in_doubt_in_the_drain, "retry done_by_hand skip go_forward", id="in doubt in the drain"),
         pytest.param(running_in_the_drain, "retry skip go_forward", id="a hand would race with what still runs"),
+        pytest.param(came_out_in_the_drain, "retry go_forward", id="a step that came out meanwhile needs no hand"),
         pytest.param(pivot_in_doubt, "retry done_by_hand skip", id="the pivot in doubt blocks the way forward"),
         pytest.param(pivot_in_doubt_and_needed, "retry skip", id="a hand leaves no result of the pivot either"),
         pytest.param(refused_undo, "retry done_by_hand skip go_forward", id="a refused undo"),
@@ -217,6 +224,22 @@ def test_a_decision_about_a_run_that_goes_on_changes_nothing() -> None:
     run.resolve("b", "skip")
     wish = ResolutionWished(step="b", resolution="skip", reason="twice", evidence=None)
     assert run.tell(wish) == []
+
+
+def test_an_undo_that_was_skipped_unsent_does_not_bar_the_way_forward() -> None:
+    run = Run.of(saga(action("b", (), undo_verify=False), action("a", (), undo_takes_unknown=False)))
+    run.ok("b")
+    run.raises("a")
+    run.resolve("a", "skip")
+    run.refused("undo of b")
+    assert "go_forward" in resolutions(run.plan, run.get())
+
+
+def test_an_undo_that_was_skipped_in_doubt_bars_the_way_forward() -> None:
+    run = undo_in_doubt()
+    run.resolve("b", "skip")
+    run.refused("undo of a")
+    assert "go_forward" not in resolutions(run.plan, run.get())
 
 
 def test_a_skipped_undo_stays_in_the_world_and_the_run_ends_compensated() -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from amends.coordinator.core.commands import missing_handler
+from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.recovery import is_suspect, was_running
 from tests.simulation.definitions import action, read, saga
 from tests.simulation.run import Run
@@ -172,3 +174,14 @@ def test_a_person_gives_poison_a_clean_slate() -> None:
     assert run.resolve("a", "retry") == ["resolved a: retry", "request a again"]
     assert not is_suspect(run.get(), clean=False)
     assert run.recovers()[0] == "resumed (recovery)"
+
+
+def test_a_lost_request_that_never_arrived_waits_for_its_handler() -> None:
+    run = Run.of(saga(action("a", lookup=True)))
+    whole, run.plan = run.plan, plan_of(run.plan.form, missing=frozenset({"a"}))
+    run.recovers()
+    assert run.denies("a") == ["a settled: absent by lookup"]
+    assert missing_handler(run.plan, run.get(), run.now) == "a"
+    assert run.passes(60_000) == []
+    run.plan = whole
+    assert run.passes(1) == ["request a again"]
