@@ -19,6 +19,7 @@ from amends.coordinator.runtime.engine_thread import EngineThread
 from amends.coordinator.runtime.hands import HandlerThreads
 from amends.coordinator.runtime.inbound import Arrived, StopWished, Waiting
 from amends.coordinator.runtime.ownership import Ownership
+from amends.coordinator.runtime.patience import Patience
 from amends.coordinator.runtime.writer import WriterThread
 from amends.schemas.decoding import Writers
 from amends.schemas.instants import Instant
@@ -99,11 +100,11 @@ class Worker:
 
     def check(self) -> list[str]:
         """Open runs whose next handler is missing here, as lines; also refuses a changed graph. Stores definitions."""
-        if self.settings.strict:
-            one_hash_per_version(self.sagas, self.store.definitions())
         catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
+        self._refuse_other_graphs()
         for row in catalogue.rows(self.clock()):
             self.store.put_definition(row)
+        self._refuse_other_graphs()  # Again: another worker may have stored its own at the same moment.
         lines = []
         for run in self.reader.runs_open():
             known = catalogue.by_hash(run.definition_hash)
@@ -118,6 +119,10 @@ class Worker:
                 do="start the version that has them, or pass --allow-missing to let these runs wait",
             )
         return lines
+
+    def _refuse_other_graphs(self) -> None:
+        if self.settings.strict:
+            one_hash_per_version(self.sagas, self.store.definitions())
 
     @property
     def idle(self) -> bool:
@@ -169,6 +174,7 @@ class Worker:
     async def _intake(self) -> None:
         """Bring trigger records to the engine, never more than it can hold."""
         topics = sorted({saga.form.trigger.topic for saga in self.sagas})
+        patience = Patience("bus", log)
         while True:
             try:
                 if not self._reading:
@@ -179,9 +185,9 @@ class Worker:
                 if records:
                     self._thread.put(Arrived(records=records))
                 await self._commit()
+                patience.over()
             except BusUnavailable as error:
-                log.warning("bus_unavailable", extra={"why": str(error)})
-                await asyncio.sleep(POLL_S)
+                await patience.wait(error)
             except UsageError as error:
                 self._broken(error)
                 return
@@ -194,22 +200,27 @@ class Worker:
     async def _commit(self) -> None:
         if self._consumed:
             offsets, self._consumed = self._consumed, {}
-            await self.source.commit(offsets)
+            try:
+                await self.source.commit(offsets)
+            except BusUnavailable:
+                self._consumed = {**offsets, **self._consumed}
+                raise
 
     async def _look(self) -> None:
         """Look for what other processes put into the store: inbox rows, local records."""
         mark: object = None
+        patience = Patience("store", log)
         while True:
             try:
-                latest = (self.reader.change_mark(), frozenset(self._engine.shards))  # Also what waited for a new shard.
+                latest = (self.reader.change_mark(), frozenset(self._engine.shards))  # Rows may wait for a new shard.
                 if latest != mark:
-                    mark = latest
                     if self.wake_source is not None:
                         self.wake_source()
                     await self._take_inbox()
+                    mark = latest
+                patience.over()
             except StoreUnavailable as error:
-                log.warning("store_unavailable", extra={"why": str(error)})
-                await asyncio.sleep(POLL_S)
+                await patience.wait(error)
             await asyncio.sleep(LOOK_S)
 
     async def _take_inbox(self) -> None:
@@ -247,6 +258,6 @@ class Worker:
                 await self._commit()
                 await self.source.stop()
         except (AmendsError, TimeoutError) as error:
-            log.warning("source_not_stopped", extra={"why": str(error)})
+            log.warning("source_not_stopped", extra={"why": str(error) or "no answer within 1 s"})
         await asyncio.to_thread(self._hands.close, timeout_s=0.5)
         await asyncio.to_thread(self._ownership.close, clean=self._failure is None)
