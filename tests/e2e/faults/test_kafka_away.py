@@ -23,6 +23,7 @@ HUGE_BYTES = 100_000_000
 def installation(installation: Installation, own_kafka: KafkaServer) -> Installation:
     """On a broker of its own, with all its topics."""
     made = Installation(folder=installation.folder, settings={"AMENDS_BUS": f"kafka://{own_kafka.address}"})
+    made.ok("store", "migrate")
     made.ok("topics", "create", BOOKINGS, "--partitions", "2")
     return made
 
@@ -93,7 +94,6 @@ def test_a_record_of_100_mb_is_a_dead_letter_and_the_next_one_a_run(
     installation: Installation, own_kafka: KafkaServer
 ) -> None:
     settings = {"max.message.bytes": str(HUGE_BYTES + 1_000)}
-    installation.ok("init")
     create_topic(own_kafka.address, "threads-2", settings=settings)
     app = installation.folder / "app.py"
     app.write_text(Path(BOOKINGS).read_text().replace('Topic("threads"', 'Topic("threads-2"'))
