@@ -12,12 +12,15 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.docs.pages import ROOT, blocks
 
 COMMAND_WITHIN_S = 30
+_NONE: Mapping[str, str] = MappingProxyType({})
 FOLDER = "/srv/shop"
 """What the folder of a reader is called in the pages."""
 
@@ -33,15 +36,20 @@ _LOOSE = (
 )
 
 
-def play(page: Path, folder: Path) -> list[str]:
-    """Every command of the page whose output is not what the page says, with both."""
+def play(
+    page: Path, folder: Path, *, settings: Mapping[str, str] = _NONE, stand_ins: Mapping[str, str] = _NONE
+) -> list[str]:
+    """Every command of the page whose output is not what the page says, with both.
+
+    `settings` are exported before; `stand_ins` are what the page says in place of values of this run.
+    """
     wrong = []
     for block in blocks(page):
         if block.file is not None:
             (folder / block.file).write_text(block.text, encoding="utf-8")
         elif block.language == "console":
             for command, said in commands_of(block.text):
-                outputs = outputs_of(command, folder)
+                outputs = outputs_of(command, folder, settings, {str(folder.resolve()): FOLDER, **stand_ins})
                 if not any(alike(said, printed) for printed in outputs):
                     wrong.append(f"$ {command}\n--- says\n{said}\n--- prints\n{outputs[0]}")
     return wrong
@@ -62,14 +70,16 @@ def commands_of(text: str) -> list[tuple[str, str]]:
     return [(command, "\n".join(lines)) for command, lines in found]
 
 
-def outputs_of(command: str, folder: Path) -> tuple[str, str]:
+def outputs_of(
+    command: str, folder: Path, settings: Mapping[str, str], stand_ins: Mapping[str, str]
+) -> tuple[str, str]:
     """What a shell prints, with nothing of this machine's settings: both streams, in either order."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{settings.get('PATH', '')}"
-    environment = {**settings, "PATH": path, "AMENDS_LOG": "warning", "COLUMNS": "200"}
+    given = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{given.get('PATH', '')}"
+    environment = {**given, **settings, "PATH": path, "AMENDS_LOG": "warning", "COLUMNS": "200"}
     plain = command.startswith("amends ") and not _SHELL.search(command)
     run = _hosted if plain else _in_a_shell
-    out, error = (_anywhere(each, folder) for each in run(command, folder, environment))
+    out, error = (_anywhere(each, stand_ins) for each in run(command, folder, environment))
     return f"{out}\n{error}", f"{error}\n{out}"
 
 
@@ -125,8 +135,10 @@ def _end(host: subprocess.Popen[str]) -> None:
     host.communicate()
 
 
-def _anywhere(text: str, folder: Path) -> str:
-    return text.replace(str(folder.resolve()), FOLDER).replace(str(ROOT), "/opt/amends")
+def _anywhere(text: str, stand_ins: Mapping[str, str]) -> str:
+    for value, stand_in in stand_ins.items():
+        text = text.replace(value, stand_in)
+    return text
 
 
 def alike(said: str, printed: str) -> bool:
@@ -137,10 +149,9 @@ def alike(said: str, printed: str) -> bool:
 def _loosened(text: str) -> str:
     for pattern, stand_in in _LOOSE:
         text = pattern.sub(stand_in, text)
-    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(f"{line.strip()}\n" for line in text.splitlines() if line.strip())
 
 
 def _pattern(said: str) -> str:
     """A regular expression in which the line `…` is any number of lines."""
-    lines = [r"(?:.*\n)*?" if line == "…" else re.escape(line) + r"\n" for line in said.splitlines()]
-    return "".join(lines).removesuffix(r"\n") if lines and not said.endswith("…") else "".join(lines) + r".*"
+    return "".join(r"(?:.*\n)*?" if line == "…\n" else re.escape(line) for line in said.splitlines(keepends=True))
