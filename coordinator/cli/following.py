@@ -11,7 +11,7 @@ from amends.coordinator.cli.failing import TimedOut
 from amends.coordinator.cli.output import encoded, note, write, write_line
 from amends.coordinator.cli.progress import progress
 from amends.coordinator.definition.durations import milliseconds
-from amends.coordinator.errors import UsageError
+from amends.coordinator.errors import Conflict, UsageError
 from amends.coordinator.ports.bus import Place
 from amends.coordinator.ports.rows import DeadLetterRow
 from amends.coordinator.ports.store import Store
@@ -111,6 +111,12 @@ def waiting_s(text: str) -> float:
 
 def _outcome(store: Store, saga_id: SagaId) -> Outcome | None:
     row = store.run(saga_id)
+    if row is not None and row.quarantined:
+        raise Conflict(
+            "AM5013",
+            f"run {saga_id} is quarantined: nothing becomes of it",
+            do=f"see why: amends audit verify {saga_id}",
+        )
     over = row is not None and (row.ended_at is not None or row.status == "parked")
     return latest_outcome(store, saga_id) if over else None
 

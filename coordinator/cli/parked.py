@@ -44,7 +44,7 @@ def list_parked(call: Call) -> None:
         )
 
     with call.store() as store:
-        show_list(call, [facts for row in _all(store) if (facts := _facts(store, row)) is not None], text)
+        show_list(call, [facts for row in _all(store) if (facts := _told(store, row)) is not None], text)
 
 
 @command(PARKED, "show", example="amends parked show 8f1c1a52")
@@ -60,8 +60,9 @@ def show_parked(call: Call, run: RunArgument) -> None:
         row = find_run(store, run)
         facts = _facts(store, row)
         if facts is None:
+            status = "quarantined" if row.quarantined else row.status
             raise Conflict(
-                "AM5013", f"run {row.saga_id} is {row.status}, not parked", do=f"see: amends runs show {row.saga_id}"
+                "AM5013", f"run {row.saga_id} is {status}, not parked", do=f"see: amends runs show {row.saga_id}"
             )
         told = story(run_history(store, row.saga_id), plan_in(store, row.definition_hash))
 
@@ -141,6 +142,18 @@ def _facts(store: "Store", row: "RunRow") -> dict[str, Any] | None:
     if not moments or moments[-1].state.parked is None or plan is None:
         return None
     return parked_facts(row, moments[-1].state, plan)
+
+
+def _told(store: "Store", row: "RunRow") -> dict[str, Any] | None:
+    """The same for a list: a history that is broken is named, and hides no other run."""
+    from amends.coordinator.cli.output import note
+    from amends.coordinator.errors import FoundFault
+
+    try:
+        return _facts(store, row)
+    except FoundFault as fault:
+        note(fault.line())
+        return None
 
 
 def _all(store: "Store") -> "list[RunRow]":

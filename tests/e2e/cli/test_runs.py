@@ -5,7 +5,7 @@ import json
 import pytest
 
 from amends.schemas.canonical import encode
-from tests.e2e.cli.conftest import lines, saga_id
+from tests.e2e.cli.conftest import REFUNDS, TOPIC, lines, saga_id, trigger
 from tests.e2e.faults.installation import Installation
 
 pytestmark = pytest.mark.timeout(240)
@@ -148,3 +148,23 @@ def test_a_history_that_was_changed_is_named_instead_of_told(played: Installatio
         played.command("runs", command, whole).refused(1, "AM5041", f"version 2 of run {whole}", "audit verify")
     assert len(played.json("runs", "list")) == 3
     assert {outcome["idempotency_key"] for outcome in played.json("outcomes")} == {"R-1", "R-3"}
+
+
+def test_a_run_that_cannot_be_folded_is_quarantined_visibly_and_hides_no_other(played: Installation) -> None:
+    whole = saga_id(played, "R-3")
+    played.write(f"UPDATE events SET state = 'garbage' WHERE originator_id = '{whole}' AND originator_version = 2")
+    listed = played.command("parked", "list", "-o", "json")
+    assert (listed.code, json.loads(listed.out)) == (0, [])
+    assert listed.error.startswith(f"error AM5041: version 2 of run {whole}")
+    played.publish(TOPIC, trigger(8))
+    done = played.command("worker", REFUNDS, "--until-idle")
+    assert done.code == 0
+    assert f"quarantined  {whole}  refund A-3" in done.err.splitlines()
+    statuses = {row["idempotency_key"]: row["status"] for row in played.json("runs", "list")}
+    assert statuses == {"R-1": "completed", "R-2": "compensated", "R-3": "quarantined", "R-8": "completed"}
+    assert [row["saga_id"] for row in played.json("runs", "list", "--status", "quarantined")] == [whole]
+    assert played.json("runs", "list", "--status", "parked") == []
+    assert played.json("store", "status")["runs_open"] == {"quarantined": 1}
+    for wish in (("runs", "kill", whole, "--reason", "x"), ("parked", "show", whole)):
+        played.command(*wish).refused(7, "AM5013", "quarantined")
+    assert played.count("inbox") == 0
