@@ -99,7 +99,7 @@ def test_an_error_that_nobody_foresaw_reads_as_on_its_page(capsys: pytest.Captur
     assert capsys.readouterr().err == shown.text
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", PLAYED, ids=name_of)
 def test_the_commands_of_a_page_print_what_it_shows(page: Path, shop: Path) -> None:
     if "make_stock.py" in files_of(page):

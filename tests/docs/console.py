@@ -19,7 +19,7 @@ from types import MappingProxyType
 
 from tests.docs.pages import ROOT, blocks
 
-COMMAND_WITHIN_S = 30
+COMMAND_WITHIN_S = 60
 _NONE: Mapping[str, str] = MappingProxyType({})
 FOLDER = "/srv/shop"
 """What the folder of a reader is called in the pages."""
