@@ -1,6 +1,7 @@
 """Looking at a cluster's topics and making them: what the command line needs, besides publishing."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
@@ -16,6 +17,8 @@ from amends.connectors.kafka.topics import TopicFacts
 from amends.coordinator.errors import AmendsError, UsageError
 
 START_S = 5.0
+SHOWN_S = 3.0
+LOOK_S = 0.02
 LOOK_S = 0.02
 
 
@@ -99,6 +102,13 @@ class KafkaAdmin:
         with suppress(TimeoutError):
             async with asyncio.timeout(START_S):
                 while topic not in await self.topics():  # noqa: ASYNC110  the cluster sets no event of ours
+                    await asyncio.sleep(LOOK_S)
+
+    async def _shown(self, topic: str) -> None:
+        """Wait a moment: brokers learn of a new topic one by one, and whoever is started now looks for it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SHOWN_S):
+                while topic not in await topics_of_cluster(self._settings):  # noqa: ASYNC110  the brokers ring no bell
                     await asyncio.sleep(LOOK_S)
 
     async def _described(self) -> list[dict[str, Any]]:

@@ -65,8 +65,8 @@ class Installation:
             **self.more,
         }
 
-    def run(self, *arguments: object, code: int | None = 0, within_s: float = PATIENCE_S) -> str:
-        """Run a command to its end, which must be this code if there is one; give what it says on stdout."""
+    def run(self, *arguments: object, code: int | None = 0, within_s: float = PATIENCE_S, stderr: bool = False) -> str:
+        """Run a command to its end, which must be this code if there is one; give what it says on stdout or stderr."""
         ended = subprocess.run(
             [AMENDS, *map(str, arguments)],
             env=self.environment,
@@ -79,7 +79,7 @@ class Installation:
         )
         said = f"{arguments} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
         assert code is None or ended.returncode == code, said
-        return ended.stdout
+        return ended.stderr if stderr else ended.stdout
 
     def json(self, *arguments: object, code: int | None = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", code=code))

@@ -14,6 +14,7 @@ from confluent_kafka import Producer
 from tests.e2e.kafka.installation import ORDERS, Installation, outcomes
 from tests.e2e.kafka.senders import as_json, order, send
 from tests.e2e.kafka.topics import Copied, records
+from tests.integration.kafka.clients import create_topic
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -231,7 +232,8 @@ def verified(installation: Installation, *, code: int) -> dict[str, Any]:
 def copied(played: Played, audit: Audit) -> Installation:
     """Make topics with these audit records and the outcomes as they are; give an installation that has them."""
     copy = replace(played.installation, prefix=f"t{uuid.uuid4().hex[:8]}-")
-    copy.run("topics", "create", copy.own.audit, copy.own.outcomes, "--partitions", 3)
+    for topic in (copy.own.audit, copy.own.outcomes):
+        create_topic(copy.address, topic, partitions=3)
     producer = Producer({"bootstrap.servers": copy.address, "enable.idempotence": True})
     for topic, found in ((copy.own.audit, audit), (copy.own.outcomes, played.outcomes)):
         for each in found:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from amends.connectors.kafka.settings import KafkaSettings
+from amends.connectors.kafka.sink import KafkaSink
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.rows import Batch, DeadLetterRow
 from amends.coordinator.ports.store import Store
@@ -16,6 +18,7 @@ from amends.schemas.outcome import OUTCOMES
 from amends.testing import fails, ok
 from tests.integration.kafka.clients import create_topic, limit_records
 from tests.integration.kafka.relaying import (
+    LEASE_MS,
     caught_up,
     create_topics,
     eventually,
@@ -30,6 +33,7 @@ from tests.integration.kafka.relaying import (
 )
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.secured_kafka import SecuredKafkaServer
 from tests.unit.runtime.sagas import Done
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -99,6 +103,26 @@ async def test_missing_topics_are_named_before_anything_is_published(store: Stor
     create_topic(kafka, own.audit)
     with pytest.raises(UsageError, match=f"{own.outcomes}, {own.dead_letters} do not exist"):
         await new_relay(store, kafka, prefix).run()
+
+
+async def test_a_refused_login_ends_the_relay_and_leaves_no_lease(
+    store: Store, secured_kafka: SecuredKafkaServer, prefix: str
+) -> None:
+    play(store, range(1))
+    login = KafkaSettings(
+        bootstrap=secured_kafka.address,
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        user=secured_kafka.user_name,
+        password="wrong",
+        ca_file=secured_kafka.ca_file,
+    )
+    relay = new_relay(store, secured_kafka.address, prefix)
+    relay.sink = KafkaSink(login)
+    with pytest.raises(UsageError, match="refused user") as refused:
+        await relay.run()
+    assert refused.value.code == "AM4102"
+    assert store.claim("relay", "another", lease_ms=LEASE_MS, limit=1)
 
 
 @pytest.mark.timeout(120)
