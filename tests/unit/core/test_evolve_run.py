@@ -6,11 +6,53 @@ import pytest
 from msgspec.structs import replace
 
 from amends.coordinator.core.evolve import evolve
-from amends.coordinator.core.state import Doubt, Effect, Parked, Phase
+from amends.coordinator.core.state import Doubt, Effect, Parked, Phase, State
 from amends.schemas import events as e
 from amends.schemas.ids import Direction
-from amends.schemas.instants import SECOND
-from tests.unit.core.evolving import BEGAN, DOUBT, EFFECT, MOMENT, NOW, PARKED, PROGRESS, SHIFTED, STATE, effects
+from amends.schemas.instants import SECOND, instant_of
+from tests.unit.core.evolving import BEGAN, DOUBT, DUE, EFFECT, MOMENT, NOW, PARKED, PROGRESS, SHIFTED, STATE, effects
+
+
+def test_a_run_begins_with_all_that_its_trigger_said() -> None:
+    blank = State(
+        namespace="default", saga_id=STATE.saga_id, saga="order", definition_version=1, definition_hash="hash"
+    )
+    origin = e.Origin(topic="orders", partition=3, offset=118)
+    event = e.SagaStarted(
+        idempotency_key="R-77",
+        business_key="A-12",
+        generation=2,
+        origin=origin,
+        trigger="sha256:trigger",
+        request_digest="sha256:request",
+        deadline_at=DUE,
+        shard=5,
+        traceparent="00-trace",
+    )
+    assert evolve(blank, event, MOMENT) == replace(
+        blank,
+        idempotency_key="R-77",
+        business_key="A-12",
+        generation=2,
+        origin=origin,
+        trigger="sha256:trigger",
+        request_digest="sha256:request",
+        deadline_at=instant_of(DUE),
+        shard=5,
+        traceparent="00-trace",
+        started_at=NOW,
+        running_since=NOW,
+    )
+
+
+def test_a_decision_about_a_run_that_is_not_parked_shifts_no_time() -> None:
+    after = evolve(STATE, e.ParkingResolved(step="a", resolution="done_by_hand", reason=None, evidence=None), MOMENT)
+    assert (after.deadline_at, after.running_since, after.forward) == (
+        STATE.deadline_at,
+        STATE.running_since,
+        STATE.forward,
+    )
+
 
 TURNED_BACK: Final = e.DrainStarted(cause="cancelled", failure=None, reason="changed their mind")
 

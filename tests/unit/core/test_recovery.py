@@ -185,3 +185,16 @@ def test_a_lost_request_that_never_arrived_waits_for_its_handler() -> None:
     assert run.passes(60_000) == []
     run.plan = whole
     assert run.passes(1) == ["request a again"]
+
+
+def test_a_lost_undo_that_never_arrived_waits_for_its_handler() -> None:
+    run = Run.of(saga(action("a"), read("bad")))
+    run.ok("a")
+    run.refused("bad")
+    whole, run.plan = run.plan, plan_of(run.plan.form, missing=frozenset({"a.undo"}))
+    run.recovers()
+    assert run.denies("undo of a") == ["ask about undo of a later"], "the read-back may lag"
+    assert run.denies("undo of a") == ["undo of a settled: absent by readback"]
+    assert missing_handler(run.plan, run.get(), run.now) == "a.undo"
+    run.plan = whole
+    assert run.passes(1) == ["request undo of a again"]
