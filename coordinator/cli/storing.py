@@ -142,7 +142,7 @@ def _dead_letters(store: "Store") -> int:
 
 def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN401  name to origin
     """The settings that somebody chose as they are, the others as comments."""
-    from amends.coordinator.config import NAMES, Settings
+    from amends.coordinator.config import NAMES, Settings, without_password
 
     lines = ["# Settings of Amends. A flag or an environment variable AMENDS_… outranks what stands here.", ""]
     for name in NAMES:
@@ -153,7 +153,9 @@ def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN
             f"# {Settings.model_fields[name].description}",
             f"{'' if chosen else '# '}{name} = {_toml(shown_value)}",
         ]
+    secret = without_password(settings.store) != settings.store
     try:
+        file.touch(mode=0o600 if secret else 0o666)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(

@@ -1,6 +1,7 @@
 """`amends init|store|config|doctor|schemas|topics`: the things around the sagas."""
 
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -34,6 +35,13 @@ def test_init_keeps_what_was_chosen(fresh: Installation) -> None:
         "in_flight": "64",
     }
     assert shown["namespace"]["origin"] == "amends.toml"
+
+
+def test_a_file_that_holds_a_password_is_its_owner_s_alone(fresh: Installation, postgres: str) -> None:
+    file = fresh.folder / "amends.toml"
+    with_password = re.sub(r"//([^:@/]+)@", r"//\1:geheim@", postgres)
+    fresh.ok("init", "--store", with_password)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_every_line_of_the_written_file_may_be_uncommented(fresh: Installation) -> None:
