@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
+from amends.coordinator.redaction import redact
 from amends.schemas.events import Digest, EvidenceRecorded, PermissionDenied, Role
 from amends.schemas.ids import Direction, EffectKey, SagaId
 from amends.schemas.instants import Instant, text_of
@@ -86,10 +87,10 @@ class Attempt:
                 attempt=self.number,
                 tool=tool,
                 action=action,
-                resource=resource,
+                resource=redact(resource),
                 permission="allowed",
                 status=status,
-                external_id=None if external_id is None else external_id.encode(errors="replace").decode(),
+                external_id=None if external_id is None else redact(external_id.encode(errors="replace").decode()),
                 at=text_of(self.clock()),
                 arguments=self.arguments,
                 result=result,
@@ -106,7 +107,7 @@ class Attempt:
                 attempt=self.number,
                 tool=tool,
                 action=action,
-                resource=resource,
+                resource=redact(resource),
                 why=why,
             )
         )

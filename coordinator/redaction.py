@@ -15,6 +15,8 @@ REDACTED: Final = "[redacted]"
 LENGTH_MIN: Final = 6
 """A shorter value would be found in innocent text; it is not looked for, and that is logged once."""
 
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,9 +50,12 @@ class Redactor:
         """The text without secrets."""
         return text if self._text is None else self._text.sub(REDACTED, text)
 
-    def redact_bytes(self, data: bytes) -> bytes:
-        """The same for UTF-8; JSON stays JSON."""
-        return data if self._data is None else self._data.sub(REDACTED.encode(), data)
+    def redact_json(self, data: bytes) -> bytes:
+        """The same within the strings of JSON text; all else stays as it is written, and without a secret all of it."""
+        known = self._data
+        if known is None or known.search(data) is None:
+            return data
+        return _STRING.sub(lambda found: b'"%b"' % known.sub(REDACTED.encode(), found[0][1:-1]), data)
 
 
 def _forms_of(value: str) -> set[str]:
@@ -74,6 +79,6 @@ def redact(text: str) -> str:
     return SECRETS.redact(text)
 
 
-def redact_bytes(data: bytes) -> bytes:
-    """The bytes without any secret this process has resolved."""
-    return SECRETS.redact_bytes(data)
+def redact_json(data: bytes) -> bytes:
+    """The JSON text without any secret this process has resolved."""
+    return SECRETS.redact_json(data)

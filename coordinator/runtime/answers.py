@@ -17,7 +17,7 @@ from amends.coordinator.core.messages import (
 )
 from amends.coordinator.definition.handler import ArgumentUnreadable, InvalidResult
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown, told_by
-from amends.coordinator.redaction import redact, redact_bytes
+from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.schemas.canonical import digest
@@ -115,7 +115,7 @@ def _looked_up(work: Work, result: object) -> Item:
 
 
 def _written(work: Work, result: object) -> bytes:
-    data = redact_bytes(work.handler.write(result))
+    data = redact_json(work.handler.write(result))
     if len(data) > PAYLOAD_BYTES_MAX:
         raise InvalidResult(f"the result is {len(data)} bytes, {PAYLOAD_BYTES_MAX} are allowed")
     return data
@@ -134,7 +134,7 @@ def _told(error: BaseException) -> str:
 
 def _kind(kind: object, without: str) -> str:
     """What the handler calls its failure."""
-    return _line(kind, KIND_CHARACTERS_MAX) if isinstance(kind, str) and kind.strip() else without
+    return _line(redact(kind), KIND_CHARACTERS_MAX) if isinstance(kind, str) and kind.strip() else without
 
 
 def _line(text: str, characters_max: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from amends.coordinator.core.messages import Start
 from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow, RunRow
 from amends.coordinator.ports.store import Store
+from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.inbound import OURSELVES, Item
 from amends.coordinator.runtime.runs import Run
@@ -95,6 +96,8 @@ class Intake:
         if known.reads_trigger and known.closed is not None:
             payload = known.closed.trigger.read(payload)
             digest = digest_of(payload)
+        if (clean := redact_json(payload)) is not payload:
+            payload, digest = clean, digest_of(clean)  # Nothing secret is ever in an entry (rule 17).
         saga_id = saga_id_of(namespace=self.namespace, saga=accepted.saga, idempotency_key=accepted.idempotency_key)
         origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
         start = Start(
@@ -150,7 +153,7 @@ class Intake:
             idempotency_key=rejected.idempotency_key,
             saga=rejected.saga,
             reason=rejected.reason,
-            detail=rejected.detail,
+            detail=redact(rejected.detail),
             path=rejected.path or None,
             saga_id=None,
             size_bytes=keeping.size_bytes,
@@ -182,7 +185,7 @@ def _refused(item: Item, record: Record | None, now: Instant, *, reason: Reason,
         idempotency_key=start.idempotency_key,
         saga=start.saga,
         reason=reason,
-        detail=detail,
+        detail=redact(detail),
         path=None,
         saga_id=item.saga_id if reason == "conflict" else None,
         size_bytes=len(value or b""),

@@ -2,6 +2,7 @@
 
 from amends.coordinator.core.messages import CancelWished, KillWished, Message, ResolutionWished, Start
 from amends.coordinator.ports.rows import InboxRow
+from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item
 from amends.schemas import wishes
 from amends.schemas.canonical import digest
@@ -20,21 +21,29 @@ def item_of(row: InboxRow, namespace: str) -> Item:
 def _message(wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> tuple[Message, str]:
     match wish:
         case wishes.Cancel(reason=reason):
-            return CancelWished(reason=reason), "cancel"
+            return CancelWished(reason=redact(reason)), "cancel"
         case wishes.Kill(reason=reason):
-            return KillWished(reason=reason), "kill"
+            return KillWished(reason=redact(reason)), "kill"
         case wishes.Resolve():
             resolution = ResolutionWished(
-                step=wish.step, resolution=wish.resolution, reason=wish.reason, evidence=wish.evidence
+                step=wish.step,
+                resolution=wish.resolution,
+                reason=_clean(wish.reason),
+                evidence=_clean(wish.evidence),
             )
             return resolution, "resolve"
+
+
+def _clean(text: str | None) -> str | None:
+    """What a person wrote goes into the log without a secret (rule 17)."""
+    return None if text is None else redact(text)
 
 
 def _start(row: InboxRow, wish: wishes.Start, namespace: str) -> Item:
     saga_id = saga_id_of(
         namespace=namespace, saga=wish.saga, idempotency_key=wish.idempotency_key, generation=wish.generation
     )
-    payload = wish.trigger.encode()
+    payload = redact_json(wish.trigger.encode())
     start = Start(
         namespace=namespace,
         saga=wish.saga,
