@@ -7,7 +7,8 @@ attempt fails at once instead of acting for nobody.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+
+import msgspec
 
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
@@ -17,8 +18,7 @@ from amends.schemas.ids import Direction, EffectKey, SagaId
 from amends.schemas.instants import Instant, text_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Undoing:
+class Undoing(msgspec.Struct, frozen=True, kw_only=True):
     """What an undo undoes. `state` is `settled` where evidence, not the participant's reply, says it happened."""
 
     state: str
@@ -27,8 +27,7 @@ class Undoing:
     argument_digest: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try of one handler. `lease_left_s` is asked directly before each send (rule 2)."""
 
     namespace: str
@@ -51,8 +50,8 @@ class Attempt:
     lease_left_s: Callable[[], float]
     first_use: bool = False
     """True where no request was ever sent under this key: only then is every refusal about this request."""
-    notes: list[EvidenceRecorded | PermissionDenied] = field(default_factory=list)
-    acted: dict[tuple[str, str], int] = field(default_factory=dict)
+    notes: list[EvidenceRecorded | PermissionDenied] = msgspec.field(default_factory=list)
+    acted: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     """What this attempt did or may have done, by connector and key: after it no later call's failure is definite."""
 
     def time_left_s(self) -> float:

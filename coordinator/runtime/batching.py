@@ -6,6 +6,8 @@ States are frozen, so a batch that fails is taken back by putting the former sta
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
 from amends.coordinator.core.evolve import sealed
 from amends.coordinator.core.state import State
@@ -47,8 +49,7 @@ class OwnedShard:
         return cls(shard=lease.shard, epoch=lease.epoch, position=lease.position, head=lease.head)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
     """One decision: the run before and what is to be done once it is committed."""
 
     run: Run

@@ -7,6 +7,7 @@ from typing import Protocol
 from amends.coordinator.attempt import Attempt
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.messages import Message, ReadBack, Replied, Unknown
+from amends.coordinator.definition.form import HandlerForm
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.catalogue import Catalogue, Known
 from amends.coordinator.runtime.inbound import Item
@@ -78,7 +79,7 @@ class Dispatch:
         assert known is not None, "a run in memory has a definition"
         form = handler_form(run.plan, command)
         timeout_at = command.timeout_at or now + form.timeout_ms * MILLISECOND
-        work = self._work(run, command, known, timeout_at)
+        work = self._work(run, command, known, identity=identity, form=form, timeout_at=timeout_at)
         run.running[identity] = command
         self._works[run.saga_id, identity] = work
         self._waiting.append(work)
@@ -140,8 +141,10 @@ class Dispatch:
         work.stopping = why
         return self.hands.stop(work)
 
-    def _work(self, run: Run, command: Command, known: Known, timeout_at: Instant) -> Work:
-        state, step, form = run.state, run.plan.steps[command.path], handler_form(run.plan, command)
+    def _work(
+        self, run: Run, command: Command, known: Known, *, identity: Identity, form: HandlerForm, timeout_at: Instant
+    ) -> Work:
+        state, step = run.state, run.plan.steps[command.path]
         effect = state.effect(command.path, command.direction)
         shard = run.shard
         attempt = Attempt(
@@ -166,7 +169,7 @@ class Dispatch:
         )
         return Work(
             saga_id=run.saga_id,
-            identity=identity_of(command),
+            identity=identity,
             handler=known.handlers[command.handler],
             values=values_of(run, form),
             attempt=attempt,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from amends.coordinator.core.messages import Start
 from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow, RunRow
 from amends.coordinator.ports.store import Store
@@ -20,8 +22,7 @@ from amends.schemas.record import Record
 from amends.schemas.trigger import Accepted, Rejected, TopicSpec, read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """A start, a duplicate or a dead letter, or none of them for a redelivery."""
 
     start: Item | None = None

@@ -1,6 +1,7 @@
 """A worker: engine, writer, handlers, leases and intake, put together and taken down in order."""
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -80,6 +81,7 @@ class Worker:
         """
         self._loop = asyncio.get_running_loop()
         self._put_together()
+        gc.freeze()  # What is loaded by now stays, and is not looked through again and again for what may be freed.
         await asyncio.to_thread(self._ownership.begin)
         try:
             async with asyncio.TaskGroup() as group:

@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID, uuid4, uuid5
 
 import pytest
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from amends.connectors.http import Http
@@ -43,9 +44,8 @@ def step(**changes: object) -> Attempt:
 
 async def test_a_request_says_whose_it_is(keyed: Http, thing: str) -> None:
     saga_id = new_saga_id()
-    attempt = attempt_at(saga_id, epoch=9)
-    object.__setattr__(attempt, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-    with attempting(attempt):
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with attempting(replace(attempt_at(saga_id, epoch=9), traceparent=traceparent)):
         await keyed.post(f"/dedup/{thing}/do?a=1", json={"n": 1}, params={"b": True, "c": None}, returns=Done)
     (request,) = await BOOKS.requests(thing)
     assert request["target"] == f"/dedup/{thing}/do?a=1&b=true"
@@ -54,7 +54,7 @@ async def test_a_request_says_whose_it_is(keyed: Http, thing: str) -> None:
         "idempotency-key": step_key(saga_id),
         "amends-saga-id": saga_id,
         "amends-epoch": "9",
-        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "traceparent": traceparent,
         "content-type": "application/json",
     }
     assert wanted.items() <= request["headers"].items()
@@ -181,8 +181,7 @@ async def test_a_participant_with_keys_is_asked_again_within_the_attempt(keyed: 
 async def test_a_try_that_was_never_sent_takes_no_doubt_from_the_one_before(thing: str, http_url: str) -> None:
     http = Http("payments", base_url=http_url, idempotency_header=KEYED, timeout_s=5)
     saga_id, left = new_saga_id(), iter([10.0, 10.0, 0.0])
-    attempt = attempt_at(saga_id)
-    object.__setattr__(attempt, "lease_left_s", lambda: next(left))  # the lease ends between two tries
+    attempt = replace(attempt_at(saga_id), lease_left_s=lambda: next(left))  # the lease ends between two tries
     await BOOKS.set_fault(thing, "lose")
     with attempting(attempt), pytest.raises(StepUnknown, match="lease"):
         await http.post(f"/dedup/{thing}/do")

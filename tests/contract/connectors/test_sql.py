@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from amends.connectors.sending import EffectInPart
@@ -217,9 +218,8 @@ async def test_undo_and_perform_are_not_mixed_up(database: Database, thing: str)
 
 
 async def test_the_same_key_with_other_arguments_is_no_repetition(database: Database, thing: str) -> None:
-    attempt, other = step(), step()
-    object.__setattr__(other, "idempotency_key", attempt.idempotency_key)
-    object.__setattr__(other, "arguments", "sha256:other")
+    attempt = step()
+    other = replace(step(), idempotency_key=attempt.idempotency_key, arguments="sha256:other")
     with attempting(attempt):
         await do(thing)
     with attempting(other), pytest.raises(UsageError, match="other arguments"):
@@ -281,8 +281,7 @@ async def test_a_lookup_waits_for_a_transaction_that_still_decides(database: Dat
 
 async def test_without_a_lease_at_the_end_nothing_is_committed(database: Database, thing: str) -> None:
     left = iter([1.0, 0.0])
-    attempt = step()
-    object.__setattr__(attempt, "lease_left_s", lambda: next(left))
+    attempt = replace(step(), lease_left_s=lambda: next(left))
     with attempting(attempt), pytest.raises(StepUnavailable, match="lease"):
         await do(thing)
     assert await database.applied(thing) == 0

@@ -6,11 +6,11 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from amends.coordinator.attempt import attempting
 from amends.coordinator.errors import AmendsError
