@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.faults.installation import BOOKINGS, Installation, ended
-from tests.e2e.faults.small_disk import SmallDisk
 from tests.servers.waiting import wait_until
+from tests.small_disk import SmallDisk
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -1,15 +1,15 @@
 """A full disk costs nothing but time: what does not fit is refused whole, and goes on by itself when there is space."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.servers.tools import CHECKOUT
+from tests.small_disk import SmallDisk
 
+PLACES = 40
+"""The disk gets full before the first write of an append, before the second, and so on."""
 PROGRAM = """
 import sqlite3, sys
 from pathlib import Path
@@ -20,63 +20,68 @@ from tests.contract.stores.builders import *
 folder = Path(sys.argv[1])
 store = open_store(f"sqlite:///{folder}/amends.db", data_dir=folder)
 owner = Owner(store)
-ballast = folder / "ballast"
-ballast.write_bytes(b"x" * 600_000)
-number, refusal = 0, None
-while refusal is None:
-    entries = (entry(number, 1, position=number + 1, data=bytes(20_000)),)
-    part = owner.part(0, started=[run(number, offset=number)], entries=entries)
-    try:
-        owner.append(part)
-        number += 1
-    except StoreUnavailable as error:
-        refusal = error
-assert refusal.line().startswith("error AM0309: the disk of the store "), refusal.line()
-assert number > 5, number
+number, refused = 0, 0
 
 def whole(expected):
     found = store.entries_from(0, after=0, limit=10_000)
     assert [row.position for row in found] == list(range(1, expected + 1)), len(found)
     assert len(store.runs(limit=10_000)) == expected == store.shards()[0].position
 
-whole(number)
-for _ in range(3):
+print("ready", flush=True)
+for _ in sys.stdin:
+    entries = (entry(number, 1, position=number + 1, data=bytes(20_000)),)
+    part = owner.part(0, started=[run(number, offset=number)], entries=entries)
     try:
         owner.append(part)
-        raise SystemExit("there was space after all")
-    except StoreUnavailable:
+        whole(number + 1)
+    except StoreUnavailable as error:
+        assert error.line().startswith("error AM0309: the disk of the store "), error.line()
+        refused += 1
         whole(number)
-ballast.unlink()
-owner.append(part)
-whole(number + 1)
+        try:
+            owner.append(part)
+            raise SystemExit("there was space after all")
+        except StoreUnavailable:
+            whole(number)
+        print("refused", flush=True)
+        sys.stdin.readline()
+        owner.append(part)
+        whole(number + 1)
+    number += 1
+    print("appended", flush=True)
 store.close()
 again = sqlite3.connect(folder / "amends.db")
 assert again.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 again.close()
-print("survived")
+print("survived", refused)
 """
 
 
-def small_disk() -> list[str]:
-    """The command under which a program may mount what nobody else sees."""
-    unshare = shutil.which("unshare")
-    ways = [[unshare, "--mount"], [unshare, "--map-root-user", "--mount"]] if unshare else []
-    for way in ways:
-        if (
-            subprocess.run(
-                [*map(str, way), "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
-            ).returncode
-            == 0
-        ):
-            return [*map(str, way)]
-    pytest.skip("this machine lets nobody mount a small disk; to run it: as root, or with user namespaces allowed")
-
-
-def test_a_full_disk_refuses_whole_batches_and_lets_them_in_when_there_is_space(tmp_path: Path) -> None:
-    said = subprocess.run(
-        [*small_disk(), "sh", "-c", 'mount -t tmpfs -o size=2m none "$1" && exec "$2" -c "$3" "$1"', "sh",
-         str(tmp_path), sys.executable, PROGRAM],
-        cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True, check=False,
-        timeout=50,
-    )  # fmt: skip
-    assert (said.stdout, said.returncode) == ("survived\n", 0), said.stderr
+def test_wherever_the_disk_gets_full_a_batch_is_refused_whole_and_let_in_when_there_is_space(tmp_path: Path) -> None:
+    with (
+        SmallDisk(tmp_path) as disk,
+        subprocess.Popen(
+            [*disk.wrapper, sys.executable, "-c", PROGRAM, str(tmp_path)],
+            cwd=CHECKOUT, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        refused = 0
+        for room in range(PLACES):
+            disk.room = room
+            print("next", file=process.stdin, flush=True)
+            said = process.stdout.readline()
+            if said == "refused\n":
+                refused += 1
+                disk.full = False
+                print("there is space", file=process.stdin, flush=True)
+                said = process.stdout.readline()
+            assert said == "appended\n"
+            disk.full = False
+        process.stdin.close()
+        assert process.stdout.read() == f"survived {refused}\n"
+    assert process.returncode == 0
+    assert 0 < refused < PLACES, "the disk was full at the first place, and not at the last"

@@ -9,6 +9,7 @@ import array
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import platform
 import select
@@ -38,10 +39,10 @@ _ANSWER: Final = struct.Struct("=QqiI")
 
 
 class SmallDisk:
-    """While `full` is true, writes of the processes begun under `wrapper` fail with ENOSPC. `refused` counts them."""
+    """There is room for so many more writes of the processes begun under `wrapper`; then they fail with ENOSPC."""
 
     def __init__(self, folder: Path) -> None:
-        self.full = False
+        self.room = math.inf
         self.refused = 0
         self._path = folder / "disk"
         self._listener = socket.socket(socket.AF_UNIX)
@@ -49,6 +50,14 @@ class SmallDisk:
         self._listener.listen()
         self._closing, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="small-disk")
+
+    @property
+    def full(self) -> bool:
+        return self.room < 1
+
+    @full.setter
+    def full(self, full: bool) -> None:
+        self.room = 0 if full else math.inf
 
     @property
     def wrapper(self) -> tuple[str, ...]:
@@ -100,7 +109,8 @@ class SmallDisk:
         try:
             fcntl.ioctl(listener, _RECEIVE, notice)
             asked = _NOTICE.unpack(notice)[0]
-            refuse = self.full
+            refuse = self.room < 1
+            self.room -= not refuse
             answer = (asked, 0, -errno.ENOSPC, 0) if refuse else (asked, 0, 0, _CONTINUE)
             fcntl.ioctl(listener, _SEND, _ANSWER.pack(*answer))
             self.refused += refuse
