@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 RESULTS = CHECKOUT / ".cache" / "bench.json"
 PEER = os.environ.get("AMENDS_BENCH_PEER", str(CHECKOUT / ".cache" / "bench-venv" / "bin" / "python"))
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "128MB"}
-PROGRAM_S = 120
+PROGRAM_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
