@@ -1,0 +1,54 @@
+"""A local source hands every record out, whenever its store goes away."""
+
+from amends.connectors.local.source import LocalSource
+from amends.connectors.stores import faults
+from amends.connectors.stores.clock import wall_clock
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.errors import BusUnavailable
+from amends.coordinator.ports.rows import LocalRecord
+
+TOPICS = ["bookings", "orders"]
+COUNT = 30
+
+
+class Flickering(MemoryStore):
+    """Away at every third call that a source makes."""
+
+    calls = 0
+
+    def records(self, topic: str, *, after: int, limit: int) -> list[LocalRecord]:
+        self._flicker()
+        return super().records(topic, after=after, limit=limit)
+
+    def consume(self, group: str, positions: dict[str, int]) -> None:
+        self._flicker()
+        super().consume(group, positions)
+
+    def _flicker(self) -> None:
+        self.calls += 1
+        if self.calls % 3 == 0:
+            raise faults.unreachable("here", "it flickers")
+
+
+async def test_no_record_is_lost_when_the_store_goes_away_between_two_topics_or_after_they_were_read() -> None:
+    store = Flickering(clock=wall_clock)
+    store.migrate(shards=1)
+    source = LocalSource(store, group="g")
+    await source.start(TOPICS)
+    found, failures = [], 0
+    for number in range(COUNT):
+        store.publish([LocalRecord(topic=topic, key=None, value=b"%d" % number, headers=(), at=0) for topic in TOPICS])
+        try:
+            records = await source.poll(records_max=10, timeout_s=0)
+            found += records
+            await source.commit({(record.topic, 0): record.offset + 1 for record in records})
+        except BusUnavailable:
+            failures += 1
+    while len(found) < 2 * COUNT:
+        try:
+            found += await source.poll(records_max=10, timeout_s=0)
+        except BusUnavailable:
+            failures += 1
+    assert failures >= COUNT // 3
+    assert {(record.topic, record.offset) for record in found} == {(t, n) for t in TOPICS for n in range(COUNT)}
+    assert len(found) == 2 * COUNT
