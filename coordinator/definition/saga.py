@@ -26,6 +26,7 @@ from amends.coordinator.definition.policies import Budget, bad_option, here, pos
 from amends.coordinator.definition.references import Reference, Target
 from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
 from amends.coordinator.definition.topic import Topic
+from amends.schemas.trigger import PAYLOAD_BYTES_MAX
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,15 +52,12 @@ class Saga(Generic[T]):
         budget: Budget | None = None,
         deadline: Duration = DEADLINE_MS / 1_000,
         entries_max: int = 10_000,
-        payload_bytes_max: int = 8_000_000,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
     ) -> None:
         _refuse_bad_name("saga", name, SAGA_NAME)
-        for option, value in (
-            ("version", version),
-            ("entries_max", entries_max),
-            ("payload_bytes_max", payload_bytes_max),
-        ):
-            whole_number("Saga", option, value)
+        whole_number("Saga", "version", version)
+        whole_number("Saga", "entries_max", entries_max)
+        whole_number("Saga", "payload_bytes_max", payload_bytes_max, most=PAYLOAD_BYTES_MAX)
         _refuse_other("trigger", trigger, Topic, do='write trigger=Topic("orders", Order)')
         _refuse_other("budget", budget or Budget(), Budget, do='write budget=Budget(usd="2.00")')
         self._draft = Draft(

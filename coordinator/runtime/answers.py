@@ -26,7 +26,6 @@ from amends.schemas.events import Digest, EvidenceRecorded
 MESSAGE_CHARACTERS_MAX = 500
 KIND_CHARACTERS_MAX = 100
 WAIT_S_MAX = 365 * 24 * 3600
-PAYLOAD_BYTES_MAX = 8_000_000
 
 _NULL = b"null"
 
@@ -116,8 +115,8 @@ def _looked_up(work: Work, result: object) -> Item:
 
 def _written(work: Work, result: object) -> bytes:
     data = redact_json(work.handler.write(result))
-    if len(data) > PAYLOAD_BYTES_MAX:
-        raise InvalidResult(f"the result is {len(data)} bytes, {PAYLOAD_BYTES_MAX} are allowed")
+    if len(data) > work.result_bytes_max:
+        raise InvalidResult(f"the result is {len(data)} bytes, {work.result_bytes_max} are allowed")
     return data
 
 

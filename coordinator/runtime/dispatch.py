@@ -173,6 +173,7 @@ class Dispatch:
             handler=known.handlers[command.handler],
             values=values_of(run, form),
             attempt=attempt,
+            result_bytes_max=run.plan.form.payload_bytes_max,
             finds_nothing_typed=command.role == "lookup" and _no_result(known, command.path),
         )
 

@@ -22,6 +22,7 @@ class Work:
     handler: Handler
     values: dict[str, bytes | None]
     attempt: Attempt
+    result_bytes_max: int
     finds_nothing_typed: bool = False
     """A lookup of a step without result: it answers with a `bool`."""
     stopping: str | None = None

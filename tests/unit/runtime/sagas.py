@@ -18,9 +18,10 @@ class Done(BaseModel):
     key: str
 
 
-def order_saga(*, idempotent: bool = True, attempts: int = 3) -> Saga[Order]:
+def order_saga(*, idempotent: bool = True, attempts: int = 3, payload_bytes_max: int = 8_000_000) -> Saga[Order]:
     """`a`, then `b`, then `c`, each with an undo whose reply is its evidence."""
-    saga = Saga("order", version=1, trigger=Topic("orders", Order, idempotency_key="id"))
+    topic = Topic("orders", Order, idempotency_key="id")
+    saga = Saga("order", version=1, trigger=topic, payload_bytes_max=payload_bytes_max)
 
     @saga.action(idempotent=idempotent, retry=Retry(attempts=attempts), unsafe="a test")
     async def a(ctx: Context, trigger: Order) -> Done:

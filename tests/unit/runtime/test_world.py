@@ -197,6 +197,17 @@ def test_a_large_result_is_kept_beside_the_entry() -> None:
     assert installation.store.blob(digest) == large.model_dump_json().encode()
 
 
+def test_a_result_larger_than_the_saga_allows_is_no_result_but_may_have_had_an_effect() -> None:
+    installation = world(
+        order_saga(payload_bytes_max=1_000), replies={"b": ok(Done(key="k" * 1_000)), "b.undo": ok(), "a.undo": ok()}
+    )
+    installation.publish({"id": "A-1"})
+    installation.run()
+    ended = only(installation)
+    assert ended.status == "compensated"
+    assert [path for path, undo in ended.undo.items() if undo.phase == "done"] == ["b", "a"]
+
+
 def test_many_runs_share_entries_batches_and_all_end() -> None:
     installation = world(order_saga(), replies={})
     for number in range(600):
