@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from amends.coordinator.reading.publishing import OwnTopics
-from tests.integration.kafka.clients import WITHIN_S
 from tests.integration.runtime.ledger_app import effects
 
 HERE = Path(__file__).parent
 ORDERS = HERE / "orders_app.py"
 LEDGER = HERE.parents[1] / "integration" / "runtime" / "ledger_app.py"
 AMENDS = Path(sys.executable).with_name("amends")
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,5 +164,5 @@ def outcomes(
     assert ended.returncode == 0, ended.stderr
     found = [json.loads(line) for line in ended.stdout.splitlines()]
     missing = set(business_keys) - {each["outcome"]["business_key"] for each in found}
-    assert not missing, f"no outcome of {sorted(missing)} within {WITHIN_S} s, but:\n{installation.everything()}"
+    assert not missing, f"no outcome of {sorted(missing)} in time, but:\n{installation.everything()}"
     return found

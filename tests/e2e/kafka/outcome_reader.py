@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("wanted", nargs="+")
     parser.add_argument("--schemas", type=Path)
     parser.add_argument("--registry")
-    parser.add_argument("--within-s", type=float, default=40)
+    parser.add_argument("--within-s", type=float, default=60)
     given = parser.parse_args()
     decode = by_registry(given.registry) if given.registry else by_files(given.schemas)
     read(given.address, given.topic, decode, set(given.wanted), given.within_s)

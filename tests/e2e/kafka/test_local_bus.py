@@ -21,7 +21,7 @@ def local(postgres: str, tmp_path: Path) -> Installation:
     return made
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_local_topics_are_read_by_one_worker_at_a_time_and_by_the_other_when_it_dies(local: Installation) -> None:
     with ExitStack() as stack:
         names, owners = ["first", "second"], []

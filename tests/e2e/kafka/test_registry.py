@@ -11,7 +11,7 @@ from tests.e2e.kafka.conftest import Send
 from tests.e2e.kafka.installation import ORDERS, Installation, outcomes
 from tests.e2e.kafka.senders import as_json, binary, by_serializer, order, send
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")

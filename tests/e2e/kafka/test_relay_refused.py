@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.kafka.installation import ORDERS, Installation, wait_for
 from tests.integration.kafka.clients import create_topic
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture

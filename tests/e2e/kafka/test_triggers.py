@@ -23,7 +23,7 @@ from tests.e2e.kafka.senders import (
 
 JSON = "application/json"
 CLOUDEVENTS = "application/cloudevents+json; charset=utf-8"
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module", params=["PostgreSQL", "SQLite"])

@@ -16,7 +16,7 @@ from tests.e2e.kafka.senders import as_json, order, send
 from tests.e2e.kafka.topics import Copied, records
 from tests.integration.kafka.clients import create_topic
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 NOWHERE = "sqlite:////nowhere/amends.db"
 
