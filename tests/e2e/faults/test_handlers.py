@@ -44,10 +44,11 @@ def faulty() -> Iterator[Installation]:
         installation = Installation(folder=Path(name))
         installation.ledger.mkdir()
         doubts = ("hangs after its effect", "hangs before its effect", "does not know")
-        bookings = (*WRONG, "cannot be undone", "hangs", "stops its loop")
+        bookings = (*WRONG, "cannot be undone", "stops its loop")
         installation.publish("bookings", *({"id": how, "how": how} for how in bookings))
         installation.publish("bookings", *({"id": f"fine {number}"} for number in range(INNOCENT)))
         installation.publish("threads", *({"id": f"thread {how}", "how": how} for how in WRONG))
+        installation.publish("waits", {"id": "hangs", "how": "hangs"})
         installation.publish("unknowns", *({"id": how, "how": how} for how in doubts))
         with installation.running("worker", BOOKINGS, "--until-idle") as worker:
             assert worker.ends().code == 0, worker.text
@@ -89,7 +90,7 @@ def test_a_handler_that_hangs_for_ever_parks_its_run_and_names_what_may_have_hap
 ) -> None:
     outcome = outcomes["hangs"]
     assert (outcome["status"], outcome["failure"]["kind"]) == ("parked", "timeout")
-    assert [each["step"] for each in outcome["exposure"]] == ["hold", "charge"]
+    assert [each["step"] for each in outcome["exposure"]] == ["wait"]
 
 
 def test_an_undo_that_raises_parks_its_run_and_names_what_was_not_undone(

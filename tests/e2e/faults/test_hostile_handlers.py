@@ -10,7 +10,13 @@ from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(60)
 INNOCENT = 20
-KEEPING = [("threads", "hangs"), ("bookings", "blocks its loop"), ("bookings", "is deaf")]
+KEEPING = [
+    ("stalls", "hangs", "threads"),
+    ("waits", "hangs", "bookings"),
+    ("waits", "blocks its loop", "bookings"),
+    ("waits", "is deaf", "bookings"),
+]
+"""A topic whose step keeps its thread or loop, how, and a topic whose steps run beside it."""
 RESTARTS_MAX = 4
 
 
@@ -37,36 +43,37 @@ def innocent(installation: Installation, topic: str) -> Callable[[], bool]:
     return lambda: installation.count("runs", "status = 'completed' AND idempotency_key LIKE 'fine %'") == INNOCENT
 
 
-@pytest.mark.parametrize(("topic", "how"), KEEPING)
+@pytest.mark.parametrize(("topic", "how", "beside"), KEEPING)
 def test_a_handler_that_cannot_be_stopped_keeps_nobody_waiting_and_its_run_parks(
-    installation: Installation, topic: str, how: str
+    installation: Installation, topic: str, how: str, beside: str
 ) -> None:
     installation.publish(topic, {"id": "bad", "how": how})
     with installation.running("worker", BOOKINGS) as worker:
         wait_until(lambda: installation.count("events") > 1, within_s=20, what="the handler was called")
-        all_fine = innocent(installation, topic)
+        all_fine = innocent(installation, beside)
         wait_until(all_fine, within_s=10, what="the others are done", poll_s=0.05)
         has(installation, "bad", "parked")
         (parked,) = installation.json("parked", "list")
-        assert parked["in_doubt"] == ["carry" if topic == "threads" else "charge"]
+        assert parked["in_doubt"] == [topic.removesuffix("s")]
         assert worker.stop() == 0
     assert installation.json("audit", "verify", "--all")["ok"] is True
 
 
 def test_what_outlives_its_timeout_and_then_answers_is_believed(installation: Installation) -> None:
-    installation.publish("threads", {"id": "late", "how": "outlives its timeout"})
+    installation.publish("stalls", {"id": "late"})
     with installation.running("worker", BOOKINGS) as worker:
         in_doubt = "SELECT count(*) FROM events WHERE instr(CAST(state AS TEXT), 'StepInDoubt')"
         wait_until(lambda: installation.rows(in_doubt)[0][0] > 0, within_s=20, what="it is in doubt", poll_s=0.05)
         let_go(installation, "late")
         has(installation, "late", "completed")
         assert worker.stop() == 0
-    assert installation.effects() == {("late", "attempt"): 1, ("late", "carry"): 1}
+    assert installation.effects() == {("late", "attempt"): 1, ("late", "stall"): 1}
 
 
 def test_a_worker_stops_in_time_whatever_its_handlers_do(installation: Installation) -> None:
-    installation.publish("threads", {"id": "a", "how": "hangs"}, {"id": "b", "how": "leaves a thread"})
-    installation.publish("bookings", *({"id": how, "how": how} for how in ("hangs", "blocks its loop", "is deaf")))
+    installation.publish("threads", {"id": "b", "how": "leaves a thread"})
+    installation.publish("stalls", {"id": "a"})
+    installation.publish("waits", *({"id": how, "how": how} for how in ("hangs", "blocks its loop", "is deaf")))
     with installation.running("worker", BOOKINGS) as worker:
         wait_until(lambda: installation.count("runs") == 5, within_s=20, what="all have begun")
         has(installation, "b", "completed")

@@ -14,7 +14,6 @@ from tests.servers.waiting import wait_until
 pytestmark = pytest.mark.timeout(120)
 
 TRIGGER = ("--json", '{"id": "A-9"}')
-TOPICS = ("bookings", "threads", "unknowns", "deaths")
 COUNT = 15
 HUGE_BYTES = 100_000_000
 

@@ -131,28 +131,16 @@ async def is_released(ctx: Context, trigger: Booking) -> bool:
     return booked(trigger, "release")
 
 
-@bookings.action(idempotent=True, timeout="500ms", retry=ONCE, settle_within="1s", drain_within="1s")
+@bookings.action(idempotent=True, retry=ONCE)
 async def charge(ctx: Context, trigger: Booking, _held: Booked = hold.result) -> Booked:
     if trigger.how == "cannot be undone":
         raise StepRefused("no money")
     if wrong := WRONG.get(trigger.how):
         result: Booked = wrong(trigger)
         return result
-    await _waited(trigger)
-    return book(ctx, "charge", trigger)
-
-
-async def _waited(trigger: Booking) -> None:
-    if trigger.how == "hangs":
-        await asyncio.Event().wait()
-    if trigger.how == "is deaf":
-        while not released(trigger.id).exists():
-            with suppress(asyncio.CancelledError):
-                await asyncio.sleep(0.02)
-    if trigger.how == "blocks its loop":
-        hang(trigger)
     if trigger.how == "stops its loop":
         asyncio.get_running_loop().stop()
+    return book(ctx, "charge", trigger)
 
 
 @charge.undo(verify="reply")
@@ -182,14 +170,11 @@ async def unlive(ctx: Context, trigger: Booking, _lived: Booked | None = live.ma
 threads = Saga("thread", version=1, trigger=Topic("threads", Booking, idempotency_key="id"), deadline="40s")
 
 
-@threads.action(idempotent=True, timeout="500ms", retry=ONCE, settle_within="1s", drain_within="1s")
+@threads.action(idempotent=True, retry=ONCE)
 def carry(ctx: Context, trigger: Booking) -> Booked:
     if wrong := WRONG.get(trigger.how):
         result: Booked = wrong(trigger)
         return result
-    if trigger.how in {"hangs", "outlives its timeout"}:
-        book(ctx, "attempt", trigger)
-        hang(trigger)
     if trigger.how == "leaves a thread":
         threading.Thread(target=threading.Event().wait).start()
     return book(ctx, "carry", trigger)
@@ -226,3 +211,40 @@ async def find(ctx: Context, trigger: Booking) -> Booked | None:
 @send.undo(verify="reply")
 async def send_back(ctx: Context, trigger: Booking, _sent: Booked | None = send.maybe) -> None:
     book(ctx, "send_back", trigger)
+
+
+waits = Saga("wait", version=1, trigger=Topic("waits", Booking, idempotency_key="id"), deadline="40s")
+
+
+@waits.action(idempotent=True, timeout="500ms", retry=ONCE, settle_within="1s", drain_within="1s")
+async def wait(ctx: Context, trigger: Booking) -> Booked:
+    if trigger.how == "hangs":
+        await asyncio.Event().wait()
+    if trigger.how == "is deaf":
+        while not released(trigger.id).exists():
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.02)
+    if trigger.how == "blocks its loop":
+        hang(trigger)
+    return book(ctx, "wait", trigger)
+
+
+@wait.undo(verify="reply")
+async def unwait(ctx: Context, trigger: Booking, _waited: Booked | None = wait.maybe) -> None:
+    book(ctx, "unwait", trigger)
+
+
+stalls = Saga("stall", version=1, trigger=Topic("stalls", Booking, idempotency_key="id"), deadline="40s")
+
+
+@stalls.action(idempotent=True, timeout="500ms", retry=ONCE, settle_within="5s", drain_within="1s")
+def stall(ctx: Context, trigger: Booking) -> Booked:
+    """Hang in a thread until a test lets go of it."""
+    book(ctx, "attempt", trigger)
+    hang(trigger)
+    return book(ctx, "stall", trigger)
+
+
+@stall.undo(verify="reply")
+def unstall(ctx: Context, trigger: Booking, _stalled: Booked | None = stall.maybe) -> None:
+    book(ctx, "unstall", trigger)
