@@ -17,7 +17,7 @@ PUBLISH = ["amends", "publish", "shop.bookings", "--wait", "--json"]
 PARTITIONS = 6
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 @pytest.mark.kafka
 @pytest.mark.postgres
 def test_a_trigger_has_its_outcome(tmp_path: Path) -> None:
