@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.faults.installation import STOPS_WITHIN_S, Installation, Running
 from tests.servers.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(120)  # processes that start and end, several in a test
+
 APP = str(Path(__file__).with_name("stopping_app.py"))
 HANDLERS_MAY_TAKE_S = 3.0
 INTERRUPTED = 130
