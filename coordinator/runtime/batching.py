@@ -5,6 +5,7 @@ States are frozen, so a batch that fails is taken back by putting the former sta
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -30,6 +31,9 @@ from amends.schemas.events import Digest, Event
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant, text_of
 
+DECISIONS_MAX = 128
+BATCH_BYTES_MAX = 256 * 1024
+
 
 @dataclass(slots=True, kw_only=True)
 class OwnedShard:
@@ -41,7 +45,7 @@ class OwnedShard:
     head: str
     yielding: bool = False
     open_runs: int = 0
-    """Runs begun here by us and not ended: where the next start goes."""
+    """Runs here that have not ended: the next start goes where they are fewest."""
 
     @classmethod
     def of(cls, lease: Lease) -> "OwnedShard":
@@ -62,12 +66,21 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
         return cls(run=run, before=run.state, commands=commands(run.plan, run.state, now))
 
 
+class Writer(Protocol):
+    """Appends batches; answers with `Committed` or `AppendFailed`, waits out an absent store."""
+
+    def write(self, pending: "Pending", rows: Batch, *, at_once: bool) -> Inbound | None:
+        """Append on a thread of its own and answer through the queue, or, if it may be `at_once`, here and now."""
+        ...
+
+
 @dataclass(slots=True)
 class _ShardPart:
     """What a batch appends to one shard."""
 
     position: int
     head: str
+    open_runs: int
     head_after: str
     entries: list[StoredEntry] = field(default_factory=list)
     started: list[RunRow] = field(default_factory=list)
@@ -98,6 +111,11 @@ class Pending:
         """Whether there is nothing to commit, in the store or on the bus."""
         return not (self.decided or self.dead_letters or self.duplicates or self.handed_on or self._parts)
 
+    @property
+    def full(self) -> bool:
+        """Whether further decisions belong to the next batch."""
+        return len(self.decided) >= DECISIONS_MAX or self.size_bytes >= BATCH_BYTES_MAX
+
     def inbox_done(self, shard: OwnedShard, message_id: str) -> None:
         """Delete the row in the transaction that appends what it caused."""
         self._part(shard).inbox_done.append(message_id)
@@ -122,19 +140,21 @@ class Pending:
         data, entry_hash = seal(self._draft(shard, run.state, item, events, at=max(now, run.state.at), build=build))
         version = run.state.version + 1
         state = sealed(state, version=version, at=max(now, run.state.at), entry_hash=entry_hash)
+        due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
+        waiting_for = missing_handler(run.plan, state, now)  # What can raise has been done now.
         shard.position += 1
         shard.head = part.head_after = next_head(shard.head, entry_hash)
         part.entries.append(
             StoredEntry(saga_id=run.saga_id, version=version, shard=shard.shard, position=shard.position, data=data)
         )
         self.size_bytes += len(data)
-        run.state, run.due = state, next_due(run.plan, state)
+        run.state, run.due = state, due
         shard.open_runs += (before is None) - state.closed
         if before is None:
-            part.started.append(_row(run, missing_handler(run.plan, state, now)))
+            part.started.append(_row(run, waiting_for))
         else:
-            part.changed[run.saga_id] = change_of(state, run.due, waiting_for=missing_handler(run.plan, state, now))
-        self.decided.append(Decided(run=run, before=before, commands=commands(run.plan, state, now)))
+            part.changed[run.saga_id] = change_of(state, due, waiting_for=waiting_for)
+        self.decided.append(Decided(run=run, before=before, commands=wanted))
 
     def rows(self) -> Batch:
         """What the store is given."""
@@ -146,20 +166,23 @@ class Pending:
             blobs=tuple(self.blobs.items()),
         )
 
-    def take_back(self) -> None:
-        """Put runs and shards back to where they were before this batch."""
+    def take_back(self, runs: dict[SagaId, Run]) -> None:
+        """Put runs and shards back to where they were before this batch; what it began is no run any more."""
         for decided in reversed(self.decided):
-            if decided.before is not None:
+            if decided.before is None:
+                runs.pop(decided.run.saga_id, None)
+            else:
                 decided.run.uncommitted -= 1
                 decided.run.state = decided.before
                 decided.run.due = next_due(decided.run.plan, decided.before)
         for number, part in self._parts.items():
-            self._shards[number].position, self._shards[number].head = part.position, part.head
+            shard = self._shards[number]
+            shard.position, shard.head, shard.open_runs = part.position, part.head, part.open_runs
 
     def _part(self, shard: OwnedShard) -> _ShardPart:
         part = self._parts.get(shard.shard)
         if part is None:
-            part = self._parts[shard.shard] = _ShardPart(shard.position, shard.head, shard.head)
+            part = self._parts[shard.shard] = _ShardPart(shard.position, shard.head, shard.open_runs, shard.head)
             self._shards[shard.shard] = shard
         return part
 

@@ -10,7 +10,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -18,9 +17,9 @@ from amends.coordinator.core.commands import Command
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start, Tick
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
-from amends.coordinator.ports.rows import Batch, InboxRow
+from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import Decided, OwnedShard, Pending
+from amends.coordinator.runtime.batching import DECISIONS_MAX, Decided, OwnedShard, Pending, Writer
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import (
@@ -40,14 +39,12 @@ from amends.coordinator.runtime.intake import Intake, Taken, undecided
 from amends.coordinator.runtime.loading import Loading, Unreadable, waits_for_handler
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import ALONE_US, Resuming
-from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.runs import Run, identity_of
 from amends.coordinator.runtime.timers import Timer, Timers
-from amends.coordinator.runtime.wishing import item_of
+from amends.coordinator.runtime.wishing import Wishing
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 
-DECISIONS_MAX = 128
-BATCH_BYTES_MAX = 256 * 1024
 GRACE_US = 250 * MILLISECOND
 """How long a handler that was told to stop may take before its attempt counts as still running."""
 STORE_PAUSE_US = 250 * MILLISECOND
@@ -55,14 +52,6 @@ FEW_RUNS = 4
 """With so few runs there is nothing to decide meanwhile: a commit is waited for where it stands, two threads less."""
 
 log = logging.getLogger("amends.engine")
-
-
-class Writer(Protocol):
-    """Appends batches; answers with `Committed` or `AppendFailed`, waits out an absent store."""
-
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
-        """Append on a thread of its own and answer through the queue, or, if it may be `at_once`, here and now."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +75,7 @@ class Engine:
     consumed: Callable[[dict[tuple[str, int], int]], None]
     """Told which offsets are accounted for."""
     fenced: Callable[[tuple[int, ...]], None]
-    """Told which shards an append was fenced out of."""
+    """Told which shards are to be leased anew: an append was fenced, or their runs could not be read."""
 
     shards: dict[int, OwnedShard] = field(default_factory=dict)
     runs: dict[SagaId, Run] = field(default_factory=dict)
@@ -98,8 +87,7 @@ class Engine:
     _messages: deque[Item] = field(default_factory=deque)
     _starts: deque[Item | Arrived] = field(default_factory=deque)
     _resting: set[SagaId] = field(default_factory=set)
-    _wished: set[str] = field(default_factory=set)
-    """Inbox rows taken and not yet deleted."""
+    _wishing: Wishing = field(init=False)
     _writing: Pending | None = None
     _prepared: Pending | None = None
     _stopping: bool = False
@@ -107,6 +95,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
+        self._wishing = Wishing(namespace=self.settings.namespace)
         self._loading = Loading(store=self.store, catalogue=self.catalogue)
         self._quarantine = Quarantine(store=self.store)
         self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
@@ -164,7 +153,8 @@ class Engine:
             case Arrived():
                 self._starts.append(inbound)
             case Waiting(rows=rows):
-                self._take_rows(rows)
+                for item in self._wishing.take(rows):
+                    self._offer(item)
             case Committed(pending=pending):
                 self._committed(pending, now)
             case AppendFailed(pending=pending, error=error):
@@ -182,25 +172,27 @@ class Engine:
         match change:
             case Gained(leases=leases):
                 for lease in leases:
-                    self.shards[lease.shard] = OwnedShard.of(lease)
-                    self._resuming.begin(lease, self.runs)
+                    self._gain(lease)
             case Yielding(shards=shards):
                 for shard in self.shards.keys() & set(shards):
                     self.shards[shard].yielding = True
             case Lost(shards=shards):
                 self._drop(shards)
 
+    def _gain(self, lease: Lease) -> None:
+        shard = self.shards[lease.shard] = OwnedShard.of(lease)
+        try:
+            shard.open_runs = self._resuming.begin(lease, self.runs)
+        except StoreUnavailable as error:
+            log.warning("shard_not_loaded", extra={"shard": lease.shard, "why": error.why})
+            self._drop([lease.shard])
+            self.fenced((lease.shard,))  # It is leased anew once the store is there.
+
     def _offer(self, item: Item) -> None:
         if isinstance(item.message, Start):
             self._starts.append(item)
         else:
             self._messages.append(item)
-
-    def _take_rows(self, rows: Iterable[InboxRow]) -> None:
-        for row in rows:
-            if row.message_id not in self._wished:
-                self._wished.add(row.message_id)
-                self._offer(item_of(row, self.settings.namespace))
 
     def _timer(self, timer: Timer, now: Instant) -> None:
         run, identity = self.runs.get(timer.saga_id), timer.identity
@@ -240,9 +232,18 @@ class Engine:
         return None if pending.empty and not pending.consumed else pending
 
     def _fill(self, pending: Pending, now: Instant) -> None:
-        self._messages.extend(self._resuming.next_items())
+        self._messages.extendleft(reversed(self._resuming.next_items()))  # What a stop cut off is known before a wish.
         held: list[Item] = []
-        while self._messages and not _full(pending):
+        try:
+            self._fill_with_messages(pending, held, now)
+        finally:
+            self._messages.extendleft(reversed(held))
+        while self._starts and not pending.full and self._admits:
+            self._decide_start(pending, self._starts.popleft(), now)
+        self._quarantine.mark(pending, self.shards)
+
+    def _fill_with_messages(self, pending: Pending, held: list[Item], now: Instant) -> None:
+        while self._messages and not pending.full:
             item = self._messages.popleft()
             alone = self._resuming.alone
             if alone is not None and item.saga_id != alone:
@@ -253,10 +254,6 @@ class Engine:
             except StoreUnavailable:
                 self._messages.appendleft(item)
                 raise
-        self._messages.extendleft(reversed(held))
-        while self._starts and not _full(pending) and self._admits:
-            self._decide_start(pending, self._starts.popleft(), now)
-        self._quarantine.mark(pending, self.shards)
 
     @property
     def _admits(self) -> bool:
@@ -277,6 +274,7 @@ class Engine:
         if shard is None:
             if run is not None:
                 del self.runs[run.saga_id]
+            self._wishing.over(item)
             return  # Not ours: its owner hears of it through the inbox, or by recovery.
         pending.causes.append(item)
         if run is None:
@@ -342,12 +340,18 @@ class Engine:
                 pending.consumed[record.topic, record.partition] = record.offset + 1
             return
         shard = self.shards.get(-1 if start.shard is None else start.shard)
-        if shard is not None:
+        if shard is None:
+            self._wishing.over(start)
+            return
+        try:
             taken = self.intake.take_wish(start, self.runs, now)
-            pending.causes.append(start)
-            self._admit(pending, taken, now, shard)
-            if taken.start is None:
-                self._finished_with(pending, shard, start)
+        except StoreUnavailable:
+            self._starts.appendleft(start)
+            raise
+        pending.causes.append(start)
+        self._admit(pending, taken, now, shard)
+        if taken.start is None:
+            self._finished_with(pending, shard, start)
 
     def _admit(self, pending: Pending, taken: Taken, now: Instant, shard: OwnedShard | None = None) -> None:
         if taken.dead_letter is not None:
@@ -395,8 +399,7 @@ class Engine:
         for cause in pending.causes:
             if isinstance(cause, Item):
                 self._settled_alone(cause, now)
-                if cause.inbox_id is not None:
-                    self._wished.discard(cause.inbox_id)
+                self._wishing.over(cause)
         if pending.consumed:
             self.consumed(pending.consumed)
 
@@ -417,7 +420,7 @@ class Engine:
         causes = [*pending.causes, *(self._prepared.causes if self._prepared is not None else [])]
         for failed in (self._prepared, pending):
             if failed is not None:
-                self._take_back(failed)
+                failed.take_back(self.runs)
         self._writing = self._prepared = None
         if isinstance(error, Fenced):
             self._drop(error.shards)
@@ -425,12 +428,6 @@ class Engine:
         elif not isinstance(error, RunExists):
             raise error
         self._offer_again(causes)
-
-    def _take_back(self, failed: Pending) -> None:
-        failed.take_back()
-        for decided in failed.decided:
-            if decided.before is None:
-                self.runs.pop(decided.run.saga_id, None)
 
     def _offer_again(self, causes: list[Inbound]) -> None:
         for cause in reversed(causes):
@@ -442,7 +439,7 @@ class Engine:
     def _drop(self, shards: Iterable[int]) -> None:
         """Forget shards that somebody else owns: their runs, and what was running for them."""
         gone = set(shards)
-        self._wished.clear()  # A row taken twice does nothing twice.
+        self._wishing.forget()
         for shard in gone:
             self.shards.pop(shard, None)
             self._resuming.forget(shard, self.runs)
@@ -457,7 +454,11 @@ class Engine:
     def _carry_out(self, decided: Decided, now: Instant) -> None:
         """Start what is wanted and not running; stop what runs and is not wanted any more."""
         run = decided.run
-        self._start(run, self.dispatch.reconcile(run, decided.commands), now)
+        begin = self.dispatch.reconcile(run, decided.commands)
+        if run.uncommitted:  # The next batch has heard replies by now: what they answer is not begun a second time.
+            wanted = {identity_of(command) for command in Decided.of(run, now).commands}
+            begin = [command for command in begin if identity_of(command) in wanted]
+        self._start(run, begin, now)
         if run.due is not None and run.due != run.timer_due:
             run.timer_due = run.due
             self.timers.set(run.due, "due", run.saga_id)
@@ -494,7 +495,3 @@ class Engine:
         if timer.identity is None:
             return timer.kind == "alone" or run.due == timer.due
         return timer.identity in run.running or timer.identity in run.put_off
-
-
-def _full(pending: Pending) -> bool:
-    return len(pending.decided) >= DECISIONS_MAX or pending.size_bytes >= BATCH_BYTES_MAX

@@ -34,8 +34,8 @@ class Resuming:
         """Whether a suspect is at work or to come: nothing else is decided meanwhile."""
         return self.alone is not None or bool(self._suspects)
 
-    def begin(self, lease: Lease, runs: dict[SagaId, Run]) -> None:
-        """Load the open runs of a shard that is ours from now on."""
+    def begin(self, lease: Lease, runs: dict[SagaId, Run]) -> int:
+        """Load the open runs of a shard that is ours from now on; how many there are."""
         count, told = 0, self.loading.waiting(lease.shard)
         for run in self.loading.open_runs(lease.shard):
             if isinstance(run, Unreadable):
@@ -54,6 +54,7 @@ class Resuming:
             count += 1
         if count:
             log.info("runs_resuming", extra={"shard": lease.shard, "runs": count, "suspects": len(self._suspects)})
+        return count
 
     def next_items(self) -> list[Item]:
         """The next suspect if none is at work; everybody else once there are no suspects."""

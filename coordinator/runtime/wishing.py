@@ -1,5 +1,9 @@
 """Inbox rows as messages: what people and other processes wish of a run."""
 
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
 from amends.coordinator.core.messages import CancelWished, KillWished, Message, ResolutionWished, Start
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.redaction import redact, redact_json
@@ -7,6 +11,38 @@ from amends.coordinator.runtime.inbound import Item
 from amends.schemas import wishes
 from amends.schemas.canonical import digest
 from amends.schemas.ids import SagaId, saga_id_of
+
+log = logging.getLogger("amends.inbox")
+
+
+@dataclass(slots=True, kw_only=True)
+class Wishing:
+    """Which rows of the inbox are in the engine's hands: taken, and not yet deleted."""
+
+    namespace: str
+    _taken: set[str] = field(default_factory=set)
+
+    def take(self, rows: Iterable[InboxRow]) -> list[Item]:
+        """The messages of those that are new here. A row that cannot be read stays, for a version that can."""
+        items = []
+        for row in rows:
+            if row.message_id in self._taken:
+                continue
+            self._taken.add(row.message_id)
+            try:
+                items.append(item_of(row, self.namespace))
+            except Exception:  # a newer version's wish must not take the engine down (rule 19)
+                log.exception("inbox_row_unreadable", extra={"shard": row.shard, "message_id": row.message_id})
+        return items
+
+    def over(self, item: Item) -> None:
+        """Its row is deleted, or is another owner's to read."""
+        if item.inbox_id is not None:
+            self._taken.discard(item.inbox_id)
+
+    def forget(self) -> None:
+        """Shards were lost: whoever has them takes their rows anew. A row taken twice does nothing twice."""
+        self._taken.clear()
 
 
 def item_of(row: InboxRow, namespace: str) -> Item:

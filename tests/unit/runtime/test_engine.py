@@ -1,0 +1,205 @@
+"""The engine beside a store that is slow or away: nothing is begun twice, and nothing that was taken is lost."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from amends import Context, Saga, Topic
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
+from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.inbound import Committed, Gained, Lost, Waiting
+from amends.coordinator.testing.replies import Reply
+from amends.coordinator.testing.world import Clock, World
+from amends.schemas import wishes
+from amends.schemas.events import Digest
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import SECOND
+from amends.testing import late, ok, times_out
+from tests.unit.runtime.sagas import Done, Order, order_saga
+
+DONE = ok(Done(key="k"))
+
+
+class Store(MemoryStore):
+    """Away for as long as `away` says."""
+
+    away = False
+
+    def runs_by_id(self, saga_ids: Any) -> Any:
+        self._ask()
+        return super().runs_by_id(saga_ids)
+
+    def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:
+        self._ask()
+        return super().entries_of(saga_id, after=after, limit=limit)
+
+    def open_entries(self, shard: int) -> Iterator[StoredEntry]:
+        self._ask()
+        return super().open_entries(shard)
+
+    def _ask(self) -> None:
+        if self.away:
+            raise StoreUnavailable("AM4001", "the store is away", do="wait")
+
+
+class Slow:
+    """A writer whose commits are told of when the test says so."""
+
+    def __init__(self, installation: World) -> None:
+        self._world = installation
+        self._written: list[Pending] = []
+
+    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+        del at_once
+        self._world.store.append(rows)
+        self._written.append(pending)
+
+    def tell(self) -> None:
+        """Let the engine know of what is committed."""
+        self._world._arrived += [Committed(pending=pending) for pending in self._written]
+        self._written.clear()
+        self._world._turn()
+
+
+def installed(saga: Saga[Order], **replies: Reply) -> tuple[World, Store]:
+    clock = Clock()
+    store = Store(clock=clock)
+    store.migrate(shards=1)
+    return World(store, saga, clock=clock, replies=replies), store
+
+
+def parallel_saga() -> Saga[Order]:
+    """`left` beside `right`; nothing can be said of either that is in doubt."""
+    saga = Saga("order", version=1, trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(unsafe="a test")
+    async def left(ctx: Context, trigger: Order) -> Done: ...  # type: ignore[empty-body]
+
+    @left.undo(verify="reply")
+    async def undo_left(ctx: Context, done: Done | None = left.maybe) -> None: ...
+
+    @saga.action(unsafe="a test")
+    async def right(ctx: Context, trigger: Order) -> Done: ...  # type: ignore[empty-body]
+
+    @right.undo(verify="reply")
+    async def undo_right(ctx: Context, done: Done | None = right.maybe) -> None: ...
+
+    return saga
+
+
+def cancel(installation: World, message_id: str = "w-1") -> InboxRow:
+    """A wish to cancel the one run, left in the inbox."""
+    (row,) = installation.store.runs()
+    body = wishes.write(wishes.Cancel(actor="eva", saga_id=row.saga_id, reason="no"))
+    wish = InboxRow(shard=row.shard, message_id=message_id, body=body)
+    installation.store.put_inbox([wish])
+    return wish
+
+
+def test_a_reply_that_is_heard_while_a_batch_is_written_does_not_begin_its_step_again() -> None:
+    answer = Done(key="k")
+    installation, store = installed(parallel_saga(), left=late(answer, after="1s"), right=late(answer, after="2s"))
+    slow = installation.engine.writer = Slow(installation)
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    slow.tell()
+    for _ in range(2):  # The first reply is being written when the second one comes.
+        installation.clock.now += SECOND
+        installation._turn()
+    slow.tell()
+    assert [name for name, _ in installation.script.calls] == ["left", "right"]
+    slow.tell()
+    assert store.runs()[0].status == "completed"
+
+
+def test_a_wish_to_start_is_not_lost_while_the_store_is_away() -> None:
+    installation, store = installed(order_saga())
+    start = wishes.Start(
+        actor="eva",
+        saga="order",
+        definition_version=1,
+        idempotency_key="A-1",
+        business_key="A-1",
+        generation=0,
+        origin=None,
+        trigger='{"id": "A-1"}',
+        request_digest=Digest("d"),
+    )
+    store.put_inbox([InboxRow(shard=0, message_id="w-1", body=wishes.write(start))])
+    installation._turn()
+    installation.take_inbox()
+    store.away = True
+    installation._turn()
+    store.away = False
+    installation.run(until=installation.clock.now + SECOND)
+    assert [row.status for row in store.runs()] == ["completed"]
+
+
+def test_what_waits_behind_a_suspect_is_not_lost_while_the_store_is_away() -> None:
+    installation, store = installed(order_saga(), a=times_out())
+    installation.publish({"id": "A-1"})
+    for _ in range(3):
+        installation._turn()
+    installation.crash()
+    for _ in range(3):
+        installation._turn()
+    installation.crash()
+    installation._turn()
+    assert installation.engine._resuming.alone == store.runs()[0].saga_id
+    other = SagaId("another run")
+    body = wishes.write(wishes.Cancel(actor="eva", saga_id=other, reason="no"))
+    wish = InboxRow(shard=0, message_id="w-0", body=body)
+    store.put_inbox([wish])
+    cancelled = cancel(installation)
+    installation.engine.runs.clear()  # It is read anew, which the store prevents.
+    store.away = True
+    installation.engine.work_off([Waiting(rows=[wish, cancelled])], installation.clock.now)
+    assert [item.inbox_id for item in installation.engine._messages] == ["w-0", "w-1"]
+
+
+def test_a_wish_that_came_when_its_shard_had_gone_is_heard_when_the_shard_is_back() -> None:
+    installation, store = installed(order_saga(), a=times_out())
+    installation.publish({"id": "A-1"})
+    for _ in range(3):
+        installation._turn()
+    wish = cancel(installation)
+    engine, now = installation.engine, installation.clock.now
+    engine.work_off([Lost(shards=[0])], now)
+    engine.work_off([Waiting(rows=[wish])], now)
+    (shard,) = store.shards()
+    assert shard.owner is not None
+    store.release("worker", shard.owner, [0], clean=True)
+    installation._arrived.append(Gained(leases=store.claim("worker", "again", lease_ms=10_000, limit=1)))
+    installation._turn()
+    installation.take_inbox()
+    installation.run()
+    assert store.inbox(0) == []
+    assert store.runs()[0].cause == "cancelled"
+
+
+def test_an_inbox_row_that_cannot_be_read_stays_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    installation, store = installed(order_saga(), a=times_out())
+    installation.publish({"id": "A-1"})
+    for _ in range(3):
+        installation._turn()
+    store.put_inbox([InboxRow(shard=0, message_id="w-0", body=b'{"wish": "of a newer version"}')])
+    cancel(installation)
+    installation.take_inbox()
+    installation.run()
+    assert [row.message_id for row in store.inbox(0)] == ["w-0"]
+    assert store.runs()[0].cause == "cancelled"
+    assert [record.msg for record in caplog.records if record.name == "amends.inbox"] == ["inbox_row_unreadable"]
+
+
+def test_a_shard_whose_runs_cannot_be_read_is_leased_anew() -> None:
+    installation, store = installed(order_saga())
+    asked: list[tuple[int, ...]] = []
+    installation.engine.fenced = asked.append
+    installation.publish({"id": "A-1"})
+    store.away = True
+    installation._turn()
+    assert asked == [(0,)]
+    assert installation.engine.shards == {}
