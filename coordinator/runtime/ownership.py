@@ -33,6 +33,8 @@ class Ownership:
     clock: Callable[[], Instant]
     tell: Callable[[Inbound], None]
     busy: Callable[[int], bool]
+    broken: Callable[[BaseException], None]
+    """Told what ended the thread, were it to end by itself."""
     _epochs: dict[int, int] = field(default_factory=dict)
     _renewed_at: float = 0.0
     _fenced: set[int] = field(default_factory=set)
@@ -74,12 +76,7 @@ class Ownership:
         began = time.monotonic()
         self._leave_fenced()
         alive = self.store.beat(self.worker, lease_ms=self.lease_ms)
-        if self._epochs:
-            kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
-            lost = self._epochs.keys() - kept
-            self._renewed_at = began
-            if lost:
-                self._forget(lost)
+        self._renew()
         if abs(self.store.now() - self.clock()) > CLOCK_SKEW_MAX_US:
             log.error("clock_skew", extra={"skew_ms": (self.store.now() - self.clock()) // 1000})
             return
@@ -97,6 +94,16 @@ class Ownership:
         except StoreUnavailable as error:
             log.warning("leases_not_released", extra={"why": error.why})
         self._epochs.clear()
+
+    def _renew(self) -> None:
+        """Prolong what is ours. A lease without an epoch here is one whose release or claim was never answered."""
+        began = time.monotonic()
+        kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
+        if lost := self._epochs.keys() - kept:
+            self._forget(lost)
+        self._renewed_at = began
+        if stray := kept - self._epochs.keys():
+            self.store.release("worker", self.worker, sorted(stray), clean=False)
 
     def _leave_fenced(self) -> None:
         """A shard that the engine was fenced out of is not ours, even where our lease still stands."""
@@ -128,8 +135,7 @@ class Ownership:
         while any(self.busy(shard) for shard in surplus) and time.monotonic() < until:
             time.sleep(0.05)
             if time.monotonic() - self._renewed_at > self.lease_ms / 3000:
-                self.store.renew("worker", self.worker, lease_ms=self.lease_ms)
-                self._renewed_at = time.monotonic()
+                self._renew()
         clean = not any(self.busy(shard) for shard in surplus)
         self._forget(surplus)
         self.store.release("worker", self.worker, surplus, clean=clean)
@@ -142,14 +148,24 @@ class Ownership:
         self.tell(Lost(shards=gone))
 
     def _run(self) -> None:
+        try:
+            self._keep()
+        except BaseException as error:
+            log.exception("leases_failed")
+            self.broken(error)
+
+    def _keep(self) -> None:
+        again = False
         while True:
-            self._soon.wait(None if self.alone else self.lease_ms / 3000)
+            self._soon.wait(None if self.alone and not again else self.lease_ms / 3000)
             if self._closing:
                 return
             self._soon.clear()
+            again = False
             try:
                 self.turn()
             except StoreUnavailable as error:
+                again = True
                 log.warning("leases_not_renewed", extra={"why": error.why})
                 if self._epochs and time.monotonic() > self._renewed_at + self.lease_ms / 1000:
                     self._forget(tuple(self._epochs))

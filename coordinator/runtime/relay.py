@@ -111,6 +111,8 @@ class Relay:
         look_s = LOOK_FIRST_S
         try:
             while not self._stopping.is_set():
+                if keeping.done():
+                    keeping.result()  # Raises: it ends only by what no waiting mends.
                 try:
                     if await self._turn():
                         look_s = LOOK_FIRST_S

@@ -39,8 +39,10 @@ class RelayLeases:
     def turn(self) -> None:
         """One round: renew what is held, take a fair share of what is free, give up what is over. Blocks."""
         alive = self.store.beat(self.relay, lease_ms=self.lease_ms, role="relay")
-        kept = set(self.store.renew("relay", self.relay, lease_ms=self.lease_ms)) if self._held else set()
+        kept = set(self.store.renew("relay", self.relay, lease_ms=self.lease_ms))
         held = {shard: lease for shard, lease in self._held.items() if shard in kept}
+        if stray := sorted(kept - held.keys()):  # A release or a claim of theirs was never answered.
+            self.store.release("relay", self.relay, stray, clean=True)
         fair = math.ceil(len(self.store.shards()) / max(1, alive))
         if surplus := sorted(held)[fair:]:
             self.store.release("relay", self.relay, surplus, clean=True)

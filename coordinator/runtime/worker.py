@@ -147,6 +147,7 @@ class Worker:
             clock=self.clock,
             tell=self._thread.put,
             busy=self._busy,
+            broken=self._broken,
         )
         self._engine = Engine(
             store=self.reader,
@@ -214,7 +215,7 @@ class Worker:
         patience = Patience("store", log)
         while True:
             try:
-                latest = (self.reader.change_mark(), frozenset(self._engine.shards))  # Rows may wait for a new shard.
+                latest = (await self._mark(), frozenset(self._engine.shards))  # Rows may wait for a new shard.
                 if latest != mark:
                     if self.wake_source is not None:
                         self.wake_source()
@@ -224,6 +225,11 @@ class Worker:
             except StoreUnavailable as error:
                 await patience.wait(error)
             await asyncio.sleep(LOOK_S)
+
+    async def _mark(self) -> object:
+        if self._ownership.alone:
+            return self.reader.change_mark()  # It takes microseconds. A server may stand still, which must not hold us.
+        return await asyncio.to_thread(self.reader.change_mark)
 
     async def _take_inbox(self) -> None:
         for shard in list(self._engine.shards):

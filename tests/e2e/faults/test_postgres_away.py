@@ -112,7 +112,8 @@ def test_a_server_that_goes_silent_is_not_waited_for_without_end(
         on_own.publish("bookings", {"id": "A-2"})
         ended(on_own, 2)
         own_postgres.freeze()
-        assert worker.stop() == 0
+        on_own.command("runs", "list", within_s=CONNECT_WITHIN_S).refused(2, "AM0301")
+        assert worker.stop() == 0, "by now all of it waits for an answer"
         own_postgres.thaw()
     assert set(on_own.effects().values()) == {1}
 

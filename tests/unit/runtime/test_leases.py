@@ -1,0 +1,104 @@
+"""Leases of a worker and of a relay: none is held by nobody, and none is kept in silence by a thread that has ended."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.ports.store import Role
+from amends.coordinator.runtime.inbound import Gained, Inbound, Lost
+from amends.coordinator.runtime.ownership import Ownership
+from amends.coordinator.runtime.relay_leases import RelayLeases
+from amends.coordinator.testing.world import Clock
+
+LEASE_MS = 10_000
+SHARDS = 2
+
+
+class Store(MemoryStore):
+    """Goes away during the next release, if `away`; `bug` is what a heartbeat raises."""
+
+    away = False
+    bug: Exception | None = None
+
+    def release(self, role: Role, owner: str, shards: Sequence[int], *, clean: bool) -> None:
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("AM0301", "the store is away", do="wait")
+        super().release(role, owner, shards, clean=clean)
+
+    def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
+        if self.bug is not None:
+            raise self.bug
+        return super().beat(worker, lease_ms=lease_ms, role=role)
+
+
+@pytest.fixture
+def store() -> Store:
+    made = Store(clock=Clock())
+    made.migrate(shards=SHARDS)
+    return made
+
+
+@pytest.fixture
+def told() -> list[Inbound]:
+    return []
+
+
+@pytest.fixture
+def broken() -> list[BaseException]:
+    return []
+
+
+@pytest.fixture
+def ownership(store: Store, told: list[Inbound], broken: list[BaseException]) -> Ownership:
+    return Ownership(
+        store=store,
+        worker="w1",
+        lease_ms=LEASE_MS,
+        clock=store.now,
+        tell=told.append,
+        busy=lambda _shard: False,
+        broken=broken.append,
+    )
+
+
+def test_a_shard_is_leased_anew_though_the_store_went_away_while_it_was_given_up(
+    store: Store, ownership: Ownership, told: list[Inbound]
+) -> None:
+    ownership.turn()
+    ownership.give_up([1])
+    store.away = True
+    with pytest.raises(StoreUnavailable):
+        ownership.turn()
+    ownership.turn()
+    assert [(type(each), ownership.epoch_of(1)) for each in told] == [(Gained, 2), (Lost, 2), (Gained, 2)]
+    assert [row.epoch for row in store.shards()] == [1, 2]
+
+
+def test_a_shard_that_went_to_another_while_leases_are_renewed_is_not_ours_for_a_moment(
+    store: Store, ownership: Ownership
+) -> None:
+    ownership.turn()
+    store.release("worker", "w1", [1], clean=False)
+    store.claim("worker", "w2", lease_ms=LEASE_MS, limit=1)
+    ownership._renew()
+    assert ownership.epoch_of(0) == 1
+    assert ownership.epoch_of(1) == 0
+
+
+def test_a_lease_thread_that_cannot_go_on_says_so(
+    store: Store, ownership: Ownership, broken: list[BaseException]
+) -> None:
+    store.bug = ValueError("a bug of ours")
+    ownership.give_up([])
+    ownership._run()
+    assert broken == [store.bug]
+
+
+def test_a_relay_gives_back_what_it_claimed_without_hearing_of_it(store: Store) -> None:
+    leases = RelayLeases(store=store, relay="r1", lease_ms=LEASE_MS)
+    store.claim("relay", "r1", lease_ms=LEASE_MS, limit=1)
+    leases.turn()
+    assert {shard: lease.epoch for shard, lease in leases.held.items()} == {0: 2, 1: 1}
