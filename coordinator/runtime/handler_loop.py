@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from amends.coordinator.attempt import attempting
@@ -85,7 +86,8 @@ class HandlerLoop:
         asyncio.set_event_loop(self.loop)
         self._beat()
         while not self._closing:
-            self.loop.run_forever()  # A handler may have stopped it.
+            with suppress(SystemExit, KeyboardInterrupt):  # asyncio lets them out of a handler's own tasks.
+                self.loop.run_forever()  # A handler may have stopped it.
         self.loop.run_until_complete(self._end())
         self.loop.close()
 

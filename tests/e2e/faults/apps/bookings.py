@@ -76,6 +76,10 @@ def raising(error: BaseException) -> Callable[[Booking], NoReturn]:
     return throw
 
 
+async def leave() -> NoReturn:
+    raise SystemExit(0)
+
+
 def recurse(trigger: Booking) -> Any:
     return recurse(trigger)
 
@@ -140,6 +144,9 @@ async def charge(ctx: Context, trigger: Booking, _held: Booked = hold.result) ->
         return result
     if trigger.how == "stops its loop":
         asyncio.get_running_loop().stop()
+    if trigger.how == "leaves in a task":
+        with suppress(SystemExit):
+            await asyncio.gather(leave())
     return book(ctx, "charge", trigger)
 
 
