@@ -23,6 +23,8 @@ from amends.schemas.export import avro_file
 REQUEST_TIMEOUT_S: Final = 5.0
 UNKNOWN_FOR_S: Final = 10.0
 KEPT_MAX: Final = 10_000
+ID_MAX: Final = 2**31 - 1
+"""Registries number with a signed integer, and refuse the question for more; a record may name any four bytes."""
 _REFERENCES_MAX: Final = 100
 
 _ACCEPT: Final = "application/vnd.schemaregistry.v1+json"
@@ -69,7 +71,7 @@ class SchemaRegistry:
         if schema_id in self._schemas:
             self._schemas.move_to_end(schema_id)
             return self._schemas[schema_id]
-        if self._now_s() < self._unknown_until_s.get(schema_id, 0.0):
+        if schema_id > ID_MAX or self._now_s() < self._unknown_until_s.get(schema_id, 0.0):
             return None
         answer = await self._get(f"/schemas/ids/{schema_id}")
         schema = None if answer is None else await self._usable(answer)

@@ -89,7 +89,7 @@ class KafkaSource:
         try:
             await self._member.commit(next_offsets)
         except TROUBLE as error:
-            raise await explained(self._settings, error) from error
+            raise _waited_for(await explained(self._settings, error)) from error
 
     async def at_end(self) -> bool:
         if not self._topics:

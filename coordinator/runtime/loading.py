@@ -19,6 +19,7 @@ from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 RUNS_MAX = 100_000
+PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class Loading:
 
     def load(self, saga_id: SagaId) -> Run | Unreadable | None:
         """Fold one run; None if it is not in the store. Raises `StoreUnavailable`."""
-        entries = self.store.entries_of(saga_id)
+        entries = self._entries_of(saga_id)
         if not entries:
             return None
         try:
@@ -78,6 +79,14 @@ class Loading:
         """What the rows of the shard's waiting runs say that they wait for."""
         rows = self.store.runs(status="waiting", limit=RUNS_MAX)
         return {row.saga_id: row.waiting_for for row in rows if row.shard == shard}
+
+    def _entries_of(self, saga_id: SagaId) -> list[StoredEntry]:
+        """All of them, however many: a definition may allow itself any number."""
+        entries = page = self.store.entries_of(saga_id, limit=PAGE)
+        while len(page) == PAGE:
+            page = self.store.entries_of(saga_id, after=page[-1].version, limit=PAGE)
+            entries = [*entries, *page]
+        return entries
 
     def _folded(self, entries: Iterable[StoredEntry]) -> Run:
         state: State | None = None

@@ -1,5 +1,6 @@
 """The engine beside a store that is slow or away: nothing is begun twice, and nothing that was taken is lost."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from amends.schemas import wishes
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND
-from amends.testing import late, ok, times_out
+from amends.testing import fails, late, ok, times_out
 from tests.unit.runtime.sagas import Done, Order, order_saga
 
 DONE = ok(Done(key="k"))
@@ -203,3 +204,22 @@ def test_a_shard_whose_runs_cannot_be_read_is_leased_anew() -> None:
     installation._turn()
     assert asked == [(0,)]
     assert installation.engine.shards == {}
+
+
+def test_a_run_of_several_pages_is_folded_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amends.coordinator.runtime.loading.PAGE", 2)
+    installation, store = installed(order_saga(), c=fails())
+    installation.script.replies["a.undo"] = deque([fails("down"), ok()])
+    installation.publish({"id": "A-1"})
+    installation.run()
+    (row,) = store.runs()
+    assert (row.status, row.version > 4) == ("parked", True)
+    body = wishes.write(
+        wishes.Resolve(
+            actor="eva", saga_id=row.saga_id, step="a", resolution="retry", reason="it is up again", evidence=None
+        )
+    )
+    store.put_inbox([InboxRow(shard=0, message_id="w-1", body=body)])
+    installation.take_inbox()
+    installation.run()
+    assert store.runs()[0].status == "compensated"

@@ -79,6 +79,13 @@ async def test_an_unknown_id_is_asked_for_again_after_a_while(server: Registry) 
         assert isinstance(await registry.fetch(7), WriterSchema)
 
 
+async def test_an_id_that_no_registry_gives_is_unknown_without_asking(server: Registry) -> None:
+    server.status = 400
+    async with SchemaRegistry(server.url) as registry:
+        assert await registry.fetch(2**31) is None
+    assert server.asked == []
+
+
 async def test_references_are_followed(server: Registry) -> None:
     server.answers["/schemas/ids/7"] = {"schema": json.dumps(OUTER), "references": [REFERENCE]}
     server.answers["/subjects/inner%20value/versions/3"] = {"schema": json.dumps(INNER), "id": 3}
