@@ -100,7 +100,7 @@ class Sql:
         effect = Effect(name=self.name, attempt=attempt, key=key, work=work, returns=returns, external_id=external_id)
         return await self._act(attempt, key, "perform", effect.perform)
 
-    async def undo(self, work: Callable[[Transaction], None], *, part: str | None = None) -> bool:
+    async def undo(self, work: Callable[[Transaction], object], *, part: str | None = None) -> bool:
         """Undo what the step did here, once; True if there was something to undo.
 
         The work is called only where the step's effect stands. Where it never came, its key is buried, so that it is

@@ -37,6 +37,7 @@ class Effect:
         self._attempt = attempt
         self._key = key
         self._work = work
+        self._returns = returns
         self._adapter = adapter_of(returns)
         self._external_id = external_id
 
@@ -79,7 +80,7 @@ class Effect:
         session.savepoint()
         try:
             value = worked(self._work, Transaction(session, self._key, step_result))
-            result = self._written(value)
+            result = self._written(value) if step_result is None else "null"  # nobody asks what an undo returned
         except StepRefused as refusal:
             return self._refused(session, inbox, refusal)
         try:
@@ -111,7 +112,8 @@ class Effect:
         try:
             return self._adapter.dump_json(value, warnings="error").decode()
         except (PydanticSerializationError, ValueError) as error:
-            reason = f"{self._name}: the work returned a {type(value).__name__}, which is not what it declares"
+            said = "no returns= was given" if self._returns is None else "returns= says another type"
+            reason = f"{self._name}: the work returned a value of type {type(value).__name__}, but {said}"
             raise StepRefused(reason, kind="invalid_result") from error
 
     def _same_arguments(self, kept: str | None) -> None:

@@ -139,9 +139,10 @@ class World:
         self.clock = clock
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
         self.script = Script(clock, defaultdict(deque))
-        self.script.replies = {
-            name: deque([given] if isinstance(given, Reply) else given) for name, given in (replies or {}).items()
-        }
+        self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
+        named = {name for saga in self.sagas for name in saga.handlers}
+        if unknown := sorted(self.script.replies.keys() - named):
+            raise ValueError(f"no handler is called {', '.join(unknown)}; there is {', '.join(sorted(named))}")
         self._namespace = namespace
         self._offset = 0
         self._arrived: list[Inbound] = []
@@ -175,7 +176,10 @@ class World:
         raise RuntimeError(f"the world does not come to rest within {TURNS_MAX} turns")
 
     def crash(self) -> None:
-        """The worker dies where it stands; another one takes over at once, knowing only the store."""
+        """The worker dies where it stands; another one takes over at once, knowing only the store.
+
+        A trigger that was published and not yet taken by `run` is gone with it: publish it again, as a topic would.
+        """
         self.script.forget()
         self._arrived.clear()
         self.clock.now += 1 * SECOND
@@ -221,6 +225,14 @@ class World:
         )
         self._arrived.append(Gained(leases=leases))
         return engine
+
+
+def _replies(name: str, given: Reply | Iterable[Reply]) -> deque[Reply]:
+    """Raises `TypeError` where something else than replies was given: a bare value, say."""
+    found = [given] if isinstance(given, Reply) else list(given)
+    if not found or not all(isinstance(each, Reply) for each in found):
+        raise TypeError(f"the replies of {name} are {given!r}; give ok(…), fails(…) or the like, or a list of them")
+    return deque(found)
 
 
 def _scripted(work: Work, reply: Reply) -> Item:

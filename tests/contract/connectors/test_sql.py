@@ -206,6 +206,25 @@ async def test_forgetting_a_part_is_an_error_and_naming_it_works(database: Datab
     assert await database.undone(thing) == 1
 
 
+async def test_what_the_work_of_an_undo_returns_does_not_count(database: Database, thing: str) -> None:
+    saga_id = new_saga_id()
+    with attempting(attempt_at(saga_id)):
+        await do(thing)
+    with attempting(attempt_at(saga_id, role="undo", undo=True)):
+        statement = "INSERT INTO movements VALUES (?, 'give')"
+        assert await STOCK.undo(lambda tx: tx.execute(statement, (thing,)))
+    assert await database.undone(thing) == 1
+
+
+async def test_a_step_that_returns_something_says_so(database: Database, thing: str) -> None:
+    statement = "INSERT INTO movements VALUES (?, 'take')"
+    with attempting(step()), pytest.raises(StepRefused, match="returned a value of type int, but no returns= was"):
+        await STOCK.perform(lambda tx: tx.execute(statement, (thing,)))  # type: ignore[arg-type]
+    with attempting(step()), pytest.raises(StepRefused, match="type int, but returns= says another type"):
+        await STOCK.perform(lambda tx: tx.execute(statement, (thing,)), returns=str)  # type: ignore[arg-type, return-value]
+    assert await database.applied(thing) == 0
+
+
 async def test_undo_and_perform_are_not_mixed_up(database: Database, thing: str) -> None:
     with attempting(step(role="undo", undo=True)):
         with pytest.raises(UsageError, match="perform was called in an undo"):

@@ -1,6 +1,7 @@
 """The engine over a store in memory, step by step: endings, crashes at every turn, duplicates, suspects, people."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -206,6 +207,24 @@ def test_a_result_larger_than_the_saga_allows_is_no_result_but_may_have_had_an_e
     ended = only(installation)
     assert ended.status == "compensated"
     assert [path for path, undo in ended.undo.items() if undo.phase == "done"] == ["b", "a"]
+
+
+def test_a_reply_of_a_handler_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"no handler is called b\.cancel; there is a, a\.undo, .*b, b\.undo"):
+        world(order_saga(), replies={"b": DONE, "b.cancel": ok()})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param("room", id="a text"),
+        pytest.param([DONE, "room"], id="a text among replies"),
+        pytest.param([], id="no reply at all"),
+    ],
+)
+def test_what_is_no_reply_is_an_error(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"the replies of b are .*; give ok\(…\)"):
+        world(order_saga(), replies={"b": given})
 
 
 def test_many_runs_share_entries_batches_and_all_end() -> None:

@@ -164,10 +164,10 @@ BOMBS = [
 @pytest.mark.parametrize(("schema", "data"), BOMBS)
 def test_a_bomb_ends_at_once_and_in_little_memory(schema: Any, data: bytes) -> None:
     reader = writer_schema(schema)
-    started = time.perf_counter()
+    started = time.process_time()  # other programs on the machine do not count
     with pytest.raises(Undecodable):
         reader.read(data, 0)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     tracemalloc.start()
     with pytest.raises(Undecodable):
         reader.read(data, 0)
