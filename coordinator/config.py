@@ -25,7 +25,6 @@ from amends.coordinator.definition.findings import nearest
 from amends.coordinator.errors import UsageError
 
 DEFAULT_FILE: Final = "amends.toml"
-LEVELS: Final = ("debug", "info", "warning", "error")
 KAFKA: Final = "kafka://"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _SHARDS: Final = 16

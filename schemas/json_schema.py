@@ -55,7 +55,6 @@ def _described(schema: dict[str, Any], source: Mapping[str, Any]) -> dict[str, A
 
 
 _TEXT: Final = {"type": "string"}
-_PREVIOUS: Final = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}
 _HASH: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _NATURAL: Final = {"type": "integer", "minimum": 1}
 _NULLABLE: Final = {"type": ["string", "null"]}

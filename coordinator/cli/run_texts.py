@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from amends.coordinator.cli.output import columns, shortened, status_text, toned
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.reading.events import in_short
@@ -110,8 +108,3 @@ def events_text(events: list[dict[str, Any]]) -> str:
         for each in events
     ]
     return columns(rows)
-
-
-def pretty(data: bytes) -> str:
-    """JSON with line breaks."""
-    return msgspec.json.format(data, indent=2).decode()

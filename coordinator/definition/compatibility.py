@@ -5,11 +5,11 @@ what both have has the same or a wider type today. Whatever cannot be decided co
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from amends.coordinator.definition.expression import references
-from amends.coordinator.definition.form import DefinitionForm, HandlerForm, HandlerSchemas, StepForm, StoredDefinition
+from amends.coordinator.definition.form import DefinitionForm, HandlerForm, HandlerSchemas, StepForm
 from amends.coordinator.definition.json_schema import Schema, alternatives, member, resolved
 
 _WORDS: Final = frozenset({"title", "description", "examples", "default", "deprecated", "readOnly", "writeOnly"})
@@ -23,26 +23,13 @@ _STRUCTURE: Final = frozenset(
 )
 
 
-def unservable(stored: StoredDefinition, today: Mapping[str, HandlerSchemas]) -> dict[str, str]:
-    """Which handlers of a stored definition nobody here can stand in for, and why. `today` is by handler name."""
-    found: dict[str, str] = {}
-    for name in handler_names(stored.form):
-        why = why_not(stored.schemas.get(name), today.get(name))
-        if why is not None:
-            found[name] = why
-    for step, field in _fields_used(stored.form):
-        if step not in found and not _has(_decoded(today[step].result), field):
-            found[step] = f"its result has no {field!r}, which the definition refers to"
-    return found
-
-
-def may_serve(stored: HandlerSchemas, today: HandlerSchemas) -> bool:
+def may_serve(stored: HandlerSchemas, today: HandlerSchemas, fields: Collection[str] = ()) -> bool:
     """Whether today's handler can be called with stored values, and its result be used where the stored one was."""
-    return why_not(stored, today) is None
+    return why_not(stored, today, fields) is None
 
 
-def why_not(stored: HandlerSchemas | None, today: HandlerSchemas | None) -> str | None:
-    """Why today's handler may not serve; None where it may."""
+def why_not(stored: HandlerSchemas | None, today: HandlerSchemas | None, fields: Collection[str] = ()) -> str | None:
+    """Why today's handler may not serve; None where it may. `fields` of its result are what the definition uses."""
     if today is None:
         return "there is no handler of this name"
     if stored is None:
@@ -55,7 +42,8 @@ def why_not(stored: HandlerSchemas | None, today: HandlerSchemas | None) -> str 
     ours, theirs = _decoded(today.result), _decoded(stored.result)
     if ours is not None and theirs is not None and not can_read(ours, theirs):
         return "its result has another type"
-    return None
+    lacking = next((field for field in fields if ours is not None and not _has(ours, field)), None)
+    return None if lacking is None else f"its result has no {lacking!r}, which the definition refers to"
 
 
 def handler_names(form: DefinitionForm) -> Iterator[str]:
@@ -70,16 +58,19 @@ def handlers_of(step: StepForm) -> tuple[HandlerForm, ...]:
     return tuple(handler for handler in (step.handler, step.verify, step.lookup, *undo) if handler is not None)
 
 
-def _fields_used(form: DefinitionForm) -> Iterator[tuple[str, str]]:
-    """The fields of results that arguments and conditions refer to."""
+def fields_used(form: DefinitionForm) -> dict[str, list[str]]:
+    """The fields of results that arguments and conditions refer to, by the handler that returns them."""
+    found: dict[str, list[str]] = {}
+    returns = {step.path: step.handler.name for step in form.steps}
     for step in form.steps:
         for handler in handlers_of(step):
             for argument in handler.arguments.values():
                 if argument.step and argument.field:
-                    yield argument.step, argument.field
+                    found.setdefault(returns[argument.step], []).append(argument.field)
         for reference in references(step.when) if step.when else ():
             if reference.step and reference.field:
-                yield reference.step, reference.field
+                found.setdefault(returns[reference.step], []).append(reference.field)
+    return found
 
 
 def _has(schema: Schema, field: str) -> bool:

@@ -9,7 +9,7 @@ from amends.coordinator.errors import FoundFault
 from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import LogReading
 from amends.schemas.canonical import encode
-from amends.schemas.entry import Entry, External, Inline, MalformedEntry, decode
+from amends.schemas.entry import Entry, Inline, MalformedEntry, decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 
@@ -92,11 +92,6 @@ def payloads_of(moments: Iterable[Moment], store: LogReading | None = None) -> P
     for moment in moments:
         payloads.keep(moment.entry)
     return payloads
-
-
-def externals(entry: Entry) -> list[tuple[Digest, int]]:
-    """Payloads that are not in the entry, with their sizes in bytes."""
-    return [(digest, payload.external) for digest, payload in entry.payloads.items() if isinstance(payload, External)]
 
 
 def dump(state: State) -> bytes:

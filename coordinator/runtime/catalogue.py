@@ -1,15 +1,14 @@
 """The definitions this worker knows: the app's own, and those that open runs were started with (rule 14)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.plan import Plan, plan_of
 from amends.coordinator.definition.closing import ClosedSaga
-from amends.coordinator.definition.compatibility import may_serve
+from amends.coordinator.definition.compatibility import fields_used, handler_names, handlers_of, may_serve
 from amends.coordinator.definition.expression import references
 from amends.coordinator.definition.form import (
     DefinitionForm,
-    HandlerForm,
     HandlerSchemas,
     StoredDefinition,
     read_stored,
@@ -86,18 +85,18 @@ class Catalogue:
 
     def _fit(self, stored: StoredDefinition, own: ClosedSaga | None) -> Known:
         """Find a handler of today for each that the definition names; what is missing makes its runs wait."""
-        named = list(handlers_of(stored.form))
+        named, used = list(handler_names(stored.form)), fields_used(stored.form)
         candidates = (
             [own]
             if own is not None
             else sorted((saga for saga in self.sagas if saga.name == stored.form.name), key=lambda saga: -saga.version)
         )
         fitting = {
-            handler.name: found
-            for handler in named
-            if (found := _fitting(candidates, handler.name, stored.schemas.get(handler.name))) is not None
+            name: found
+            for name in named
+            if (found := _fitting(candidates, name, stored.schemas.get(name), used.get(name, ()))) is not None
         }
-        missing = frozenset(handler.name for handler in named if handler.name not in fitting)
+        missing = frozenset(name for name in named if name not in fitting)
         return Known(
             plan=plan_of(stored.form, missing=missing),
             handlers=fitting,
@@ -122,22 +121,14 @@ def one_hash_per_version(sagas: Iterable[ClosedSaga], stored: Iterable[Definitio
             )
 
 
-def handlers_of(form: DefinitionForm) -> Iterable[HandlerForm]:
-    """Every handler that a definition names."""
-    for step in form.steps:
-        yield from (handler for handler in (step.handler, step.verify, step.lookup) if handler is not None)
-        if step.undo is not None:
-            yield step.undo.handler
-            if step.undo.verify is not None:
-                yield step.undo.verify
-
-
-def _fitting(candidates: Iterable[ClosedSaga], name: str, schemas: HandlerSchemas | None) -> Handler | None:
+def _fitting(
+    candidates: Iterable[ClosedSaga], name: str, schemas: HandlerSchemas | None, fields: Collection[str]
+) -> Handler | None:
     for saga in candidates:
         handler, today = saga.handlers.get(name), saga.stored.schemas.get(name)
         if handler is None or today is None:
             continue
-        if schemas is None or today == schemas or may_serve(schemas, today):
+        if schemas is None or today == schemas or may_serve(schemas, today, fields):
             return handler
     return None
 
@@ -161,6 +152,7 @@ def _reads_trigger(form: DefinitionForm) -> bool:
             return True
     return any(
         argument.source == "trigger" and argument.field
-        for handler in handlers_of(form)
+        for step in form.steps
+        for handler in handlers_of(step)
         for argument in handler.arguments.values()
     )

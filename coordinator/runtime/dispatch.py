@@ -128,12 +128,6 @@ class Dispatch:
         """See to handlers that keep others waiting."""
         self.hands.look_after()
 
-    def stop_all(self) -> None:
-        """The bounded time is over."""
-        for work in self._works.values():
-            work.stopping = "the worker stops"
-            self.hands.stop(work)
-
     def _stop(self, run: Run, identity: Identity, why: str) -> bool:
         work = self._works.get((run.saga_id, identity))
         if work is None:

@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from amends import Saga
-from amends.coordinator.definition.compatibility import can_read, handler_names, may_serve, unservable
-from amends.coordinator.definition.form import HandlerSchemas
+from amends.coordinator.definition.compatibility import can_read, fields_used, handler_names, may_serve, why_not
+from amends.coordinator.definition.form import HandlerSchemas, StoredDefinition
 from tests.unit.definition.shop import Charge, Order, orders, shop
 
 
@@ -260,6 +260,16 @@ def test_a_handler_may_serve_if_it_reads_what_was_stored(
 def test_a_definition_names_every_handler_it_needs() -> None:
     closed = shop().close()
     assert set(handler_names(closed.form)) == set(closed.handlers)
+
+
+def unservable(stored: StoredDefinition, today: Mapping[str, HandlerSchemas]) -> dict[str, str]:
+    """Which handlers of a stored definition nobody here can stand in for, and why."""
+    used = fields_used(stored.form)
+    found = {
+        name: why_not(stored.schemas.get(name), today.get(name), used.get(name, ()))
+        for name in handler_names(stored.form)
+    }
+    return {name: why for name, why in found.items() if why is not None}
 
 
 def test_todays_own_handlers_serve_the_definition_they_belong_to() -> None:
