@@ -6,11 +6,12 @@ import sys
 from amends.coordinator.cli.call import Call, Output
 from amends.coordinator.cli.output import columns, shortened, status_text, write_line
 from amends.coordinator.ports.store import Store
+from amends.coordinator.reading.exposure import NOT_UNDONE
 from amends.coordinator.reading.histories import Histories
 from amends.coordinator.reading.logs import Positions, outcomes
 from amends.coordinator.reading.times import clock, took
 from amends.schemas.instants import instant_of
-from amends.schemas.outcome import OUTCOMES, Outcome
+from amends.schemas.outcome import OUTCOMES, Exposure, Outcome
 
 LOOK_S = 0.1
 
@@ -44,8 +45,13 @@ def _why(outcome: Outcome) -> str:
     if outcome.undone:
         parts.append("undone: " + ", ".join(each.step for each in outcome.undone))
     if outcome.exposure:
-        parts.append("left: " + ", ".join(each.step for each in outcome.exposure))
+        parts.append("left: " + ", ".join(_left(each) for each in outcome.exposure))
     return " · ".join(parts)
+
+
+def _left(exposure: Exposure) -> str:
+    """A failed undo says why it failed: that, not the step's failure, is what a run parks for."""
+    return exposure.step if exposure.why == NOT_UNDONE else f"{exposure.step} ({exposure.why})"
 
 
 async def show_endings(call: Call, store: Store) -> None:

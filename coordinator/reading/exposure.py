@@ -4,6 +4,7 @@ from amends.coordinator.core.state import Effect, State
 from amends.schemas.instants import text_of
 from amends.schemas.outcome import Exposure
 
+NOT_UNDONE = "done, not undone"
 _IN_THE_WORLD = frozenset({"verifying", "done"})
 _MAY_BE = frozenset({"requested", "in_doubt", "ended", "tombstone"})
 
@@ -35,4 +36,4 @@ def _why(state: State, path: str, effect: Effect) -> str | None:
         return f"its undo failed: {undo.failure.message}"
     if undo.phase in {"requested", "in_doubt", "retrying", "verifying", "ended"}:
         return "its undo is not finished"
-    return "done, not undone" if stands else "may have happened, not settled"
+    return NOT_UNDONE if stands else "may have happened, not settled"

@@ -40,7 +40,8 @@ def _by_prefix(store: LogReading, name: str) -> list[RunRow]:
         raise NotFound(
             "AM5010",
             f"{name!r} names no run",
-            do=f"write a saga id, {PREFIX_MIN} or more characters of one, or SAGA/IDEMPOTENCY-KEY",
+            do=f"write a saga id, {PREFIX_MIN} or more characters of one, or SAGA/IDEMPOTENCY-KEY; "
+            "`amends runs list --key KEY` looks for a request or an object",
         )
     return store.runs_by_prefix(name.lower(), limit=6)
 

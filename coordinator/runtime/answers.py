@@ -1,6 +1,7 @@
 """From what a handler returned or raised to the message that the core is told (design, section 5)."""
 
 import asyncio
+import logging
 import math
 
 from amends.coordinator.core.messages import (
@@ -22,6 +23,8 @@ from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.schemas.canonical import digest
 from amends.schemas.events import Digest, EvidenceRecorded
+
+log = logging.getLogger("amends.handlers")
 
 MESSAGE_CHARACTERS_MAX = 500
 KIND_CHARACTERS_MAX = 100
@@ -50,6 +53,8 @@ def returned(work: Work, result: object) -> Item:
 
 def raised(work: Work, error: BaseException) -> Item:
     """The handler raised, or was stopped."""
+    if not isinstance(error, asyncio.CancelledError):
+        log.debug("handler_raised", extra={"saga_id": work.saga_id, "handler": work.handler.name}, exc_info=error)
     if work.identity.role in {"verify", "lookup"}:
         return _read_back(work, NoAnswer(message=_told(error)))
     return _replied(work, _verdict(work, error))

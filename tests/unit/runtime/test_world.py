@@ -227,6 +227,19 @@ def test_what_is_no_reply_is_an_error(given: Any) -> None:
         world(order_saga(), replies={"b": given})
 
 
+def test_what_a_handler_raised_is_logged_with_its_traceback_where_debugging_is_wanted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    installation = world(order_saga(), replies={"b": [raises(ZeroDivisionError("by nothing")), DONE]})
+    installation.publish({"id": "A-1"})
+    with caplog.at_level("DEBUG", logger="amends.handlers"):
+        installation.run()
+    (record,) = [each for each in caplog.records if each.message == "handler_raised"]
+    assert vars(record)["handler"] == "b"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 def test_many_runs_share_entries_batches_and_all_end() -> None:
     installation = world(order_saga(), replies={})
     for number in range(600):
