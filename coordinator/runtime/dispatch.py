@@ -132,7 +132,7 @@ class Dispatch:
         work = self._works.get((run.saga_id, identity))
         if work is None:
             return False
-        work.stopping = why
+        work.stopping = work.stopping or why
         return self.hands.stop(work)
 
     def _work(

@@ -53,7 +53,7 @@ def test_a_worker_and_a_relay_killed_in_the_middle_of_200_runs_lose_nothing_and_
 
 
 def order(number: int) -> dict[str, object]:
-    return {"id": f"A-{number}", "slow_ms": 50, "refuse": "" if number % REFUSED_EVERY else "third"}
+    return {"id": f"A-{number}", "slow_ms": 150, "refuse": "" if number % REFUSED_EVERY else "third"}
 
 
 def kill(*processes: "subprocess.Popen[bytes]") -> None:

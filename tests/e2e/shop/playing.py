@@ -130,7 +130,7 @@ COMMAND = [sys.executable, "-m", "amends", "demo", "shop"]
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     """No settings but the given ones; and `amends` is found by its name, as in an activated environment."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AMENDS_", "SHOP_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AMENDS_", "SHOP_", "COLUMNS"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**kept, "PATH": path, **given}
 

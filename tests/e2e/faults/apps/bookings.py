@@ -195,7 +195,7 @@ def carry_back(ctx: Context, trigger: Booking, _carried: Booked | None = carry.m
 unknowns = Saga("unknown", version=1, trigger=Topic("unknowns", Booking, idempotency_key="id"), deadline="40s")
 
 
-@unknowns.action(timeout="300ms", retry=ONCE, settle_within="2s")
+@unknowns.action(timeout="300ms", retry=ONCE, settle_within="5s")
 async def send(ctx: Context, trigger: Booking) -> Booked:
     if trigger.how == "hangs after its effect":
         book(ctx, "send", trigger)
