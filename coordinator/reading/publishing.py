@@ -115,19 +115,18 @@ class Publishing:
         return Publication(record=record)
 
     def ending(self, entry: StoredEntry, histories: Histories, blob: Blob) -> Publication | None:
-        """Give the outcome that this entry made. A history that cannot be folded has none: its run is quarantined."""
+        """Give the outcome that this entry made. A history that cannot be folded or told has none."""
         if not may_have_outcome(entry):
             return None
         try:
             entries = histories.upto(entry)
-            state = fold(entries) if has_outcome(entries[-1].events) else None
+            return self._ended(fold(entries), entries, blob) if has_outcome(entries[-1].events) else None
         except AmendsError:
             raise  # the store is away: the outcome is asked for again
         except Exception as error:  # noqa: BLE001  whatever it is, the runs behind this one are published
             said = f"{type(error).__name__}: {error}"
             log.error("outcome_unknown", extra={"saga_id": entry.saga_id, "version": entry.version, "error": said})  # noqa: TRY400
             return None
-        return None if state is None else self._ended(state, entries, blob)
 
     def outcome(self, entries: Sequence[Entry], blob: Blob) -> Publication | None:
         """Give the outcome that the last of a run's entries (from its first on) made; None if it made none."""

@@ -49,8 +49,12 @@ class Ownership:
         return self.store.kind != "postgresql"
 
     def begin(self) -> None:
-        """Take what is free, then keep it."""
-        self.turn()
+        """Take what is free, then keep it; if the store is away just now, as soon as it is back."""
+        try:
+            self.turn()
+        except StoreUnavailable as error:
+            log.warning("leases_not_renewed", extra={"why": error.why})
+            self._soon.set()
         self._thread = threading.Thread(target=self._run, name="amends-leases", daemon=True)
         self._thread.start()
 

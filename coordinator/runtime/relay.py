@@ -69,6 +69,8 @@ class Relay:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: int = 0
+    _why: str = ""
+    """What is waited for."""
 
     def __post_init__(self) -> None:
         self._histories = Histories(self.store)
@@ -230,7 +232,8 @@ class Relay:
         self._woken.clear()
 
     async def _wait_after(self, error: AmendsError) -> None:
-        if self._failures == 0:
+        if error.why != self._why:
+            self._why = error.why
             log.warning("relay_waits", extra={"why": error.why, "lag": self.lag})
         wait_s = min(LAST_WAIT_S, FIRST_WAIT_S * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  no secret
         self._failures = min(self._failures + 1, 10)
@@ -242,7 +245,7 @@ class Relay:
 
     def _back(self) -> None:
         if self._failures:
-            self._failures = 0
+            self._failures, self._why = 0, ""
             log.info("relay_goes_on", extra={"lag": self.lag})
 
 

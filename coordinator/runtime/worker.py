@@ -82,8 +82,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._put_together()
         gc.freeze()  # What is loaded by now stays, and is not looked through again and again for what may be freed.
-        await asyncio.to_thread(self._ownership.begin)
         try:
+            await asyncio.to_thread(self._ownership.begin)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._intake()), group.create_task(self._look())]
                 if until_idle is not None:

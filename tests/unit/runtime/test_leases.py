@@ -11,16 +11,17 @@ from amends.coordinator.runtime.inbound import Gained, Inbound, Lost
 from amends.coordinator.runtime.ownership import Ownership
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.coordinator.testing.world import Clock
+from tests.servers.waiting import wait_until
 
 LEASE_MS = 10_000
 SHARDS = 2
 
 
 class Store(MemoryStore):
-    """Goes away during the next release, if `away`; `bug` is what a heartbeat raises."""
+    """Goes away during the next release, if `away`; `error` is what the next heartbeat raises."""
 
     away = False
-    bug: Exception | None = None
+    error: Exception | None = None
 
     def release(self, role: Role, owner: str, shards: Sequence[int], *, clean: bool) -> None:
         if self.away:
@@ -29,8 +30,9 @@ class Store(MemoryStore):
         super().release(role, owner, shards, clean=clean)
 
     def beat(self, worker: str, *, lease_ms: int, role: Role = "worker") -> int:
-        if self.bug is not None:
-            raise self.bug
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
         return super().beat(worker, lease_ms=lease_ms, role=role)
 
 
@@ -91,10 +93,20 @@ def test_a_shard_that_went_to_another_while_leases_are_renewed_is_not_ours_for_a
 def test_a_lease_thread_that_cannot_go_on_says_so(
     store: Store, ownership: Ownership, broken: list[BaseException]
 ) -> None:
-    store.bug = ValueError("a bug of ours")
+    store.error = bug = ValueError("a bug of ours")
     ownership.give_up([])
     ownership._run()
-    assert broken == [store.bug]
+    assert broken == [bug]
+
+
+def test_a_worker_that_starts_while_the_store_goes_away_has_its_shards_when_it_is_back(
+    store: Store, ownership: Ownership, told: list[Inbound]
+) -> None:
+    store.error = StoreUnavailable("AM0301", "the store is away", do="wait")
+    ownership.begin()
+    wait_until(lambda: bool(told), within_s=5, what="the shards are leased")
+    ownership.close(clean=True)
+    assert isinstance(told[0], Gained)
 
 
 def test_a_relay_gives_back_what_it_claimed_without_hearing_of_it(store: Store) -> None:
