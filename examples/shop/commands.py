@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Amends:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=_in_the_child,  # noqa: PLW1509  no threads here
+                    preexec_fn=partial(_in_the_child, os.getpid()),  # noqa: PLW1509  no threads here
                 )
             stack.callback(_end, process)
             yield WorkerProcess(process=process, command=self.shown(*arguments), log=self.log)
@@ -160,8 +161,10 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             process.wait()
 
 
-def _in_the_child() -> None:
+def _in_the_child(demo: int) -> None:
     """Be ended when the demo is, even if that is killed; and hear Ctrl-C again."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != demo:  # It was killed before we asked to be told.
+            os.kill(os.getpid(), signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
