@@ -133,11 +133,18 @@ class KafkaSource:
 
     async def _take(self, member: Membership, records_max: int, timeout_s: float) -> None:
         """Wait for a fetch that is never cancelled: a rebalance may prolong it, and what it took must not be lost."""
-        if self._taking is None:
-            self._taking = asyncio.create_task(member.take(records_max=records_max, timeout_s=timeout_s))
-        done, _ = await asyncio.wait({self._taking}, timeout=timeout_s)
+        until = time.monotonic() + timeout_s
+        if self._taking is not None:  # Left over from a poll that may have been a shorter one.
+            await self._wait_for(self._taking, until)
+        if self._taking is None and not self._taken:
+            left_s = max(0.0, until - time.monotonic())
+            self._taking = asyncio.create_task(member.take(records_max=records_max, timeout_s=left_s))
+            await self._wait_for(self._taking, until)
+
+    async def _wait_for(self, taking: asyncio.Task[list[Record]], until: float) -> None:
+        done, _ = await asyncio.wait({taking}, timeout=max(0.0, until - time.monotonic()))
         if done:
-            await self._collect(self._taking)
+            await self._collect(taking)
 
     async def _collect(self, taking: asyncio.Task[list[Record]]) -> None:
         self._taking = None
