@@ -3,11 +3,13 @@
 import io
 import json
 import struct
+import sys
 import time
 import tracemalloc
 from base64 import b64encode
 from collections.abc import Callable
 from decimal import Decimal
+from types import FrameType
 from typing import Any
 
 import avro.schema
@@ -166,11 +168,30 @@ HONEST = 100_000
 """Records of an honest datum of 200 kB."""
 
 
+def calls(read: Callable[[], object]) -> int:
+    """Calls that one reading makes, of Python's functions and of C's: the same number on any machine."""
+    counted = 0
+
+    def count(_frame: FrameType, event: str, _of: object) -> None:
+        nonlocal counted
+        counted += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        read()
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
 def cpu_s(read: Callable[[], object]) -> float:
-    """CPU time of one reading: other programs on the machine do not count."""
-    started = time.process_time()
-    read()
-    return time.process_time() - started
+    """CPU time of the best of five readings: what a single C call may hide, and other programs do not add to."""
+    taken: list[float] = []
+    for _ in range(5):
+        started = time.process_time()
+        read()
+        taken.append(time.process_time() - started)
+    return min(taken)
 
 
 @pytest.mark.parametrize(("schema", "data"), BOMBS)
@@ -182,8 +203,11 @@ def test_a_bomb_costs_no_more_than_an_honest_datum_and_little_memory(schema: Any
         with pytest.raises(Undecodable):
             reader.read(data, 0)
 
-    allowed_s = 3 * cpu_s(lambda: honest.read(zigzag(HONEST) + b"\x02\x02" * HONEST + b"\x00", 0))
-    assert cpu_s(explode) < allowed_s
+    def behave() -> None:
+        honest.read(zigzag(HONEST) + b"\x02\x02" * HONEST + b"\x00", 0)
+
+    assert calls(explode) < calls(behave)
+    assert cpu_s(explode) < 3 * cpu_s(behave)
     tracemalloc.start()
     with pytest.raises(Undecodable):
         reader.read(data, 0)
