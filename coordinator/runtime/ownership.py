@@ -35,6 +35,8 @@ class Ownership:
     busy: Callable[[int], bool]
     broken: Callable[[BaseException], None]
     """Told what ended the thread, were it to end by itself."""
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
     _epochs: dict[int, int] = field(default_factory=dict)
     _renewed_at: float = 0.0
     _fenced: set[int] = field(default_factory=set)
@@ -68,7 +70,7 @@ class Ownership:
             return math.inf
         if shard not in self._epochs:
             return 0.0
-        return self._renewed_at + self.lease_ms / 1000 * MARGIN - time.monotonic()
+        return self._renewed_at + self.lease_ms / 1000 * MARGIN - self.monotonic()
 
     def give_up(self, shards: Collection[int]) -> None:
         """From the engine: an append was fenced. Whatever the lease says, the shard is leased anew or left."""
@@ -77,7 +79,7 @@ class Ownership:
 
     def turn(self) -> None:
         """One round: renew, take over what is free, give back what is too much."""
-        began = time.monotonic()
+        began = self.monotonic()
         self._leave_fenced()
         alive = self.store.beat(self.worker, lease_ms=self.lease_ms)
         self._renew()
@@ -85,6 +87,17 @@ class Ownership:
             log.error("clock_skew", extra={"skew_ms": (self.store.now() - self.clock()) // 1000})
             return
         self._balance(alive, began)
+
+    def round(self) -> bool:
+        """One turn, if the store is there; leases that ran out meanwhile are given up."""
+        try:
+            self.turn()
+        except StoreUnavailable as error:
+            log.warning("leases_not_renewed", extra={"why": error.why})
+            if self._epochs and self.monotonic() > self._renewed_at + self.lease_ms / 1000:
+                self._forget(tuple(self._epochs))
+            return False
+        return True
 
     def close(self, *, clean: bool) -> None:
         """Give everything back."""
@@ -101,7 +114,7 @@ class Ownership:
 
     def _renew(self) -> None:
         """Prolong what is ours. A lease without an epoch here is one whose release or claim was never answered."""
-        began = time.monotonic()
+        began = self.monotonic()
         kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
         if lost := self._epochs.keys() - kept:
             self._forget(lost)
@@ -135,10 +148,10 @@ class Ownership:
 
     def _give_back(self, surplus: list[int]) -> None:
         self.tell(Yielding(shards=surplus))
-        until = time.monotonic() + YIELD_WITHIN_S
-        while any(self.busy(shard) for shard in surplus) and time.monotonic() < until:
-            time.sleep(0.05)
-            if time.monotonic() - self._renewed_at > self.lease_ms / 3000:
+        until = self.monotonic() + YIELD_WITHIN_S
+        while any(self.busy(shard) for shard in surplus) and self.monotonic() < until:
+            self.sleep(0.05)
+            if self.monotonic() - self._renewed_at > self.lease_ms / 3000:
                 self._renew()
         clean = not any(self.busy(shard) for shard in surplus)
         self._forget(surplus)
@@ -165,11 +178,4 @@ class Ownership:
             if self._closing:
                 return
             self._soon.clear()
-            again = False
-            try:
-                self.turn()
-            except StoreUnavailable as error:
-                again = True
-                log.warning("leases_not_renewed", extra={"why": error.why})
-                if self._epochs and time.monotonic() > self._renewed_at + self.lease_ms / 1000:
-                    self._forget(tuple(self._epochs))
+            again = not self.round()
