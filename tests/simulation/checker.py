@@ -4,7 +4,6 @@ The checker folds events by itself: it shares no code with what it judges but th
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.plan import Plan
@@ -200,12 +199,12 @@ class Checker:
             self.require(not rest, "S6", f"{rest} not undone")
             self.require(self.compensating, "S8", "compensated without a compensation")
 
-    def finish(self, world: World, *, touched_by_hand: Sequence[str] = ()) -> None:
+    def finish(self, world: World) -> None:
         """Hold the log against the ledger once nothing is on its way any more."""
         for _, request in world.requests:
             known = (request.path, request.direction, request.attempt, request.key) in self.intents
             self.require(known, "S3", f"{request} without an intent")
-        exempt = self.at_own_risk | set(touched_by_hand)
+        exempt = self.at_own_risk | set(world.by_hand)
         effects = Counter((line.request.path, line.request.direction, line.request.key) for line in world.ledger)
         twice = {each for each, count in effects.items() if count > 1 and each[0] not in exempt}
         self.require(not twice, "S4", f"{twice} took effect more than once")

@@ -79,7 +79,6 @@ class Simulation:
     world: World
     checker: Checker
     running: dict[tuple[str, str, str, int], "Call"] = field(default_factory=dict)
-    touched_by_hand: list[str] = field(default_factory=list)
     resolved: int = 0
     down: bool = False
     """Between a crash and the new owner: nothing is decided, what was sent lands."""
@@ -108,7 +107,7 @@ class Simulation:
         else:
             self._tell(KillWished(reason="the simulation is over"))
             return "killed"
-        self.checker.finish(self.world, touched_by_hand=self.touched_by_hand)
+        self.checker.finish(self.world)
         return self.run.status
 
     # What happens next
@@ -222,7 +221,7 @@ class Simulation:
             self._at(ends_at, lambda: self._reply(name, call, Ended(kind="exception", message="")))
         elif kind < self.faults.unavailable + self.faults.raises + self.faults.no_reply:
             if self.random.random() < 0.7:
-                call.late_ms = self._late_ms(request)
+                call.late_ms = self.world.late_ms(request.path, request.direction)
                 lands_at = self._lands_at(request, ends_at, call.late_ms)
                 self._at(lands_at, lambda: self._deliver(call, request, verdict, late=True))
             self._at(ends_at, lambda: self._reply(name, call, Unknown(kind="in_doubt", message="")))
@@ -247,25 +246,10 @@ class Simulation:
     def _verdict(self) -> Verdict:
         return "refused" if self._percent(self.faults.refused) else "done"
 
-    def _late_ms(self, request: Request) -> int:
-        """How late a request may land: within `settle_s` where an absence is believed, else as late as it likes."""
-        step = self.run.plan.steps[request.path]
-        undo = request.direction == "undo"
-        promised = step.undo.certainty if undo and step.undo is not None else step.certainty
-        believed = self.run.plan.reader(request.path, request.direction) is not None or not (
-            promised.deduplicates or (promised.tombstones and not undo)
-        )
-        believed = believed or (promised.tombstones and step.undo is not None and step.undo.verify is not None)
-        return promised.settle_ms if believed else 600_000
-
     def _lands_at(self, request: Request, ends_at: Instant, late_ms: int) -> Instant:
-        step, undo = self.run.plan.steps[request.path], request.direction == "undo"
-        promised = step.undo.certainty if undo and step.undo is not None else step.certainty
         effect = self.run.get().effect(request.path, request.direction)
-        lands_at = ends_at + self.random.randrange(late_ms + 1) * MILLISECOND
-        if promised.window_ms is not None and effect.key_used_at is not None:
-            lands_at = min(lands_at, effect.key_used_at + promised.window_ms * MILLISECOND - 1)
-        return max(lands_at, self.run.now)
+        late_at = ends_at + self.random.randrange(late_ms + 1) * MILLISECOND
+        return max(self.world.lands_at(request, late_at, key_used_at=effect.key_used_at), self.run.now)
 
     def _deliver(self, call: "Call", request: Request, verdict: Verdict, *, late: bool = False) -> None:
         if call.lost and not (late and self.run.now <= call.lands_until):
@@ -354,19 +338,9 @@ class Simulation:
         choice = self.random.choice(resolutions(run.plan, state))
         path = state.parked.step
         if choice == "done_by_hand":
-            self._by_hand(path)
+            self.world.put_right(state)
         decided = self._tell(ResolutionWished(step=path, resolution=choice, reason="because", evidence="ticket"))
         self.checker.require(bool(decided), "rule 10", f"{choice} was offered and changes nothing")
-
-    def _by_hand(self, path: str) -> None:
-        state = self.run.get()
-        assert state.parked is not None, "only a parked run is put right by hand"
-        self.touched_by_hand.append(path)
-        stays = state.parked.phase == "forward" or self.run.plan.steps[path].pivot
-        key = state.effect(path, "forward").key
-        self.world.put_right_by_hand(path, key, standing=state.undo_list is None and stays)
-        if state.undo_list is not None and (undo_key := state.effect(path, "undo").key) is not None:
-            self.world.closed_by_hand.add(undo_key)
 
     # After each entry
 
