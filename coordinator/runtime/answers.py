@@ -20,6 +20,7 @@ from amends.coordinator.definition.handler import ArgumentUnreadable, InvalidRes
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown, told_by
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.raised import place_in, raised_in
 from amends.coordinator.runtime.work import Work
 from amends.schemas.canonical import digest
 from amends.schemas.events import Digest, EvidenceRecorded
@@ -28,9 +29,12 @@ log = logging.getLogger("amends.handlers")
 
 MESSAGE_CHARACTERS_MAX = 500
 KIND_CHARACTERS_MAX = 100
+PLACE_CHARACTERS_MAX = 200
 WAIT_S_MAX = 365 * 24 * 3600
 
 _NULL = b"null"
+_SAYING = (StepRefused, StepUnavailable, StepUnknown, ArgumentUnreadable, InvalidResult)
+"""Errors whose text was written for whoever reads about the run."""
 
 
 def returned(work: Work, result: object) -> Item:
@@ -56,7 +60,7 @@ def raised(work: Work, error: BaseException) -> Item:
     if not isinstance(error, asyncio.CancelledError):
         log.debug("handler_raised", extra={"saga_id": work.saga_id, "handler": work.handler.name}, exc_info=error)
     if work.identity.role in {"verify", "lookup"}:
-        return _read_back(work, NoAnswer(message=_told(error)))
+        return _read_back(work, NoAnswer(message=_message(work, error)))
     return _replied(work, _verdict(work, error))
 
 
@@ -76,24 +80,25 @@ def withdrawn(work: Work) -> Item:
 
 
 def _verdict(work: Work, error: BaseException) -> Answer:
+    message = _message(work, error)
     match error:
         case StepRefused():
-            return Failed(kind=_kind(error.kind, "refused"), message=_told(error), retriable=False)
+            return Failed(kind=_kind(error.kind, "refused"), message=message, retriable=False)
         case StepUnavailable():
             after_ms = _wait_ms(error.retry_after)
             kind = _kind(error.kind, "unavailable")
-            return Failed(kind=kind, message=_told(error), retriable=True, retry_after_ms=after_ms)
+            return Failed(kind=kind, message=message, retriable=True, retry_after_ms=after_ms)
         case StepUnknown():
-            return Unknown(kind=_kind(error.kind, "in_doubt"), message=_told(error))
+            return Unknown(kind=_kind(error.kind, "in_doubt"), message=message)
         case ArgumentUnreadable():
-            return Failed(kind="invalid_argument", message=_told(error), retriable=False)
+            return Failed(kind="invalid_argument", message=message, retriable=False)
         case InvalidResult():
-            return Ended(kind="invalid_result", message=_told(error))
+            return Ended(kind="invalid_result", message=message)
         case asyncio.CancelledError() if work.stopping is not None:
             why = work.stopping
             return Unknown(kind="timeout" if why == "timeout" else "in_doubt", message=f"stopped: {why}")
         case _:
-            return Ended(kind="exception", message=f"{type(error).__name__}: {_told(error)}".removesuffix(": "))
+            return Ended(kind="exception", message=message)
 
 
 def _verified(work: Work, result: object) -> Item:
@@ -134,6 +139,19 @@ def _external_id(work: Work) -> str | None:
 def _told(error: BaseException) -> str:
     """One line, without secrets, printable, of bounded length, whatever the error is made of."""
     return _line(redact(told_by(error)), MESSAGE_CHARACTERS_MAX)
+
+
+def _message(work: Work, error: BaseException) -> str:
+    """The same of whatever a handler raised: what nobody meant to tell has its class and its place in the app."""
+    match error:
+        case StepUnavailable(kind="exception", __cause__=cause) if cause is not None:
+            text, place = told_by(error), place_in(cause, work.handler.function)
+        case _ if isinstance(error, _SAYING):
+            text, place = told_by(error), ""
+        case _:
+            text, place = raised_in(error), place_in(error, work.handler.function)
+    where = _line(redact(f"at {place}"), PLACE_CHARACTERS_MAX) if place else ""
+    return f"{_line(redact(text), MESSAGE_CHARACTERS_MAX - len(where) - 1)} {where}".rstrip()
 
 
 def _kind(kind: object, without: str) -> str:

@@ -87,6 +87,20 @@ def test_a_function_in_a_thread_that_goes_wrong_is_a_failure_and_all_is_undone(
     assert {effect: count for (id_, effect), count in faulty.effects().items() if id_ == f"thread {how}"} == expected
 
 
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [("raises", "raise error"), ("recurses", "return recurse(trigger)"), ("thread raises", "raise error")],
+)
+def test_what_a_handler_raised_is_shown_with_its_line_in_the_app_and_without_the_app_s_folder(
+    faulty: Installation, outcomes: dict[str, dict[str, Any]], how: str, line: str
+) -> None:
+    shown = faulty.ok("runs", "show", outcomes[how]["saga_id"])
+    source = Path(BOOKINGS).read_text().splitlines()
+    (number,) = (at for at, text in enumerate(source, 1) if text.strip() == line)
+    assert f" at bookings.py:{number}" in shown
+    assert str(Path(BOOKINGS).parent) not in shown
+
+
 def test_a_handler_that_hangs_for_ever_parks_its_run_and_names_what_may_have_happened(
     outcomes: dict[str, dict[str, Any]],
 ) -> None:
