@@ -41,7 +41,7 @@ class RunRow(_Row, frozen=True, kw_only=True):
     quarantined: bool = False
     duplicates: int = 0
     origins: tuple[Origin, ...] = ()
-    """The trigger's own and the first duplicates', five at most."""
+    """The trigger's own and the first duplicates', five at most; `runs_by_origin` knows all."""
 
 
 class RunChange(_Row, frozen=True, kw_only=True):

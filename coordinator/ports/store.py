@@ -18,7 +18,7 @@ from amends.coordinator.ports.rows import (
     ShardRow,
     StoredEntry,
 )
-from amends.schemas.events import Digest
+from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -55,6 +55,14 @@ class LogReading(Protocol):
 
     def runs_by_key(self, saga: str, idempotency_key: str) -> list[RunRow]:
         """Every generation, newest first."""
+        ...
+
+    def generations(self, namespace: str, saga: str, idempotency_keys: Sequence[str]) -> dict[str, int]:
+        """The newest generation of each of these requests that has a run, by its key."""
+        ...
+
+    def accounted(self, namespace: str, saga: str, origins: Sequence[Origin]) -> set[Origin]:
+        """Those places whose record began a run of the saga, was counted on one, or was in conflict with one."""
         ...
 
     def runs(

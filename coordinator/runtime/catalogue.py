@@ -18,7 +18,7 @@ from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.rows import DefinitionRow
 from amends.schemas.canonical import encode
 from amends.schemas.decoding import Writers
-from amends.schemas.instants import Instant
+from amends.schemas.instants import MILLISECOND, Instant
 from amends.schemas.trigger import Acceptor, TopicSpec
 
 
@@ -70,6 +70,15 @@ class Catalogue:
         return {
             topic: TopicSpec(topic=topic, acceptors=acceptors, writers=self.writers(topic))
             for topic, acceptors in found.items()
+        }
+
+    def dedup_for_us(self) -> dict[str, int]:
+        """How long a request of each saga is remembered after its run ended; sagas that never forget are left out."""
+        triggers = {saga.name: self.newest(saga.name).plan.form.trigger for saga in self.sagas}
+        return {
+            name: trigger.dedup_for_ms * MILLISECOND
+            for name, trigger in triggers.items()
+            if trigger.dedup_for_ms is not None
         }
 
     def rows(self, now: Instant) -> list[DefinitionRow]:

@@ -31,9 +31,9 @@ class Item(Struct, frozen=True, kw_only=True):
     inbox_id: str | None = None
     shard: int | None = None
 
-    def with_message(self, message: Message) -> "Item":
-        """The same, saying something else."""
-        return replace(self, message=message)
+    def with_message(self, message: Message, *, saga_id: SagaId | None = None) -> "Item":
+        """The same, saying something else, perhaps to another run."""
+        return replace(self, message=message, saga_id=saga_id or self.saga_id)
 
 
 class Arrived(Struct, frozen=True, kw_only=True):

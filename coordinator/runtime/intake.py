@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from amends.coordinator.core.messages import Start
-from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow, RunRow
+from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.forgetting import Forgetting, Known
 from amends.coordinator.runtime.inbound import OURSELVES, Item
 from amends.coordinator.runtime.runs import Run
 from amends.schemas import wishes
@@ -44,9 +45,13 @@ class Intake:
     namespace: str
     redelivered: int = 0
     _topics: dict[str, TopicSpec] = field(init=False)
+    _forgetting: Forgetting = field(init=False)
 
     def __post_init__(self) -> None:
         self._topics = self.catalogue.topics()
+        self._forgetting = Forgetting(
+            store=self.store, namespace=self.namespace, dedup_for_us=self.catalogue.dedup_for_us()
+        )
 
     def take(self, records: Sequence[Record], runs: Mapping[SagaId, Run], now: Instant) -> Iterator[Taken]:
         """What each record becomes, in order. Lazy: a start that was admitted is seen by the records after it."""
@@ -55,22 +60,20 @@ class Intake:
             (record, self._start(record, answer) if isinstance(answer, Accepted) else answer)
             for record, answer in answers
         ]
-        asked = [start.saga_id for _, start in starts if isinstance(start, Item)]
-        stored = self.store.runs_by_id(asked) if asked else {}
+        known = self._forgetting.ask([_start_of(start) for _, start in starts if isinstance(start, Item)], now)
         for record, start in starts:
             if isinstance(start, Rejected):
                 yield Taken(dead_letter=self._dead_letter(record, start, now))
             else:
-                yield self._compare(start, record, runs, stored, now)
+                yield self._compare(start, record, runs, known, now)
 
     def take_wish(self, item: Item, runs: Mapping[SagaId, Run], now: Instant) -> Taken:
         """The same for a start that came through the inbox."""
-        return self._compare(item, None, runs, self.store.runs_by_id([item.saga_id]), now)
+        return self._compare(item, None, runs, self._forgetting.ask([_start_of(item)], now), now)
 
     def hand_on(self, item: Item, shard: int) -> InboxRow:
         """The start as a row of another shard's inbox; its origin makes it unique."""
-        start = item.message
-        assert isinstance(start, Start), "only a start is handed on"
+        start = _start_of(item)
         wish = wishes.Start(
             actor=OURSELVES,
             saga=start.saga,
@@ -122,12 +125,16 @@ class Intake:
         item: Item,
         record: Record | None,
         runs: Mapping[SagaId, Run],
-        stored: Mapping[SagaId, RunRow],
+        known: Known,
         now: Instant,
     ) -> Taken:
-        start = item.message
-        assert isinstance(start, Start), "only starts are compared"
-        run, row = runs.get(item.saga_id), stored.get(item.saga_id)
+        start = _start_of(item)
+        if known.had(start):
+            self.redelivered += 1
+            return NOTHING_NEW
+        start = known.current(start)
+        item = item.with_message(start, saga_id=start.saga_id)
+        run, row = runs.get(item.saga_id), known.runs.get(item.saga_id)
         if run is None and row is None:
             return Taken(start=item, record=record)
         known_digest = run.state.request_digest if run is not None else row.request_digest if row is not None else ""
@@ -170,8 +177,7 @@ def undecided(taken: Taken, now: Instant, error: Exception) -> DeadLetterRow | N
 
 
 def _refused(item: Item, record: Record | None, now: Instant, *, reason: Reason, detail: str) -> DeadLetterRow | None:
-    start = item.message
-    assert isinstance(start, Start), "only starts are refused"
+    start = _start_of(item)
     origin = start.origin
     if origin is None:
         return None
@@ -192,3 +198,8 @@ def _refused(item: Item, record: Record | None, now: Instant, *, reason: Reason,
         size_bytes=len(value or b""),
         at=now,
     )
+
+
+def _start_of(item: Item) -> Start:
+    assert isinstance(item.message, Start), "intake is given nothing but starts"
+    return item.message

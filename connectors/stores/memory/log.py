@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from amends.connectors.stores.changes import changed
-from amends.connectors.stores.duplicates import count
 from amends.connectors.stores.memory.tables import Part
 from amends.coordinator.errors import Fenced, RunExists
 from amends.coordinator.ports.rows import (
     CLOSED,
+    ORIGINS_KEPT,
     Batch,
     DeadLetterRow,
     Duplicate,
@@ -81,6 +81,8 @@ class Log(Part):
         shard.head = append.head
         for row in append.started:
             self._tables.runs[row.saga_id] = row
+            for origin in row.origins:
+                self._tables.origins[origin].add(row.saga_id)
         for change in append.changed:
             self._tables.runs[change.saga_id] = changed(self._tables.runs[change.saga_id], change)
         for message_id in append.inbox_done:
@@ -98,7 +100,9 @@ class Log(Part):
             new[duplicate.saga_id].append(duplicate.origin)
         for saga_id, origins in new.items():
             if row := self._tables.runs.get(saga_id):
-                counted, kept = count(row.origins, origins)
+                fresh = [origin for origin in dict.fromkeys(origins) if saga_id not in self._tables.origins[origin]]
+                for origin in fresh:
+                    self._tables.origins[origin].add(saga_id)
                 self._tables.runs[saga_id] = msgspec.structs.replace(
-                    row, duplicates=row.duplicates + counted, origins=(*row.origins, *kept)
+                    row, duplicates=row.duplicates + len(fresh), origins=(*row.origins, *fresh)[:ORIGINS_KEPT]
                 )

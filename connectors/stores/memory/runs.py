@@ -1,6 +1,7 @@
 """The index of runs in memory: lists, look-ups, load."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from amends.connectors.stores.memory.tables import Part
 from amends.coordinator.ports.rows import CLOSED, RunRow
@@ -52,7 +53,20 @@ class Runs(Part):
 
     def runs_by_origin(self, topic: str, partition: int, offset: int) -> list[RunRow]:
         origin = Origin(topic=topic, partition=partition, offset=offset)
-        return self._newest(lambda row: origin in row.origins)
+        return self._newest(lambda row: row.saga_id in self._tables.origins.get(origin, ()))
+
+    def generations(self, namespace: str, saga: str, idempotency_keys: Sequence[str]) -> dict[str, int]:
+        asked = set(idempotency_keys)
+        found: dict[str, int] = {}
+        with self._tables.lock:
+            for row in self._tables.runs.values():
+                if row.idempotency_key in asked and (row.namespace, row.saga) == (namespace, saga):
+                    found[row.idempotency_key] = max(row.generation, found.get(row.idempotency_key, 0))
+        return found
+
+    def accounted(self, namespace: str, saga: str, origins: Sequence[Origin]) -> set[Origin]:
+        with self._tables.lock:
+            return {at for at in origins if any(map(partial(self._is_of, namespace, saga), self._runs_at(at)))}
 
     def runs_open(self, *, limit: int = 100_000) -> list[RunRow]:
         return self._newest(lambda row: row.status not in CLOSED)[:limit]
@@ -64,6 +78,15 @@ class Runs(Part):
                 if row.status not in CLOSED:
                     load[row.shard] += 1
             return load
+
+    def _runs_at(self, origin: Origin) -> set[SagaId]:
+        place = (origin.topic, origin.partition, origin.offset)
+        letters = (row for row in self._tables.dead_letters if (row.topic, row.partition, row.offset) == place)
+        return {*self._tables.origins.get(origin, ()), *(row.saga_id for row in letters if row.saga_id is not None)}
+
+    def _is_of(self, namespace: str, saga: str, saga_id: SagaId) -> bool:
+        row = self._tables.runs.get(saga_id)
+        return row is not None and (row.namespace, row.saga) == (namespace, saga)
 
     def _newest(self, fits: Callable[[RunRow], bool]) -> list[RunRow]:
         with self._tables.lock:

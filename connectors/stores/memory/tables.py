@@ -8,7 +8,7 @@ from typing import Final
 
 from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, LocalRecord, RunRow, StoredEntry
 from amends.coordinator.ports.store import Role
-from amends.schemas.events import Digest
+from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -40,6 +40,7 @@ class Tables:
         self.by_run: defaultdict[SagaId, list[StoredEntry]] = defaultdict(list)
         self.by_shard: defaultdict[int, list[StoredEntry]] = defaultdict(list)
         self.runs: dict[SagaId, RunRow] = {}
+        self.origins: defaultdict[Origin, set[SagaId]] = defaultdict(set)
         self.inbox: dict[str, InboxRow] = {}
         self.blobs: dict[Digest, bytes] = {}
         self.definitions: dict[str, DefinitionRow] = {}

@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from amends.connectors.stores.duplicates import count
 from amends.connectors.stores.sql.rows import DEAD_LETTER_COLUMNS, dead_letter_columns, origins_of, origins_text
 from amends.connectors.stores.sql.work import Work
-from amends.coordinator.ports.rows import DeadLetterRow, Duplicate
+from amends.coordinator.ports.rows import ORIGINS_KEPT, DeadLetterRow, Duplicate
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 
@@ -47,16 +46,18 @@ def _count(work: Work, saga_id: SagaId, new: Sequence[Origin], *, for_update: st
     )
     if not found:
         return  # No such run: there is nothing to count on.
-    first, counted_before, more = found[0][0], found[0][1], origins_of(found[0][2])
-    counted, kept = count((*origins_of(first), *more), new)
-    if not counted:
+    fresh = [origin for origin in new if _is_new(work, saga_id, origin)]
+    if not fresh:
         return
+    first, counted, more = found[0]
+    kept = (*origins_of(more), *fresh)[: ORIGINS_KEPT - len(origins_of(first))]
     work.change(
         "UPDATE duplicates SET count = ?, origins = ? WHERE saga_id = ?",
-        (counted_before + counted, origins_text((*more, *kept)), saga_id),
+        (counted + len(fresh), origins_text(kept), saga_id),
     )
-    for origin in kept:
-        work.change(
-            "INSERT INTO origins VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (origin.topic, origin.partition, origin.offset, saga_id),
-        )
+
+
+def _is_new(work: Work, saga_id: SagaId, origin: Origin) -> bool:
+    """Whether the record is not known as one of the run's; from now on it is. A redelivery counts for nothing."""
+    place = (origin.topic, origin.partition, origin.offset, saga_id)
+    return work.change("INSERT INTO origins VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", place) > 0

@@ -7,6 +7,7 @@ from amends.connectors.stores.sql.rows import SELECT_RUN, run_of
 from amends.connectors.stores.sql.tables import OPEN, UNFINISHED
 from amends.connectors.stores.sql.work import SqlStore
 from amends.coordinator.ports.rows import RunRow
+from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -41,6 +42,27 @@ class SqlRuns(SqlStore):
             (idempotency_key, saga),
         )
         return [run_of(row) for row in found]
+
+    def generations(self, namespace: str, saga: str, idempotency_keys: Sequence[str]) -> dict[str, int]:
+        found = self._rows(
+            f"""SELECT idempotency_key, max(generation) FROM runs
+            WHERE idempotency_key {self.among} AND saga = ? AND namespace = ? GROUP BY idempotency_key""",
+            (self._many(idempotency_keys), saga, namespace),
+        )
+        return dict(map(tuple, found))
+
+    def accounted(self, namespace: str, saga: str, origins: Sequence[Origin]) -> set[Origin]:
+        if not origins:
+            return set()
+        of_saga = "JOIN runs r ON r.saga_id = p.saga_id AND r.saga = ? AND r.namespace = ?"
+        here = " OR ".join(['(p.topic = ? AND p.partition = ? AND p."offset" = ?)'] * len(origins))
+        params = (saga, namespace, *(part for at in origins for part in (at.topic, at.partition, at.offset)))
+        found = self._rows(
+            f"""SELECT p.topic, p.partition, p."offset" FROM origins p {of_saga} WHERE {here}
+            UNION SELECT p.topic, p.partition, p."offset" FROM dead_letters p {of_saga} WHERE {here}""",
+            (*params, *params),
+        )
+        return {Origin(topic=topic, partition=partition, offset=offset) for topic, partition, offset in found}
 
     def runs(
         self,
