@@ -12,7 +12,7 @@ from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.history import Payloads
-from amends.schemas.events import Failure
+from amends.coordinator.reading.parking import failure_of, parked_way
 from amends.schemas.instants import Instant, text_of
 
 Facts = dict[str, Any]
@@ -80,7 +80,7 @@ def parked_facts(row: RunRow, state: State, plan: Plan) -> Facts:
         "saga": row.saga,
         "business_key": row.business_key,
         "since": text_of(parked.since),
-        "phase": parked.phase,
+        "phase": parked_way(state),
         "step": parked.step,
         "why": parked.why,
         "undone": undone,
@@ -94,15 +94,6 @@ def plan_in(store: LogReading, digest: str) -> Plan | None:
     """The definition a run was started with, as the store keeps it."""
     row = store.definition(digest)
     return None if row is None else plan_of(read_stored(row.body).form)
-
-
-def failure_of(state: State) -> Failure | None:
-    """What turned the run back, or what it is parked for."""
-    parked = state.parked
-    if state.failure is not None or parked is None:
-        return state.failure
-    attempt = state.effect(parked.step, parked.phase).attempt
-    return Failure(step=parked.step, attempt=attempt, kind=parked.kind, message=parked.why)
 
 
 def _trigger(row: RunRow) -> Facts:

@@ -7,7 +7,8 @@ import msgspec
 
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.exposure import exposure_of
-from amends.schemas.events import Digest, Event, Failure, SagaCompensated, SagaCompleted, SagaKilled, SagaParked
+from amends.coordinator.reading.parking import failure_of
+from amends.schemas.events import Digest, Event, SagaCompensated, SagaCompleted, SagaKilled, SagaParked
 from amends.schemas.ids import outcome_id_of
 from amends.schemas.instants import text_of
 from amends.schemas.outcome import Outcome, OutcomeStatus, Undone
@@ -43,7 +44,7 @@ def outcome_of(state: State, payloads: Payloads) -> Outcome:
         started_at=text_of(state.started_at),
         ended_at=text_of(state.at),
         result=msgspec.Raw(_result(state, payloads)),
-        failure=_failure(state),
+        failure=failure_of(state),
         undone=tuple(Undone(step=undone.step, verified_by=undone.verified_by) for undone in state.undone),
         exposure=exposure_of(state),
         cost_usd="0",
@@ -56,12 +57,3 @@ def outcome_of(state: State, payloads: Payloads) -> Outcome:
 def _result(state: State, payloads: Payloads) -> bytes:
     value = payloads(state.result) if state.result is not None else None
     return b"null" if value is None else value
-
-
-def _failure(state: State) -> Failure | None:
-    """What turned the run back; a run that parked on its way forward names what it is parked for."""
-    parked = state.parked
-    if state.failure is not None or parked is None:
-        return state.failure
-    attempt = state.effect(parked.step, parked.phase).attempt
-    return Failure(step=parked.step, attempt=attempt, kind=parked.kind, message=parked.why)
