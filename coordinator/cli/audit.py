@@ -9,7 +9,8 @@ import typer
 
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import AUDIT
-from amends.coordinator.cli.outcomes import LOOK_S, Follow, Limit
+from amends.coordinator.cli.numbers import Limit
+from amends.coordinator.cli.outcomes import LOOK_S, Follow
 from amends.coordinator.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import typer
 
 from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import DEAD_LETTERS
+from amends.coordinator.cli.numbers import Number, Numbers
 from amends.coordinator.errors import Conflict, NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def list_dead_letters(call: Call) -> None:
 
 
 @command(DEAD_LETTERS, "show", example="amends dead-letters show 3")
-def show_dead_letter(call: Call, n: Annotated[int, typer.Argument(metavar="N", help="Its number.")]) -> None:
+def show_dead_letter(call: Call, n: Number) -> None:
     """One dead letter with its original value and headers."""
     from amends.coordinator.cli.output import columns, readable, show
 
@@ -68,7 +69,7 @@ def show_dead_letter(call: Call, n: Annotated[int, typer.Argument(metavar="N", h
 @command(DEAD_LETTERS, "redrive", example="amends dead-letters redrive 3 5")
 async def redrive(
     call: Call,
-    numbers: Annotated[list[int] | None, typer.Argument(metavar="N", help="Their numbers.")] = None,
+    numbers: Numbers = None,
     everything: Annotated[bool, typer.Option("--all", help="All that were not redriven yet.")] = False,
     to: Annotated[str | None, typer.Option(metavar="TOPIC", help="Elsewhere than where it came from.")] = None,
 ) -> None:
@@ -76,12 +77,15 @@ async def redrive(
     import asyncio
 
     from amends.coordinator.cli.output import columns, show_list
+    from amends.coordinator.cli.publishing import warn_unheard
 
     if everything == bool(numbers):
         raise UsageError("AM5005", "redrive takes numbers or --all", do="give one of them")
     with call.store(read_only=False) as store:
         chosen = await asyncio.to_thread(_chosen, store, numbers or [])
         done = await _resent(call, store, chosen, to)
+        if to is not None:
+            warn_unheard(store, to)
 
     def text(found: list[dict[str, Any]]) -> str:
         rows = [[f"✔ {each['n']}", "→", f"{each['topic']} {each['partition']}@{each['offset']}"] for each in found]

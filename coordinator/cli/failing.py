@@ -64,9 +64,24 @@ def _single(error: BaseException) -> BaseException:
 
 def _usage(error: exceptions.TyperException) -> str:
     message = " ".join(error.format_message().split()).rstrip(".") or "no command is given"
+    message = _with_value(message, error.__cause__)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "amends"
     return f"error AM5004: {message[:1].lower()}{message[1:]}; see: {path} --help"
+
+
+def _with_value(message: str, cause: BaseException | None) -> str:
+    """Typer tells what pydantic says of a value, and not the value."""
+    from pydantic import ValidationError
+
+    if not isinstance(cause, ValidationError):
+        return message
+    found = cause.errors(include_url=False)[0]
+    if found["type"] == "value_error":  # typer's own words, which have it
+        return message.replace(": Value error, ", ": ")
+    said = found["msg"].partition(", unable to")[0].replace("Input should be", "it must be")
+    hint = message.removesuffix(f": {found['msg']}").replace("Invalid value for", "")
+    return f"Invalid value {found['input']!r} for{hint}: {said}"
 
 
 def _say(line: str, code: int) -> int:

@@ -9,13 +9,13 @@ import typer
 
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import APP, LOOK
+from amends.coordinator.cli.numbers import Limit
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
     from amends.schemas.outcome import Outcome
 
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")]
-Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="The last N; default: all.")]
 LOOK_S = 0.1
 
 

@@ -58,11 +58,22 @@ async def publish(  # noqa: PLR0917  options of a command
         return 0
     with opened_store(call.settings) as store:
         places = await _published(call, records, store)
+        warn_unheard(store, topic)
         if not wait:
             _show(call, topic, places, key)
             return 0
         followed = await asyncio.to_thread(follow_places, call, store, places, timeout_s)
     return followed.show(call, _document(topic, places, key))
+
+
+def warn_unheard(store: "Store", topic: str) -> None:
+    """Say it when nobody listens: a saga that is to come may read the topic from its beginning, so it is no error."""
+    from amends.coordinator.cli.output import note
+    from amends.coordinator.reading.listening import unheard
+
+    why = unheard(store, topic)
+    if why is not None:
+        note(f"warning: {why}")
 
 
 async def _published(call: Call, records: list[Outgoing], store: "Store | None") -> list[Place]:

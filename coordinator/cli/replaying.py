@@ -6,7 +6,8 @@ import typer
 
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import APP, LOOK
-from amends.coordinator.cli.runs import At, RunArgument
+from amends.coordinator.cli.numbers import At
+from amends.coordinator.cli.runs import RunArgument
 
 
 @command(APP, "replay", panel=LOOK, example="amends replay refund/R-77 --at 4")

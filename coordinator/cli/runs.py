@@ -6,6 +6,7 @@ import typer
 
 from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import RUNS
+from amends.coordinator.cli.numbers import At, AtMost
 from amends.coordinator.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Saga id, 8 or more characters of one, or SAGA/IDEMPOTENCY-KEY.")
 ]
-At = Annotated[int | None, typer.Option("--at", metavar="VERSION", help="As it was after this entry.")]
 
 
 @command(RUNS, "list", example="amends runs list --status parked --since 2h")
@@ -26,7 +26,7 @@ def list_runs(  # noqa: PLR0917  options of a command
     saga: Annotated[str | None, typer.Option(metavar="N", help="Only runs of this saga.")] = None,
     key: Annotated[str | None, typer.Option(metavar="K", help="Idempotency key or business key.")] = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Started since: 2h, or an RFC 3339 time.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 100,
+    limit: AtMost = 100,
 ) -> None:
     """Runs, newest first."""
     from amends.coordinator.cli.output import show_list

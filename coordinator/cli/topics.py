@@ -7,7 +7,8 @@ import typer
 
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import TOPICS
-from amends.coordinator.cli.outcomes import Follow, Limit
+from amends.coordinator.cli.numbers import Limit
+from amends.coordinator.cli.outcomes import Follow
 from amends.coordinator.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ async def check(call: Call) -> int:
     """Hold the broker's topics against what they must be; exit 1 where something is refused."""
     from amends.coordinator.bootstrap import topic_names
     from amends.coordinator.cli.output import columns, show_list
+    from amends.coordinator.reading.listening import trigger_topics
 
     with call.store() as store:
-        triggers = _trigger_topics(store.definitions())
+        triggers = sorted(trigger_topics(store.definitions()))
         local = await topic_names(call.settings, store) if call.settings.kafka is None else {}
     if call.settings.kafka is None:
         found = [_fact(topic, "ok", "a table in the store", None) for topic in sorted({*local, *triggers})]
@@ -194,9 +196,3 @@ def _is_app(name: str) -> bool:
 def is_topic(name: str) -> bool:
     """Whether Kafka would take this name."""
     return 0 < len(name) < 250 and all(each.isascii() and (each.isalnum() or each in "._-") for each in name)  # noqa: PLR2004
-
-
-def _trigger_topics(definitions: list[Any]) -> list[str]:
-    from amends.coordinator.definition.form import read_stored
-
-    return sorted({read_stored(row.body).form.trigger.topic for row in definitions})

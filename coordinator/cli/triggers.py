@@ -1,11 +1,17 @@
 """`amends triggers explain`."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import TRIGGERS
+
+NOT_FOUND: Final = 6
+
+_PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249}):(?P<partition>[0-9]{1,10}):(?P<offset>[0-9]{1,18})")
+"""As much as a partition's number and an offset can be."""
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
 @command(TRIGGERS, "explain", example="amends triggers explain billing.refund-requested:0:118")
 async def explain(
     call: Call, where: Annotated[str, typer.Argument(metavar="TOPIC:PARTITION:OFFSET|RUN", help="A record, or a run.")]
-) -> None:
+) -> int:
     """What became of a trigger: a run, a duplicate, a conflict, a dead letter, or nothing yet."""
     from amends.coordinator.cli.output import show
     from amends.coordinator.reading.naming import find_run
@@ -36,16 +42,24 @@ async def explain(
     if len(found) > 1:
         facts["others"] = [each.facts() for each in found[1:]]
     show(call, facts, lambda: "\n".join(_text(each) for each in found))
+    return NOT_FOUND if found[0].state == "unknown" else 0
 
 
 def _origin(where: str) -> "Origin | None":
+    """The place that is meant; None where it is a run. Raises `UsageError` for a place that cannot be."""
+    from amends.coordinator.errors import UsageError
     from amends.schemas.events import Origin
 
-    topic, _, place = where.rpartition(":")
-    topic, _, partition = topic.rpartition(":")
-    if not (topic and partition.isdigit() and place.isdigit()):
+    found = _PLACE.fullmatch(where)
+    if found is not None:
+        return Origin(topic=found["topic"], partition=int(found["partition"]), offset=int(found["offset"]))
+    if ":" not in where or "/" in where:  # no topic's name has a slash, and the key of a request may have colons
         return None
-    return Origin(topic=topic, partition=int(partition), offset=int(place))
+    raise UsageError(
+        "AM5005",
+        f"{where!r} is no place on a topic",
+        do="write TOPIC:PARTITION:OFFSET like billing.refund-requested:0:118, with numbers from 0, or name a run",
+    )
 
 
 async def _nothing(call: Call, store: "Store", origin: "Origin") -> "Fate":

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
+from tests.e2e.cli.conftest import REFUNDS, TOPIC, TRIGGERS, trigger
 from tests.e2e.faults.installation import Installation
 
 pytestmark = pytest.mark.timeout(240)
@@ -79,8 +79,6 @@ EXPLAINED = [
     (f"{TOPIC}:0:3", "duplicate"),
     (f"{TOPIC}:0:4", "conflict"),
     (f"{TOPIC}:0:5", "dead_letter"),
-    (f"{TOPIC}:0:7", "unknown"),
-    ("no-such-topic:0:0", "unknown"),
     ("refund/R-2", "run"),
 ]
 
@@ -91,6 +89,40 @@ def test_a_trigger_s_fate_is_explained(played: Installation, where: str, state: 
     assert (list(fate), fate["state"]) == (["state", "saga_id", "n", "origin"], state)
     assert (fate["n"] is not None) == (state in {"conflict", "dead_letter"})
     assert (fate["saga_id"] is not None) == (state in {"run", "duplicate", "conflict"})
+
+
+@pytest.mark.parametrize("where", [f"{TOPIC}:0:7", f"{TOPIC}:3:0", "no-such-topic:0:0"])
+def test_a_record_that_nobody_has_seen_is_not_found(played: Installation, where: str) -> None:
+    done = played.command("triggers", "explain", where, "-o", "json")
+    assert (done.code, json.loads(done.out)["state"], done.err) == (6, "unknown", "")
+    assert played.command("triggers", "explain", where).out.endswith("  ? nobody has seen such a record\n")
+
+
+@pytest.mark.parametrize(
+    "where", ["orders:0", "orders:x:1", "orders:0:-1", ":0:0", f"orders:0:{'9' * 20}", "orders:0:²"]
+)
+def test_what_is_no_place_is_refused_with_the_form_of_one(played: Installation, where: str) -> None:
+    done = played.command("triggers", "explain", where)
+    done.refused(2, "AM5005", repr(where), "write TOPIC:PARTITION:OFFSET like billing.refund-requested:0:118")
+
+
+@pytest.mark.parametrize("key", ["R-1:0:0", "urn:shop:9"])
+def test_a_run_whose_request_has_colons_in_its_key_is_no_place(played: Installation, key: str) -> None:
+    played.ok("publish", TOPIC, "--json", json.dumps(trigger(1)), "--idempotency-key", key)
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert played.json("triggers", "explain", f"refund/{key}")["origin"]["offset"] == len(TRIGGERS)
+
+
+def test_a_topic_that_no_saga_listens_to_is_pointed_out_once_sagas_are_known(fresh: Installation) -> None:
+    before = fresh.command("publish", "billing.refund-request", "--json", "{}")
+    assert (before.code, before.err) == (0, "")
+    fresh.ok("worker", REFUNDS, "--until-idle")
+    after = fresh.command("publish", "billing.refund-request", "--json", "{}", "-o", "json")
+    assert (after.code, json.loads(after.out)["records"][0]["offset"]) == (0, 1)
+    assert after.err == (
+        "warning: no saga that ran here listens to 'billing.refund-request'; did you mean 'billing.refund-requested'?\n"
+    )
+    assert fresh.command("publish", TOPIC, "--json", "{}").err == ""
 
 
 def test_a_trigger_that_nobody_has_read_is_pending(played: Installation) -> None:

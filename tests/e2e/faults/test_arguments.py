@@ -9,13 +9,24 @@ from tests.e2e.faults.installation import BOOKINGS, Installation
 RUN = "RUN"
 """Stands for the id of the run that was undone."""
 
+HUGE = "9" * 20
+"""More than a store can count."""
+
 USAGE = [
     (("no-such-command",), "AM5004", "no-such-command"),
     (("runs", "lst"), "AM5004", "lst"),
     (("runs", "list", "--no-such-option"), "AM5004", "--no-such-option"),
-    (("runs", "list", "-o", "xml"), "AM5004", "xml"),
-    (("runs", "list", "--limit", "many"), "AM5004", "--limit"),
-    (("runs", "list", "--limit", "-1"), "AM5004", "--limit"),
+    (("runs", "list", "-o", "xml"), "AM5004", "'-o' / '--output': 'xml' is not one of 'text', 'json', 'jsonl';"),
+    (("runs", "list", "--limit", "many"), "AM5004", "invalid value 'many' for '--limit': it must be a valid integer;"),
+    (("runs", "list", "--limit", "-1"), "AM5004", "value '-1' for '--limit': it must be greater than or equal to 1;"),
+    (("runs", "list", "--limit", HUGE), "AM5004", f"invalid value for '--limit': {HUGE} is more than 2147483647;"),
+    (("outcomes", "--limit", HUGE), "AM5004", HUGE),
+    (("audit", "tail", "--limit", HUGE), "AM5004", HUGE),
+    (("topics", "tail", "bookings", "--limit", HUGE), "AM5004", HUGE),
+    (("runs", "state", RUN, "--at", HUGE), "AM5004", HUGE),
+    (("replay", RUN, "--at", HUGE), "AM5004", HUGE),
+    (("dead-letters", "show", HUGE), "AM5004", HUGE),
+    (("dead-letters", "redrive", "1", HUGE), "AM5004", HUGE),
     (("runs", "list", "--status", "done"), "AM5005", "done"),
     (("runs", "list", "--since", "yesterday"), "AM5005", "yesterday"),
     (("runs", "show"), "AM5004", "RUN"),
@@ -38,7 +49,7 @@ USAGE = [
     (("parked", "resolve", RUN, "--step", "charge", "--skip"), "AM5005", "reason"),
     (("dead-letters", "redrive"), "AM5005", "--all"),
     (("dead-letters", "redrive", "one"), "AM5004", "N"),
-    (("dead-letters", "show", "one"), "AM5004", "N"),
+    (("dead-letters", "show", "one"), "AM5004", "invalid value 'one' for 'N': it must be a valid integer;"),
     (("worker",), "AM5006", "APP"),
     (("relay",), "AM5020", "SQLite"),
     (("topics", "create", "bookings", "--partitions", "0"), "AM5004", "0"),
