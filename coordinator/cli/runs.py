@@ -87,19 +87,22 @@ def show_events(call: Call, run: RunArgument, at: At = None) -> None:
 
 @command(RUNS, "state", example="amends runs state 8f1c1a52 --at 4 -o json")
 def show_state(call: Call, run: RunArgument, at: At = None) -> None:
-    """The fold of a run's events: canonical JSON, equal wherever it is computed."""
+    """The fold of a run's events; with -o json canonical, equal wherever it is computed."""
     from amends.coordinator.cli.output import write, write_line
     from amends.coordinator.reading.history import dump
 
     with call.store() as store:
         _, moments = _run_at(store, run, at)
-    data = dump(moments[-1].state)
+    state = moments[-1].state
     if call.text:
         import msgspec
 
-        write(msgspec.json.format(data, indent=2).decode())
+        from amends.coordinator.reading.state_text import told_of
+        from amends.schemas.canonical import encode
+
+        write(msgspec.json.format(encode(told_of(state)), indent=2).decode())
     else:
-        write_line(data)
+        write_line(dump(state))
 
 
 @command(RUNS, "watch", example="amends runs watch refund/R-77")

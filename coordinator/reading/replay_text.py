@@ -8,6 +8,7 @@ import msgspec
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.events import events_of, in_short
 from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.state_text import told_of
 from amends.coordinator.reading.times import clock
 from amends.schemas.instants import instant_of
 
@@ -30,7 +31,7 @@ def replay_text(moments: Sequence[Moment]) -> str:
         entry = moment.entry
         lines.append(f"{entry.version:>4}  {clock(instant_of(entry.at))}  {entry.cause} by {entry.actor}")
         lines += [f"        {each['type']}  {in_short(each)}".rstrip() for each in events_of(entry)]
-        after = dict(_flat(msgspec.to_builtins(moment.state), ""))
+        after = dict(_flat(told_of(moment.state), ""))
         lines += [f"          {change}" for change in _changes(before, after)]
         before = after
     lines.append(_last(moments[-1].state))

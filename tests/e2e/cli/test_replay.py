@@ -1,5 +1,6 @@
 """`amends replay`: folds a history offline; it can neither reach the network nor append (acceptance of the spine)."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -52,6 +53,14 @@ def test_each_entry_comes_with_the_state_after_it(played: Installation) -> None:
     text = played.ok("replay", "refund/R-2")
     assert '        SagaCompensated\n          status: "compensating" → "compensated"' in text
     assert text.splitlines()[-1].endswith(": compensated, folded without reaching the world")
+
+
+@pytest.mark.parametrize("command", [("replay",), ("runs", "state")], ids=" ".join)
+def test_people_read_times_not_microseconds(played: Installation, command: tuple[str, ...]) -> None:
+    text = played.ok(*command, "refund/R-3")
+    started_at = played.json("runs", "show", "refund/R-3")["started_at"]
+    assert re.search(rf"started_at\W+ (→ )?\"?{started_at}", text)
+    assert not re.search(r"\b\d{16}\b", text)
 
 
 def test_it_ends_where_it_is_told_to(played: Installation) -> None:
