@@ -39,18 +39,21 @@ def open_store(settings: Settings, *, read_only: bool = False) -> Store:
 
 
 def resolved_store_url(settings: Settings) -> str:
-    """The store's URL with its password, which may stand there as `${env:NAME}` or `${file:PATH}` (rule 17).
+    """The store's URL with its password, as `resolved_url` gives it."""
+    url = settings.store_url
+    return resolved_url(url, what="AMENDS_STORE") if url.startswith("postgres") else url
+
+
+def resolved_url(url: str, *, what: str) -> str:
+    """A URL with its password, which may stand there as `${env:NAME}` or `${file:PATH}` (rule 17).
 
     The value is escaped as a URL needs it, and nothing of ours writes it from now on. Raises `UsageError` (AM2002).
     """
     from amends.connectors.secrets import template
 
     def escaped(found: re.Match[str]) -> str:
-        return quote(template(found[0], what="AMENDS_STORE").resolve(secret=True), safe="")
+        return quote(template(found[0], what=what).resolve(secret=True), safe="")
 
-    url = settings.store_url
-    if not url.startswith("postgres"):
-        return url
     url = _PASSWORD_REFERENCE.sub(escaped, url)
     with suppress(ValueError):  # what is no URL is refused by who opens it
         SECRETS.learn(unquote(urlsplit(url).password or ""))
@@ -240,7 +243,7 @@ def open_registry(settings: Settings) -> "SchemaRegistry | None":
         return None
     from amends.connectors.kafka.registry import SchemaRegistry
 
-    return SchemaRegistry(settings.schema_registry)
+    return SchemaRegistry(resolved_url(settings.schema_registry, what="AMENDS_SCHEMA_REGISTRY"))
 
 
 def open_worker_source(settings: Settings, store: Store) -> tuple[Source, Callable[[], None] | None]:

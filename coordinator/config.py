@@ -27,6 +27,7 @@ from amends.coordinator.errors import UsageError
 DEFAULT_FILE: Final = "amends.toml"
 KAFKA: Final = "kafka://"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_REFERENCE: Final = "PASSWORD may be ${env:NAME} or ${file:PATH}"
 _SHARDS: Final = 16
 _SHARDS_MAX: Final = 4_096
 
@@ -37,7 +38,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AMENDS_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     data: Path = Field(default=Path(".amends"), description="Folder of the embedded store, made with mode 0700.")
-    store: str = Field(default="", description="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE.")
+    store: str = Field(
+        default="", description=f"sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE; {_REFERENCE}."
+    )
     bus: str = Field(default="local", description="local, or kafka://HOST:PORT[,HOST:PORT].")
     namespace: str = Field(default="default", description="Separates installations fed by the same topics.")
     kafka_security_protocol: str | None = Field(default=None, description="PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL.")
@@ -48,7 +51,9 @@ class Settings(BaseSettings):
     kafka_client_id: str | None = Field(default=None, description="What the brokers call this client.")
     topic_prefix: str = Field(default="amends", description="amends.outcomes becomes PREFIX.outcomes.")
     topic_format: Literal["avro", "json"] = Field(default="avro", description="avro or json, for what is published.")
-    schema_registry: str | None = Field(default=None, description="URL of a Confluent-compatible schema registry.")
+    schema_registry: str | None = Field(
+        default=None, description=f"URL of a Confluent-compatible registry; {_REFERENCE}."
+    )
     lease: str = Field(default="10s", description="How long a worker owns a shard without renewing.")
     shards: PositiveInt | None = Field(default=None, le=_SHARDS_MAX, description="Shards of a new store (SQLite: 1).")
     in_flight: PositiveInt = Field(default=256, description="Open runs a worker works on at once.")

@@ -17,10 +17,12 @@ from amends.schemas.review import DECISIONS, REVIEWS
 
 PUBLISHED: Final[tuple[Published[Any], ...]] = (OUTCOMES, REVIEWS, DECISIONS, MESSAGES)
 """Every kind of record on our own topics but the audit entry, which has no Avro form."""
+KEPT_FOR_LATER: Final = (REVIEWS, DECISIONS, MESSAGES)
+"""Those of them whose form is settled and that nothing writes or reads yet."""
 
 
 class SchemaFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One schema as a file. `topic` is without the prefix."""
+    """One schema as a file. `topic` is without the prefix; `in_use` is false for what is kept for later."""
 
     name: str
     topic: str
@@ -28,6 +30,7 @@ class SchemaFile(msgspec.Struct, frozen=True, kw_only=True):
     uri: str
     file: str
     text: str
+    in_use: bool = True
 
 
 def schema_files() -> tuple[SchemaFile, ...]:
@@ -37,7 +40,10 @@ def schema_files() -> tuple[SchemaFile, ...]:
         avro, plain = _text(_without_marks(kind.avro.schema)), _text(record_json_schema(kind))
         for form, file, text in (("avro", f"{kind.name}.avsc", avro), ("json", f"{kind.name}.schema.json", plain)):
             uri = schema_uri(kind, "avro" if form == "avro" else "json")
-            files.append(SchemaFile(name=kind.name, topic=kind.topic, form=form, uri=uri, file=file, text=text))
+            in_use = kind not in KEPT_FOR_LATER
+            files.append(
+                SchemaFile(name=kind.name, topic=kind.topic, form=form, uri=uri, file=file, text=text, in_use=in_use)
+            )
     entry = _text(entry_json_schema())
     files.append(
         SchemaFile(name="entry", topic="audit", form="json", uri=ENTRY_SCHEMA, file="entry.schema.json", text=entry)

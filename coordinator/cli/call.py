@@ -64,9 +64,10 @@ class Call:
 
 Command = Callable[..., int | Coroutine[Any, Any, int | None] | None]
 
+_REFERENCE: Final = "PASSWORD may be ${env:NAME} or ${file:PATH}"
 _SETTINGS: Final = {
     "data": ("PATH", "Folder of the embedded store."),
-    "store": ("URL", "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE."),
+    "store": ("URL", f"sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE; {_REFERENCE}."),
     "bus": ("URL", "local, or kafka://HOST:PORT[,HOST:PORT]."),
     "namespace": ("NAME", "Separates installations fed by the same topics."),
     "kafka_security_protocol": ("NAME", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),
@@ -77,7 +78,7 @@ _SETTINGS: Final = {
     "kafka_client_id": ("NAME", "What the brokers call this client."),
     "topic_prefix": ("NAME", "amends.outcomes becomes PREFIX.outcomes."),
     "topic_format": ("FORMAT", "avro or json, for what is published."),
-    "schema_registry": ("URL", "A Confluent-compatible registry."),
+    "schema_registry": ("URL", f"URL of a Confluent-compatible registry, http://USER:PASSWORD@HOST; {_REFERENCE}."),
     "lease": ("DURATION", "How long a worker owns a shard without renewing."),
     "shards": ("N", "Shards of a store that is made now."),
     "in_flight": ("N", "Open runs a worker works on at once."),

@@ -1,5 +1,6 @@
 """`amends check` and `amends graph`."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from amends.coordinator.errors import UsageError
 
 if TYPE_CHECKING:
     from amends.coordinator.definition.findings import Finding
+    from amends.coordinator.definition.loading import App
 
 STORED = "--stored-runs"
 _URLS = ("sqlite:", "postgresql:", "postgres:", "memory:")
@@ -53,26 +55,41 @@ def check(
 @command(APP, "graph", panel=WRITE, example="amends graph shop/sagas.py refund --format mermaid")
 def graph(
     call: Call,
-    app: Annotated[str, typer.Argument(metavar="APP", help="File, folder or module that binds the sagas.")],
-    saga: Annotated[str, typer.Argument(metavar="SAGA", help="Its name; name@2 is version 2.")],
+    app: AppArgument = None,
+    saga: Annotated[
+        str | None, typer.Argument(metavar="SAGA", help="Its name; name@2 is version 2. Default: the only one.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or mermaid.")] = "text",
 ) -> None:
     """The steps of a saga, their order, the undos, the pivot."""
+    from amends.coordinator.cli.apps import loaded_app
     from amends.coordinator.cli.output import write, write_line
     from amends.coordinator.definition.drawing import as_mermaid, as_text
-    from amends.coordinator.definition.loading import load_app
     from amends.schemas.canonical import encode
 
     if form not in {"text", "mermaid"}:
         raise UsageError("AM5005", f"--format {form!r} is not known", do="write text or mermaid")
-    name, _, version = saga.partition("@")
-    if version and not version.isdigit():
-        raise UsageError("AM5005", f"{saga!r}: the version is no number", do="write it like refund@3")
-    drawn = load_app(app).by(name, int(version) if version else None).form
+    loaded = loaded_app(app, call.settings)
+    name, version = _named(saga) if saga is not None else (_only_one(loaded), None)
+    drawn = loaded.by(name, version).form
     if not call.text:
         write_line(encode(drawn))
     else:
         write(as_text(drawn) if form == "text" else as_mermaid(drawn))
+
+
+def _named(saga: str) -> tuple[str, int | None]:
+    name, sign, version = saga.partition("@")
+    if sign and not re.fullmatch("[0-9]{1,9}", version):
+        raise UsageError("AM5005", f"{saga!r}: the version is no number", do="write it like refund@3")
+    return name, int(version) if sign else None
+
+
+def _only_one(app: "App") -> str:
+    names = sorted({saga.name for saga in app.sagas})
+    if len(names) > 1:
+        raise UsageError("AM5005", f"APP {app.name!r} has more than one saga", do=f"name one: {', '.join(names)}")
+    return names[0]
 
 
 def _unserved(call: Call, app: str | None) -> "list[Finding]":

@@ -1,7 +1,7 @@
 """`amends schemas list|export|check`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -9,19 +9,35 @@ from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import SCHEMAS
 from amends.coordinator.errors import UsageError
 
+_HEADS: Final = ("name", "topic", "form", "uri", "file")
+
 
 @command(SCHEMAS, "list", example="amends schemas list")
 def list_schemas(call: Call) -> None:
-    """The schemas of everything that is published."""
+    """The schemas of everything that is published, and of what is kept for later."""
     from amends.coordinator.cli.output import columns, show_list
     from amends.schemas.export import schema_files
 
+    def text(found: list[dict[str, Any]]) -> str:
+        rows = [
+            [*(str(each[name]) for name in _HEADS), "" if each["in_use"] else "kept for later: nothing writes it yet"]
+            for each in found
+        ]
+        return columns(rows, heads=[*_HEADS, ""])
+
     prefix = call.settings.topic_prefix
     found = [
-        {"name": each.name, "topic": f"{prefix}.{each.topic}", "form": each.form, "uri": each.uri, "file": each.file}
+        {
+            "name": each.name,
+            "topic": f"{prefix}.{each.topic}",
+            "form": each.form,
+            "uri": each.uri,
+            "file": each.file,
+            "in_use": each.in_use,
+        }
         for each in schema_files()
     ]
-    show_list(call, found, lambda rows: columns([[str(value) for value in row.values()] for row in rows]))
+    show_list(call, found, text)
 
 
 @command(SCHEMAS, "export", example="amends schemas export build/schemas")

@@ -53,10 +53,13 @@ def status(call: Call) -> None:
     from amends.coordinator.config import shown
 
     with call.store() as store:
-        facts = {"store": shown("store", call.settings.store_url), **_status(store)}
+        is_local = call.settings.kafka is None
+        facts = {"store": shown("store", call.settings.store_url), **_status(store, is_local=is_local)}
 
     def text() -> str:
         named = [[name.replace("_", " "), str(facts[name])] for name in _NAMED]
+        if is_local:
+            named.append(["relay", "not needed: local topics are read from the log itself"])
         named += [["runs open", ", ".join(f"{count} {name}" for name, count in facts["runs_open"].items()) or "none"]]
         rows = [
             [
@@ -64,7 +67,7 @@ def status(call: Call) -> None:
                 each["owner"] or "nobody",
                 str(each["epoch"]),
                 str(each["position"]),
-                str(each["relayed"]),
+                "-" if each["relayed"] is None else str(each["relayed"]),
             ]
             for each in facts["shards"]
         ]
@@ -104,7 +107,7 @@ def restore(
 _NAMED = ("store", "kind", "incarnation", "inbox", "dead_letters", "definitions")
 
 
-def _status(store: "Store") -> dict[str, Any]:
+def _status(store: "Store", *, is_local: bool) -> dict[str, Any]:
     from collections import Counter
 
     from amends.schemas.instants import text_of
@@ -126,7 +129,7 @@ def _status(store: "Store") -> dict[str, Any]:
                 "position": row.position,
                 "head": row.head,
                 "clean": row.clean,
-                "relayed": store.relay_position(row.shard),
+                "relayed": None if is_local else store.relay_position(row.shard),
             }
             for row in shards
         ],

@@ -31,6 +31,9 @@ def as_text(form: DefinitionForm) -> str:
             lines.append(f"    {'':<{width}}  ↩ {_undo(step)}")
     if pivot is not None:
         lines.append(f"  ◆ {pivot.path} is the pivot: once it is done, nothing is undone.")
+    class_c = ", ".join(step.path for step in form.steps if step.class_c)
+    if class_c:
+        lines.append(f"  Class C: nothing can settle a lost reply of {class_c}, so a person is asked.")
     return "\n".join(lines) + "\n"
 
 

@@ -61,6 +61,24 @@ def test_a_module_is_found_from_the_working_folder(fresh: Installation) -> None:
     assert fresh.ok("check", "shop").startswith("✔")
 
 
+CLASS_C = """
+from pydantic import BaseModel
+
+from amends import Saga, Topic
+
+
+class Order(BaseModel):
+    id: str
+
+
+calls = Saga("calls", trigger=Topic("orders", Order, idempotency_key="id"))
+
+
+@calls.action(irreversible=True)
+async def call(trigger: Order) -> None: ...
+"""
+
+
 @pytest.mark.parametrize("where", [("--store",), ("--store", "sqlite:///.amends/amends.db")], ids=" ".join)
 def test_open_runs_without_a_fitting_handler_are_listed(played: Installation, where: tuple[str, ...]) -> None:
     app = Path(REFUNDS).read_text(encoding="utf-8")
@@ -87,4 +105,29 @@ def test_a_graph_shows_order_undos_and_the_pivot(fresh: Installation) -> None:
         "restock",
         "notify",
         "result",
+    ]
+
+
+def test_the_only_saga_of_an_app_needs_no_name(fresh: Installation) -> None:
+    drawn = fresh.ok("graph", REFUNDS, "refund")
+    assert fresh.ok("graph", REFUNDS) == drawn
+    (fresh.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
+    assert fresh.ok("graph") == drawn
+
+
+def test_of_several_sagas_one_has_to_be_named(fresh: Installation) -> None:
+    other = Path(REFUNDS).read_text(encoding="utf-8").replace('"refund"', '"return"')
+    (fresh.folder / "apps").mkdir()
+    (fresh.folder / "apps" / "returns.py").write_text(other)
+    shutil.copy(REFUNDS, fresh.folder / "apps")
+    fresh.command("graph", "apps").refused(2, "AM5005", "APP 'apps' has more than one saga; name one: refund, return")
+    assert fresh.ok("graph", "apps", "return").startswith("return v3")
+    fresh.command("graph", "apps", "return@x").refused(2, "AM5005", "the version is no number")
+
+
+def test_a_graph_says_what_class_c_means(fresh: Installation) -> None:
+    (fresh.folder / "sagas.py").write_text(CLASS_C)
+    assert fresh.ok("graph", "sagas.py").splitlines()[-2:] == [
+        "  ◆ call is the pivot: once it is done, nothing is undone.",
+        "  Class C: nothing can settle a lost reply of call, so a person is asked.",
     ]

@@ -127,6 +127,22 @@ def test_schemas_are_listed_exported_and_compatible(fresh: Installation) -> None
     assert fresh.json("schemas", "check") == []
 
 
+def test_a_schema_of_what_nothing_writes_yet_is_said_to_be_kept_for_later(fresh: Installation) -> None:
+    in_use = {each["name"]: each["in_use"] for each in fresh.json("schemas", "list")}
+    assert in_use == {"outcome": True, "review": False, "decision": False, "message": False, "entry": True}
+    kept = [line.split()[0] for line in fresh.ok("schemas", "list").splitlines() if "kept for later" in line]
+    assert kept == ["review", "review", "decision", "decision", "message", "message"]
+
+
+def test_on_the_local_bus_nothing_has_to_be_relayed_and_the_status_says_so(played: Installation) -> None:
+    (shard,) = played.json("store", "status")["shards"]
+    assert (shard["position"] > 0, shard["relayed"]) == (True, None)
+    assert played.json("store", "status", "--bus", "kafka://127.0.0.1:9")["shards"][0]["relayed"] == 0
+    text = played.ok("store", "status")
+    assert "\nrelay         not needed: local topics are read from the log itself\n" in text
+    assert text.split()[-2:] == [str(shard["position"]), "-"]
+
+
 @pytest.mark.parametrize("form", ["avro", "json"])
 def test_the_outcome_topic_is_decoded_whatever_its_format(played: Installation, form: str) -> None:
     records = played.json("topics", "tail", "amends.outcomes", "--topic-format", form)

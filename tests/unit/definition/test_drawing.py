@@ -10,6 +10,7 @@ shop v2 · starts on orders · deadline 1h
   ◆ mail     action (pivot, irreversible, class C)  after charge
   ○ receipt  result  after charge, mail
   ◆ mail is the pivot: once it is done, nothing is undone.
+  Class C: nothing can settle a lost reply of mail, so a person is asked.
 """
 
 MERMAID = """\

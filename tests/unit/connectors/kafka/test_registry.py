@@ -1,8 +1,10 @@
 """The schema registry's client, against an HTTP server that speaks its protocol and can be made to fail."""
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,10 @@ import pytest_asyncio
 from aiohttp import web
 
 from amends.connectors.kafka.registry import SchemaRegistry
+from amends.coordinator.bootstrap import open_registry
+from amends.coordinator.config import Settings, shown
 from amends.coordinator.errors import BusUnavailable, UsageError
+from amends.coordinator.redaction import redact
 from amends.schemas.avro.codec import WriterSchema, write_datum, writer_schema
 from amends.schemas.outcome import OUTCOMES
 
@@ -145,6 +150,23 @@ async def test_user_and_password_of_the_url_are_sent_and_never_shown(server: Reg
             await registry.fetch(8)
     assert server.logins == ["Basic YWRhOnMzY3JldA=="] * 2
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("source", ["env", "file"])
+async def test_the_password_of_the_setting_may_be_a_reference_and_is_known_to_the_redactor(
+    server: Registry, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "password").write_text("s3cret/by file\n")
+    monkeypatch.setenv("REGISTRY_PASSWORD", "s3cret/by env")
+    reference = "${env:REGISTRY_PASSWORD}" if source == "env" else f"${{file:{tmp_path}/password}}"
+    url = server.url.replace("//", f"//ada:{reference}@")
+    opened = open_registry(Settings(schema_registry=url))
+    assert opened is not None
+    async with opened as registry:
+        await registry.fetch(7)
+    assert server.logins == [f"Basic {b64encode(f'ada:s3cret/by {source}'.encode()).decode()}"]
+    assert redact(f"with s3cret/by {source}") == "with [redacted]"
+    assert reference not in shown("schema_registry", url)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 408])
