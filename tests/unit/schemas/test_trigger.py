@@ -278,6 +278,37 @@ def test_conflicts_are_decided_by_what_the_writer_wrote(
     assert (len(digests) == 1) is same
 
 
+NULLABLE_AVRO = writer_schema(
+    {
+        "type": "record",
+        "name": "Order",
+        "fields": [
+            {"name": "order", "type": "string"},
+            {"name": "request", "type": "string"},
+            {"name": "note", "type": ["null", "string"], "default": None},
+        ],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("volatile", "more", "same"),
+    [
+        pytest.param((), {"note": None}, True, id="a null in JSON is the null of Avro"),
+        pytest.param((), {}, False, id="a field that JSON leaves out is not the null that Avro must write"),
+        pytest.param(("note",), {}, True, id="unless it is volatile"),
+    ],
+)
+def test_what_avro_writes_as_null_json_has_to_write_too(
+    volatile: tuple[str, ...], more: dict[str, Any], *, same: bool
+) -> None:
+    acceptor = Acceptor(saga="s", validate=VALIDATE, idempotency_key="request", volatile=volatile)
+    spec = TopicSpec(topic="t", acceptors=[acceptor], writers=Writers(listed=[NULLABLE_AVRO]))
+    in_avro = accepted(record(write_single_object(NULLABLE_AVRO, {**BODY, "note": None})), spec)
+    in_json = accepted(record({**BODY, **more}), spec)
+    assert (in_avro.request_digest == in_json.request_digest) is same
+
+
 def test_of_a_cloudevent_only_the_data_counts() -> None:
     again = CE_HEADERS | {"ce_id": "e-2", "ce_time": "2026-11-21T14:02:07Z"}
     assert accepted(record(BODY, **CE_HEADERS)).request_digest == accepted(record(BODY, **again)).request_digest
