@@ -43,7 +43,8 @@ class Dispatch:
     hands: Hands
     clock: Callable[[], Instant]
     epoch_of: Callable[[int], int]
-    lease_left_s: Callable[[int], float]
+    lease_left_s: Callable[[int, int], float]
+    """For how long a shard is ours under an epoch: attempts of a former one send nothing, though it is back."""
     stopped: bool = False
     _works: dict[tuple[SagaId, Identity], Work] = field(default_factory=dict)
     _waiting: list[Work] = field(default_factory=list)
@@ -140,7 +141,7 @@ class Dispatch:
     ) -> Work:
         state, step = run.state, run.plan.steps[command.path]
         effect = state.effect(command.path, command.direction)
-        shard = run.shard
+        shard, epoch = run.shard, self.epoch_of(run.shard)
         attempt = Attempt(
             namespace=state.namespace,
             saga=state.saga,
@@ -152,13 +153,13 @@ class Dispatch:
             number=effect.attempt,
             idempotency_key=key_of(state, command),
             deadline=timeout_at,
-            epoch=self.epoch_of(shard),
+            epoch=epoch,
             may_act=step.acts and command.role in {"step", "undo"},
             arguments=effect.arguments,
             undoing=undoing_of(state, command),
             traceparent=state.traceparent,
             clock=self.clock,
-            lease_left_s=lambda: self.lease_left_s(shard),
+            lease_left_s=lambda: self.lease_left_s(shard, epoch),
             first_use=not effect.same_request,
         )
         return Work(

@@ -64,12 +64,12 @@ class Ownership:
         """The epoch under which we hold a shard."""
         return self._epochs.get(shard, 0)
 
-    def left_s(self, shard: int) -> float:
-        """Seconds for which the shard is ours for certain."""
+    def left_s(self, shard: int, epoch: int) -> float:
+        """Seconds for which the shard is ours for certain, under this epoch."""
+        if self._epochs.get(shard) != epoch:
+            return 0.0
         if self.alone:
             return math.inf
-        if shard not in self._epochs:
-            return 0.0
         return self._renewed_at + self.lease_ms / 1000 * MARGIN - self.monotonic()
 
     def give_up(self, shards: Collection[int]) -> None:

@@ -157,7 +157,7 @@ class Worker:
                 catalogue=catalogue,
                 hands=self._hands,
                 clock=self.clock,
-                epoch_of=self._ownership.epoch_of,
+                epoch_of=lambda shard: self._engine.shards[shard].epoch,
                 lease_left_s=self._ownership.left_s,
             ),
             settings=EngineSettings(

@@ -217,7 +217,7 @@ class World:
                 hands=self.script,
                 clock=self.clock,
                 epoch_of=lambda shard: epochs.get(shard, 0),
-                lease_left_s=lambda _shard: 3600.0,
+                lease_left_s=lambda _shard, _epoch: 3600.0,
             ),
             settings=EngineSettings(namespace=self._namespace, build="test"),
             consumed=lambda _offsets: None,

@@ -90,6 +90,13 @@ def test_a_shard_that_went_to_another_while_leases_are_renewed_is_not_ours_for_a
     assert ownership.epoch_of(1) == 0
 
 
+def test_an_attempt_of_a_former_lease_may_not_send_though_its_worker_has_the_shard_again(ownership: Ownership) -> None:
+    ownership.turn()
+    ownership.give_up([1])
+    ownership.turn()
+    assert (ownership.left_s(1, 1), ownership.left_s(1, 2) > 0) == (0.0, True)
+
+
 def test_a_lease_thread_that_cannot_go_on_says_so(
     store: Store, ownership: Ownership, broken: list[BaseException]
 ) -> None:
