@@ -10,9 +10,11 @@
         assert ended.status == "compensated"
         assert [undone.step for undone in ended.undone] == ["reverse_charge"]
 
-A handler without a scripted reply is the user's own function, really called.
+A handler without a scripted reply is the user's own function, really called. The story of a run that did not complete
+is logged as a warning, which pytest shows beside a test that fails.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,9 +22,12 @@ from pydantic import BaseModel
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.evolve import fold
+from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.saga import Saga
+from amends.coordinator.reading.history import history
 from amends.coordinator.reading.outcomes import outcome_of
+from amends.coordinator.reading.story import story
 from amends.coordinator.testing import connector_kit
 from amends.coordinator.testing.replies import (
     Reply,
@@ -38,6 +43,8 @@ from amends.coordinator.testing.world import Clock, World
 from amends.schemas.entry import Inline, decode
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
+
+log = logging.getLogger("amends.testing")
 
 __all__ = [
     "Reply",
@@ -97,6 +104,8 @@ def outcome(installation: World, saga_id: SagaId) -> Outcome:
     ended = fold(entries)
     if ended.outcome_version is None:
         raise AssertionError(f"run {saga_id} is {ended.status}; it has neither ended nor parked")
+    if ended.status != "completed":
+        log.warning("a run did not complete:\n%s%s", _story(installation, ended), _unscripted(installation, saga_id))
     values = {
         digest: payload.inline.encode()
         for entry in entries
@@ -104,3 +113,16 @@ def outcome(installation: World, saga_id: SagaId) -> Outcome:
         if isinstance(payload, Inline)
     }
     return outcome_of(ended, lambda digest: values.get(digest) or installation.store.blob(digest))
+
+
+def _story(installation: World, ended: State) -> str:
+    stored = [each.data for each in installation.store.entries_of(ended.saga_id)]
+    forms = {saga.hash: saga.form for saga in installation.sagas}
+    return story(list(history(stored, of=ended.saga_id)), plan_of(forms[ended.definition_hash]))
+
+
+def _unscripted(installation: World, saga_id: SagaId) -> str:
+    """The handlers that nobody scripted: a failure of one is the user's own, or its connector's."""
+    script = installation.script
+    called = dict.fromkeys(name for name, of in script.calls if of == saga_id and name not in script.replies)
+    return f"  Not in replies, so really called: {', '.join(called)}." if called else ""

@@ -99,6 +99,21 @@ def test_a_trigger_that_becomes_no_run_says_why():
         run(shop, {"id": None})
 """
 
+UNFORESEEN = """
+from sagas import Charge, shop
+
+from amends.testing import fails, ok, raises, run
+
+
+def test_a_refused_shipment_undoes_the_charge():
+    replies = {"charge": ok(Charge(id="c1")), "ship": fails("no truck"), "charge.undo": raises(KeyError("charge"))}
+    assert run(shop, {"id": "A"}, replies=replies).status == "compensated"
+
+
+def test_it_is_shipped():
+    assert run(shop, {"id": "B"}, replies={"ship": fails("no truck")}).status == "completed"
+"""
+
 CONNECTOR = '''
 from amends.coordinator.attempt import current_attempt
 from amends.coordinator.definition.form import Certainty
@@ -165,6 +180,17 @@ def test_one_that_forgets_its_keys_is_found():
 """
 
 
+def ran_in(folder: Path, files: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run plain pytest, which is all she has, on these files."""
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
+    own = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    own["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=100)
+
+
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("files", "passed"),
@@ -174,13 +200,18 @@ def test_one_that_forgets_its_keys_is_found():
     ],
 )
 def test_her_tests_pass_in_a_project_of_her_own(files: dict[str, str], passed: str, tmp_path: Path) -> None:
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short"]
-    own = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    own["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plain pytest is all she has
-    ran = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True, check=False, timeout=100)
+    ran = ran_in(tmp_path, files)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert passed in ran.stdout
     assert "failed" not in ran.stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_test_of_hers_that_fails_shows_why_the_run_did_not_end_as_she_thought(tmp_path: Path) -> None:
+    shown = ran_in(tmp_path, {"sagas.py": SAGAS, "test_sagas.py": UNFORESEEN}).stdout
+    assert "AssertionError: assert 'parked' == 'compensated'" in shown
+    assert "Parked at charge since" in shown
+    assert "KeyError: 'charge'" in shown
+    assert "AssertionError: assert 'compensated' == 'completed'" in shown
+    assert "✖ refused: no truck" in shown
+    assert "Not in replies, so really called: charge, charge.undo." in shown
