@@ -41,12 +41,10 @@ def _derived(parts: list[str | int]) -> str:
     """`str(uuid5(AMENDS, …))`, spelled out: a run needs five of them, and the library takes four times as long."""
     hashed = _NAMED.copy()
     hashed.update(encode(parts))
-    number = int.from_bytes(hashed.digest()[:16], "big") & _NAME_BITS | _VERSION_5
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashed.hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 _NAMED: Final = hashlib.sha1(AMENDS.bytes, usedforsecurity=False)
-_NAME_BITS: Final = ~(0xF << 76 | 0b11 << 62)
-_VERSION_5: Final = 5 << 76 | 0b10 << 62
-"""Version and variant of RFC 9562, and the bits that they take."""
+_VARIANT: Final = {f"{digit:x}": f"{8 | digit & 0b11:x}" for digit in range(16)}
+"""RFC 9562's two bits before the six that stay, as the hex digit in which they are; the 5 above is its version."""

@@ -15,11 +15,16 @@ MILLISECOND: int = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@lru_cache(maxsize=256)
 def text_of(instant: Instant) -> str:
-    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`. All decisions of a batch share their instants."""
+    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`."""
     seconds, microseconds = divmod(instant, SECOND)
-    return (_EPOCH + timedelta(seconds=seconds)).strftime(f"%Y-%m-%dT%H:%M:%S.{microseconds:06d}Z")
+    return f"{_to_the_second(seconds)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _to_the_second(seconds: int) -> str:
+    """What the texts of a whole second share: writing it takes ten times as long as adding the rest."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @lru_cache(maxsize=256)

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
 from amends.coordinator.ports.rows import LocalRecord
-from amends.coordinator.ports.store import LocalTopics
+from amends.coordinator.ports.store import EMBEDDED, LocalTopics
 from amends.schemas.instants import MILLISECOND
 from amends.schemas.record import Record
 
@@ -25,8 +26,8 @@ class LocalSource:
     """Implements `Source`. Reads a topic in order from where its group stands; the partition is always 0.
 
     Committed offsets are written 0.1 s later, together, and at stop. What a crash leaves unwritten is handed out
-    again, and recognized. The store is called in a thread; where it is away, `BusUnavailable` is raised, and the next
-    call goes on from the same place.
+    again, and recognized. A store that may keep its caller waiting is called in a thread; where it is away,
+    `BusUnavailable` is raised, and the next call goes on from the same place.
     """
 
     def __init__(self, topics: LocalTopics, *, group: str) -> None:
@@ -39,14 +40,14 @@ class LocalSource:
         self._published = asyncio.Event()
 
     async def start(self, topics: Sequence[str]) -> None:
-        self._next = {topic: await _asked(self._store.consumed, self._group, topic) for topic in topics}
+        self._next = {topic: await self._read(self._store.consumed, self._group, topic) for topic in topics}
 
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         while True:
             self._published.clear()
             await self._write_offsets(at_once=False)  # First: what was taken must reach the caller.
-            records = await _asked(self._taken, records_max) if records_max and self._next else []
+            records = await self._read(self._taken, records_max) if records_max and self._next else []
             left_s = deadline - time.monotonic()
             if records or left_s <= 0:
                 return records
@@ -67,11 +68,17 @@ class LocalSource:
         await self._write_offsets(at_once=False)
 
     async def at_end(self) -> bool:
-        return await _asked(self._nothing_left)
+        return await self._read(self._nothing_left)
 
     async def stop(self) -> None:
         await self._write_offsets(at_once=True)
         self._next = {}
+
+    async def _read(self, ask: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        if self._store.kind not in EMBEDDED:
+            return await _asked(ask, *arguments, **options)
+        with _told():
+            return ask(*arguments, **options)
 
     def _taken(self, records_max: int) -> list[Record]:
         """Take from each topic in turn, beginning with another one every time, so that none starves the rest."""
@@ -126,7 +133,13 @@ def record_of(row: LocalRecord) -> Record:
 
 
 async def _asked(ask: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
-    try:
+    with _told():
         return await asyncio.to_thread(ask, *arguments, **options)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
     except StoreUnavailable as error:
         raise BusUnavailable(error.code, error.what, do=error.do) from error

@@ -4,6 +4,8 @@ The same function serves after every decision and after a restart, so recovery i
 what is wanted and not running, and stops what is running and no longer wanted.
 """
 
+from typing import Final
+
 import msgspec
 
 from amends.coordinator.core.asking import given_to_a_person, question
@@ -36,25 +38,21 @@ def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
     """Every handler that should be running."""
     if state.closed:
         return ()
-    directions: tuple[Direction, Direction] = ("forward", "undo")
-    found = []
-    for direction in directions:
-        for path in state.effects(direction):
-            command = _command(plan, state, path, direction, now)
-            if command is not None:
-                found.append(command)
-    return tuple(found)
+    found: list[Command | None] = []
+    for direction in _DIRECTIONS:
+        for path, effect in state.effects(direction).items():
+            if effect.attempt_open:
+                found.append(_perform(plan, path, direction, effect))
+            elif effect.phase in _ASKED and state.status != "parked":
+                found.append(_ask(plan, path, direction, question(plan, state, path, direction, now), effect))
+    return tuple(command for command in found if command is not None)
 
 
-def _command(plan: Plan, state: State, path: str, direction: Direction, now: Instant) -> Command | None:
-    effect = state.effect(path, direction)
-    if effect.attempt_open:
-        return _perform(plan, path, direction, effect)
-    match effect.phase:
-        case "verifying" | "in_doubt" | "ended" if state.status != "parked":
-            role = question(plan, state, path, direction, now)
-            return _ask(plan, path, direction, role, effect) if role is not None else None
-    return None
+_DIRECTIONS: Final[tuple[Direction, Direction]] = ("forward", "undo")
+_ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
+"""Phases in which a question may be open."""
+_TIMED: Final = frozenset({"requested", "retrying", "in_doubt"})
+"""Phases that an instant may end."""
 
 
 def _perform(plan: Plan, path: str, direction: Direction, effect: Effect) -> Command:
@@ -72,9 +70,9 @@ def _perform(plan: Plan, path: str, direction: Direction, effect: Effect) -> Com
     )
 
 
-def _ask(plan: Plan, path: str, direction: Direction, role: Role, effect: Effect) -> Command | None:
+def _ask(plan: Plan, path: str, direction: Direction, role: Role | None, effect: Effect) -> Command | None:
     handler = plan.reader(path, direction) if role == "lookup" else plan.readback(path, direction)
-    if handler is None:
+    if role is None or handler is None:
         return None
     return Command(
         path=path,
@@ -91,8 +89,8 @@ def next_due(plan: Plan, state: State) -> Instant | None:
     """The next instant at which `decide` must look at the run again without a message."""
     if state.closed or state.status == "parked":
         return None
-    dues = [_effect_due(plan, state, path, effect) for path, effect in state.forward.items()]
-    dues += [_undo_due(plan, path, effect) for path, effect in state.undo.items()]
+    dues = [_effect_due(plan, state, path, effect) for path, effect in state.forward.items() if effect.phase in _TIMED]
+    dues += [_undo_due(plan, path, effect) for path, effect in state.undo.items() if effect.phase in _TIMED]
     if state.status != "compensating" and not pivot_passed(plan, state):
         dues.append(state.deadline_at)
         if plan.form.budget.wall_ms is not None:

@@ -26,11 +26,14 @@ from amends.coordinator.core.recovery import recover
 from amends.coordinator.core.replies import record_readback, record_reply
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Payloads, Turn
-from amends.schemas.events import Event, SagaStarted
+from amends.schemas.events import Event, SagaStarted, StepRequested, UndoRequested
 from amends.schemas.instants import MILLISECOND, Instant, text_of
 
 STAGES_MAX = 16
 """More stages in one decision than any run can have: forward, drain, forward again behind the pivot, compensation."""
+
+_INTENTS = {StepRequested, UndoRequested}
+"""Nothing is due because of an intent: a stage that ends in these alone would find nothing more."""
 
 
 def decide(
@@ -101,7 +104,7 @@ def _advance(turn: Turn) -> None:
     for _ in range(STAGES_MAX):
         decided = len(turn.events)
         _stage(turn)
-        if len(turn.events) == decided:
+        if all(type(event) in _INTENTS for event in turn.events[decided:]):
             return
     raise AssertionError(f"the decision does not come to rest: {turn.events[-4:]}")
 

@@ -20,18 +20,21 @@ from amends.schemas.events import (
 from amends.schemas.instants import MILLISECOND
 
 _OVER = frozenset({"done", "skipped"})
+_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended"})
 
 
 def go_forward(turn: Turn) -> None:
     """Everything that is due now on the way forward."""
     if _finished(turn) or _stopped_by_time(turn):
         return
-    for path in tuple(turn.state.forward):
-        _tend(turn, turn.plan.steps[path])
-        if turn.state.status != "running":
-            return
+    for path, effect in turn.state.forward.items():
+        if effect.phase in _TENDED:
+            _tend(turn, turn.plan.steps[path])
+            if turn.state.status != "running":
+                return
     for step in turn.plan.form.steps:
-        if turn.state.effect(step.path, "forward").phase == "idle":
+        begun = turn.state.forward.get(step.path)
+        if begun is None or begun.phase == "idle":
             _start_if_ready(turn, step)
             if turn.state.status != "running":
                 return
@@ -75,21 +78,19 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
 
 
 def _start_if_ready(turn: Turn, step: StepForm) -> None:
-    state = turn.state
+    state, lacking = turn.state, None
     for before in step.after:
-        if state.effect(before, "forward").phase not in _OVER:
+        phase = state.effect(before, "forward").phase
+        if phase not in _OVER:
             return
-    lacking = next((need for need in step.after if _was_skipped(turn, step, need)), None)
+        if phase == "skipped" and lacking is None and before in turn.plan.needs[step.path]:
+            lacking = before
     if lacking is not None:
         turn.emit(StepSkipped(path=step.path, because=lacking))
     elif step.when is not None and not turn.holds(step.when):
         turn.emit(StepSkipped(path=step.path, because="condition"))
     elif not step.pivot or may_pivot(turn.plan, state):
         _request(turn, step)
-
-
-def _was_skipped(turn: Turn, step: StepForm, need: str) -> bool:
-    return need in turn.plan.needs[step.path] and turn.state.effect(need, "forward").phase == "skipped"
 
 
 def _finished(turn: Turn) -> bool:

@@ -18,10 +18,9 @@ def whole_limit(plan: Plan, state: State) -> LimitReached | None:
 
 
 def _reached(plan: Plan, state: State, percent: int) -> LimitReached | None:
-    for name, used, allowed in (
-        ("entries", state.version, plan.entries_max),
-        ("attempts", state.attempts, plan.form.budget.attempts),
-    ):
-        if allowed is not None and (used + 1) * 100 > allowed * (1 + state.extensions) * percent:
-            return LimitReached(limit=name, used=used, allowed=allowed * (1 + state.extensions))
+    times, entries, attempts = 1 + state.extensions, plan.entries_max, plan.form.budget.attempts
+    if (state.version + 1) * 100 > entries * times * percent:
+        return LimitReached(limit="entries", used=state.version, allowed=entries * times)
+    if attempts is not None and (state.attempts + 1) * 100 > attempts * times * percent:
+        return LimitReached(limit="attempts", used=state.attempts, allowed=attempts * times)
     return None

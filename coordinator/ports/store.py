@@ -5,7 +5,7 @@ and `RunExists`; after a lost COMMIT reply the store itself finds out what happe
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from amends.coordinator.ports.rows import (
     Batch,
@@ -14,6 +14,7 @@ from amends.coordinator.ports.rows import (
     InboxRow,
     Lease,
     LocalRecord,
+    RelayWait,
     RunRow,
     ShardRow,
     StoredEntry,
@@ -96,6 +97,10 @@ class LogReading(Protocol):
 
     def dead_letters_at(self, topic: str, partition: int, offset: int) -> list[DeadLetterRow]: ...
 
+    def relay_waits(self) -> list[RelayWait]:
+        """Where the relay stands still, by shard, the dead letters first; what it has passed since is left out."""
+        ...
+
     def change_mark(self) -> object:
         """A value that differs after another process changed the store; cheap enough for every 20 ms."""
         ...
@@ -103,8 +108,17 @@ class LogReading(Protocol):
     def close(self) -> None: ...
 
 
+Kind = Literal["memory", "sqlite", "postgresql"]
+
+EMBEDDED: Final[frozenset[Kind]] = frozenset({"memory", "sqlite"})
+"""Stores of one coordinator. A read takes microseconds and waits for no server: on a thread of its own it would take
+several times as long."""
+
+
 class LocalTopics(Protocol):
     """Topics as tables: the embedded bus. One partition, 0; offsets from 0."""
+
+    kind: Kind
 
     def publish(self, records: Sequence[LocalRecord]) -> list[int]:
         """Append in one transaction; give the offsets. A topic comes into being with its first record."""
@@ -127,8 +141,6 @@ class LocalTopics(Protocol):
 
 class Store(LogReading, LocalTopics, Protocol):
     """Everything: what a worker holds."""
-
-    kind: Literal["memory", "sqlite", "postgresql"]
 
     def migrate(self, *, shards: int) -> None:
         """Make or bring up the tables. Raises `UsageError` for a store that a newer version wrote."""
@@ -186,6 +198,10 @@ class Store(LogReading, LocalTopics, Protocol):
 
     def relayed(self, shard: int, *, epoch: int, position: int) -> None:
         """Move it forward. Raises `Fenced` if the relay's lease has a newer epoch."""
+        ...
+
+    def relay_waits_at(self, wait: RelayWait) -> None:
+        """Write down where a shard's relay, or that of the dead letters, stands still; the last word counts."""
         ...
 
     def dead_letters_relayed(self) -> int:

@@ -136,10 +136,9 @@ class Pending:
     ) -> None:
         """Seal one decision into an entry and advance the run and the shard in memory."""
         before = run.state if run.state.version else None
-        part = self._part(shard)
-        data, entry_hash = seal(self._draft(shard, run.state, item, events, at=max(now, run.state.at), build=build))
-        version = run.state.version + 1
-        state = sealed(state, version=version, at=max(now, run.state.at), entry_hash=entry_hash)
+        part, version, at = self._part(shard), run.state.version + 1, max(now, run.state.at)
+        data, entry_hash = seal(self._draft(shard, run.state, item, events, at=at, build=build))
+        state = sealed(state, version=version, at=at, entry_hash=entry_hash)
         due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
         waiting_for = missing_handler(run.plan, state, now)  # What can raise has been done now.
         shard.position += 1

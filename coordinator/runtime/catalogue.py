@@ -41,6 +41,7 @@ class Catalogue:
     stored: Callable[[str], DefinitionRow | None]
     writers: Callable[[str], Writers] = lambda _topic: Writers()
     _known: dict[str, Known] = field(default_factory=dict)
+    _newest: dict[str, Known] = field(default_factory=dict)
 
     def by_hash(self, digest: str) -> Known | None:
         """The definition of this hash; None if neither the app nor the store has it."""
@@ -55,9 +56,12 @@ class Catalogue:
 
     def newest(self, saga: str) -> Known:
         """What new triggers of this saga run."""
-        closed = max((each for each in self.sagas if each.name == saga), key=lambda each: each.version)
-        known = self.by_hash(closed.hash)
-        assert known is not None, "the app's own definitions are known"
+        known = self._newest.get(saga)
+        if known is None:
+            closed = max((each for each in self.sagas if each.name == saga), key=lambda each: each.version)
+            known = self.by_hash(closed.hash)
+            assert known is not None, "the app's own definitions are known"
+            self._newest[saga] = known
         return known
 
     def topics(self) -> dict[str, TopicSpec]:

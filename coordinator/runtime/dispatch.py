@@ -30,6 +30,11 @@ class Hands(Protocol):
         """Tell a handler to stop; whether it may still answer soon."""
         ...
 
+    @property
+    def behind(self) -> bool:
+        """Whether works that could begin at once have not."""
+        ...
+
     def look_after(self) -> None:
         """Once a second or so: find what is blocked."""
         ...
@@ -54,6 +59,11 @@ class Dispatch:
         """Handler calls without a reply."""
         return len(self._works)
 
+    @property
+    def behind(self) -> bool:
+        """Whether handlers that were handed over have not begun."""
+        return self.hands.behind
+
     def reconcile(self, run: Run, wanted: Iterable[Command]) -> list[Command]:
         """Stop what is not wanted any more; give what is wanted and not under way."""
         commands = {identity_of(command): command for command in wanted}
@@ -65,7 +75,7 @@ class Dispatch:
         return [
             command
             for identity, command in commands.items()
-            if identity not in run.running and identity not in run.put_off
+            if identity not in run.running and identity not in run.put_off and identity not in run.begun
         ]
 
     def start(self, run: Run, command: Command, now: Instant) -> list[Set]:
@@ -82,6 +92,8 @@ class Dispatch:
         timeout_at = command.timeout_at or now + form.timeout_ms * MILLISECOND
         work = self._work(run, command, known, identity=identity, form=form, timeout_at=timeout_at)
         run.running[identity] = command
+        if command.role in {"step", "undo"}:  # A question may be asked again under its number.
+            run.begun.add(identity)
         self._works[run.saga_id, identity] = work
         self._waiting.append(work)
         return [(timeout_at, "timeout", identity)]

@@ -68,6 +68,11 @@ class HandlerLoop:
         """Whether a handler has kept the loop from turning for a while."""
         return time.monotonic() - self._beaten_at > BLOCKED_AFTER_S
 
+    @property
+    def behind(self) -> bool:
+        """Whether works wait for it that it has not begun."""
+        return bool(self._queue) and not self.blocked
+
     def not_begun(self) -> list[Work]:
         """Take back what no handler has been called for, from any thread: for another loop, if this one is blocked."""
         taken: list[Work] = []

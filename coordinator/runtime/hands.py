@@ -38,6 +38,11 @@ class HandlerThreads:
             loop.stop(work)
         return True
 
+    @property
+    def behind(self) -> bool:
+        """Whether a loop that turns has works that it has not begun."""
+        return any(loop.behind for loop in self._loops)
+
     def look_after(self) -> None:
         """Give the work behind a blocking handler to another loop."""
         for loop in self._loops:

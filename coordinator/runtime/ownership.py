@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.ports.store import Store
+from amends.coordinator.ports.store import EMBEDDED, Store
 from amends.coordinator.runtime.inbound import Gained, Inbound, Lost, Yielding
 from amends.schemas.instants import SECOND, Instant
 
@@ -48,7 +48,7 @@ class Ownership:
     @property
     def alone(self) -> bool:
         """Whether no other worker can own anything: the store is one process's."""
-        return self.store.kind != "postgresql"
+        return self.store.kind in EMBEDDED
 
     def begin(self) -> None:
         """Take what is free, then keep it; if the store is away just now, as soon as it is back."""

@@ -233,7 +233,8 @@ class Worker:
 
     async def _take_inbox(self) -> None:
         for shard in list(self._engine.shards):
-            rows = await asyncio.to_thread(self.reader.inbox, shard)
+            alone = self._ownership.alone
+            rows = self.reader.inbox(shard) if alone else await asyncio.to_thread(self.reader.inbox, shard)
             if rows:
                 self._thread.put(Waiting(rows=rows))
 

@@ -17,9 +17,9 @@ from amends.coordinator.runtime.inbound import AppendFailed, Committed, Inbound
 log = logging.getLogger("amends.writer")
 
 QUICK_S = 0.004
-"""An append that lasts no longer is done where it is asked for: to change threads twice would cost as much."""
+"""An append that waits no longer is done where it is asked for: to decide meanwhile would win less than it costs."""
 _REMEMBERED = 8
-"""Over about so many appends their duration is averaged."""
+"""Over about so many appends their waiting is averaged."""
 
 _backoff = wait_exponential_jitter(multiplier=0.05, max=5.0, jitter=0.05)
 
@@ -34,13 +34,13 @@ class WriterThread:
         self._closing = threading.Event()
         self.away = False
         """Whether the store is being waited for."""
-        self._lasts_s = 0.0
+        self._waits_s = 0.0
         self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
         self._thread.start()
 
     def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
         """Append this next. The answer comes to the engine's queue, or back if `at_once` or the store is quick."""
-        if at_once or self._lasts_s < QUICK_S:
+        if at_once or self._waits_s < QUICK_S:
             try:
                 return self._tried(pending, rows)
             except StoreUnavailable:
@@ -75,14 +75,14 @@ class WriterThread:
                 return answer
 
     def _tried(self, pending: Pending, rows: Batch) -> Inbound:
-        began = time.monotonic()
+        began_s = time.monotonic() - time.thread_time()
         try:
             self._store.append(rows)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  fenced, raced, or a fault of ours: the engine decides which
             return AppendFailed(pending=pending, error=error)
-        self._lasts_s += (time.monotonic() - began - self._lasts_s) / _REMEMBERED
+        self._waits_s += (time.monotonic() - time.thread_time() - began_s - self._waits_s) / _REMEMBERED
         return Committed(pending=pending)
 
     def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:

@@ -84,6 +84,11 @@ class Script:
             return True
         return False
 
+    @property
+    def behind(self) -> bool:
+        """Whatever is handed over begins at once."""
+        return False
+
     def look_after(self) -> None:
         """Nothing here blocks."""
 

@@ -1,7 +1,6 @@
 """The in-memory twin of the stores: the same behavior, for simulations and `amends.testing`, by a clock of your own."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from amends.connectors.stores.clock import wall_clock
 from amends.connectors.stores.memory.leases import Leases
@@ -9,6 +8,7 @@ from amends.connectors.stores.memory.log import Log
 from amends.connectors.stores.memory.mail import Mail
 from amends.connectors.stores.memory.runs import Runs
 from amends.connectors.stores.memory.tables import LeaseState, Tables
+from amends.coordinator.ports.store import Kind
 from amends.schemas.instants import Instant
 
 __all__ = ["MemoryStore"]
@@ -17,7 +17,7 @@ __all__ = ["MemoryStore"]
 class MemoryStore(Log, Runs, Leases, Mail):
     """Safe to use from several threads; lives as long as the object. Leases expire by `clock`."""
 
-    kind: Literal["memory", "sqlite", "postgresql"] = "memory"
+    kind: Kind = "memory"
 
     def __init__(self, *, clock: Callable[[], Instant] = wall_clock) -> None:
         super().__init__(Tables(clock))

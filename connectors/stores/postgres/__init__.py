@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -21,6 +21,7 @@ from amends.connectors.stores.sql.runs import SqlRuns
 from amends.connectors.stores.sql.topics import SqlTopics
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch, StoredEntry
+from amends.coordinator.ports.store import Kind
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -38,7 +39,7 @@ _DUMP: Final = (
 class PostgresStore(SqlRuns, SqlTopics, SqlMail, PostgresLeases):
     """Leases and instants are by the database's clock. No thread of its own; safe to use from several."""
 
-    kind: Literal["memory", "sqlite", "postgresql"] = "postgresql"
+    kind: Kind = "postgresql"
     for_update: ClassVar[str] = FOR_UPDATE
     among: ClassVar[str] = "= ANY (?)"
 

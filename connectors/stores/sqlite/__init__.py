@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
@@ -20,6 +20,7 @@ from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
 from amends.connectors.stores.sqlite.making import make, make_folder
 from amends.coordinator.ports.rows import Batch, StoredEntry
+from amends.coordinator.ports.store import Kind
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -33,7 +34,7 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
     but `append` and `claim` may be called beside a running coordinator, from any process.
     """
 
-    kind: Literal["memory", "sqlite", "postgresql"] = "sqlite"
+    kind: Kind = "sqlite"
     for_update: ClassVar[str] = ""
     among: ClassVar[str] = AMONG
 
