@@ -37,6 +37,8 @@ class Run:
     running: dict[Identity, Command] = field(default_factory=dict)
     put_off: dict[Identity, Command] = field(default_factory=dict)
     """Questions whose instant has not come, and commands that wait for a slot or a handler."""
+    begun: set[Identity] = field(default_factory=set)
+    """Attempts handed over here: none is a second time, though its reply is in a batch that was taken back."""
     due: Instant | None = None
     timer_due: Instant | None = None
     """The `due` that a timer was last set for."""
