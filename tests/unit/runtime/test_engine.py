@@ -8,10 +8,10 @@ import pytest
 
 from amends import Context, Saga, Topic
 from amends.connectors.stores.memory import MemoryStore
-from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.errors import RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
 from amends.coordinator.runtime.batching import Pending
-from amends.coordinator.runtime.inbound import Committed, Gained, Lost, Waiting
+from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, Waiting
 from amends.coordinator.testing.replies import Reply
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
@@ -47,7 +47,9 @@ class Store(MemoryStore):
 
 
 class Slow:
-    """A writer whose commits are told of when the test says so."""
+    """A writer whose commits are told of when the test says so, or fail for `error`."""
+
+    error: Exception | None = None
 
     def __init__(self, installation: World) -> None:
         self._world = installation
@@ -55,12 +57,17 @@ class Slow:
 
     def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
         del at_once
-        self._world.store.append(rows)
+        if self.error is None:
+            self._world.store.append(rows)
         self._written.append(pending)
 
     def tell(self) -> None:
-        """Let the engine know of what is committed."""
-        self._world._arrived += [Committed(pending=pending) for pending in self._written]
+        """Let the engine know of what is committed, or failed."""
+        error, self.error = self.error, None
+        self._world._arrived += [
+            Committed(pending=pending) if error is None else AppendFailed(pending=pending, error=error)
+            for pending in self._written
+        ]
         self._written.clear()
         self._world._turn()
 
@@ -114,6 +121,29 @@ def test_a_reply_that_is_heard_while_a_batch_is_written_does_not_begin_its_step_
     assert [name for name, _ in installation.script.calls] == ["left", "right"]
     slow.tell()
     assert store.runs()[0].status == "completed"
+
+
+def test_a_step_whose_reply_is_in_a_batch_that_was_taken_back_does_not_begin_again() -> None:
+    answer = Done(key="k")
+    installation, store = installed(parallel_saga(), left=late(answer, after="1s"), right=late(answer, after="1s"))
+    slow = installation.engine.writer = Slow(installation)
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    slow.tell()
+    slow.error = RunExists([])
+    installation.publish({"id": "A-2"})
+    installation._turn()
+    installation.clock.now += SECOND
+    installation.script.come_up()
+    left, right = installation.script.arrived
+    installation.script.arrived.clear()
+    body = wishes.write(wishes.Kill(actor="eva", saga_id=SagaId("another run"), reason="no"))
+    between = Waiting(rows=[InboxRow(shard=0, message_id="w-1", body=body)])
+    installation.engine.work_off([left, between, right], installation.clock.now)  # They are one batch.
+    store.away = True
+    slow.tell()  # It is taken back with the one before it, and now only the first of them can be decided.
+    slow.tell()
+    assert [name for name, _ in installation.script.calls] == ["left", "right"]
 
 
 def test_a_wish_to_start_is_not_lost_while_the_store_is_away() -> None:
