@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import DOCS, files_of
+
 SAGAS = """
 from pydantic import BaseModel
 
@@ -115,8 +117,7 @@ def test_it_is_shipped():
 """
 
 CONNECTOR = '''
-from amends.coordinator.attempt import current_attempt
-from amends.coordinator.definition.form import Certainty
+from amends.connecting import promise, sending
 
 
 class Safe:
@@ -124,16 +125,15 @@ class Safe:
 
     def __init__(self, *, forgets: bool) -> None:
         self.name = "safe"
-        self.certainty = Certainty(deduplicates=True)
+        self.certainty = promise("safe", idempotent=True)
         self.forgets = forgets
         self.done: dict[str, tuple[str, str]] = {}
 
     async def do(self, thing: str, what: str) -> str:
-        attempt = current_attempt(self.name)
-        attempt.before_send(tool="safe", action=what, resource=thing, acts=True)
-        key = attempt.idempotency_key + (str(len(self.done)) if self.forgets else "")
-        self.done.setdefault(key, (thing, what))
-        attempt.record(tool="safe", action=what, resource=thing, status="ok", external_id=key)
+        with sending(self.name, action=what, resource=thing) as request:
+            key = request.key + (str(len(self.done)) if self.forgets else "")
+            self.done.setdefault(key, (thing, what))
+            request.external_id = key
         return thing
 
     def count(self, thing: str, what: str) -> int:
@@ -197,6 +197,7 @@ def ran_in(folder: Path, files: dict[str, str]) -> "subprocess.CompletedProcess[
     [
         pytest.param({"sagas.py": SAGAS, "test_sagas.py": TESTS}, "5 passed", id="a saga"),
         pytest.param({"safe.py": CONNECTOR, "test_safe.py": KIT}, " passed", id="a connector of her own"),
+        pytest.param(files_of(DOCS / "writing-a-connector.md"), "12 passed", id="the connector of the documentation"),
     ],
 )
 def test_her_tests_pass_in_a_project_of_her_own(files: dict[str, str], passed: str, tmp_path: Path) -> None:
