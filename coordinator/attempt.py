@@ -4,8 +4,7 @@ It travels in a context variable, so a handler's own code needs no extra argumen
 attempt fails at once instead of acting for nobody.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 
 import msgspec
@@ -128,11 +127,17 @@ def current_attempt(connector: str) -> Attempt:
     return attempt
 
 
-@contextmanager
-def attempting(attempt: Attempt) -> Iterator[Attempt]:
+class attempting:  # noqa: N801  read as a word: with attempting(…)
     """Run a handler in the name of this attempt."""
-    token = _current.set(attempt)
-    try:
-        yield attempt
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_attempt", "_token")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def __enter__(self) -> Attempt:
+        self._token = _current.set(self._attempt)
+        return self._attempt
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

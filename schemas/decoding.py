@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
+
 from amends.schemas import strict_json
 from amends.schemas.avro.codec import (
     CONFLUENT_HEAD_BYTES,
@@ -58,8 +60,7 @@ class Writers:
         raise UnknownSchema(f"no writer schema with the CRC-64-AVRO fingerprint {shown}: list it in Topic(schemas=…)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     """A record's data, JSON-shaped: what the writer wrote, by value, before anybody's defaults."""
 
     encoding: Encoding

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
 from pydantic import ValidationError
 
 from amends.schemas import decoding, plain_json
@@ -60,8 +61,7 @@ class TopicSpec:
     writers: Writers = NO_WRITERS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     """A trigger that is sound for `saga`. Without a business key the saga id stands for it."""
 
     saga: str
@@ -79,8 +79,7 @@ class Accepted:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, kw_only=True):
     """Why a record becomes a dead letter. `saga` is None where that was clear before any definition was asked."""
 
     reason: Reason

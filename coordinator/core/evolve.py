@@ -62,10 +62,8 @@ def evolve(state: State, event: Event, moment: Moment) -> State:
 
 
 def _with(state: State, path: str, direction: Direction, effect: Effect, **changes: Any) -> State:  # noqa: ANN401
-    effects = {**state.effects(direction), path: effect}
-    if direction == "forward":
-        return replace(state, forward=effects, **changes)
-    return replace(state, undo=effects, **changes)
+    changes[direction] = {**state.effects(direction), path: effect}  # The state's fields are called so.
+    return replace(state, **changes)
 
 
 _PROGRESS: Final = {"unclean_stops": 0, "alone": 0}

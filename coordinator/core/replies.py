@@ -34,7 +34,8 @@ def record_reply(turn: Turn, message: Replied) -> None:
     if turn.state.closed:
         _record_late(turn, message, effect)
         return
-    turn.emit(*message.notes)
+    if message.notes:
+        turn.emit(*message.notes)
     if message.direction == "forward":
         _record_step(turn, message, effect)
     else:

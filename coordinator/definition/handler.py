@@ -40,8 +40,8 @@ class Handler:
     result: TypeAdapter[Any] | None
     """None where the result is not used: an undo's."""
 
-    def bind(self, values: Mapping[str, bytes | None], context: Context) -> dict[str, Any]:
-        """Read each parameter's JSON, once. None (unknown, skipped) reads as null.
+    def bind(self, values: Mapping[str, bytes | None], context: Context | None) -> dict[str, Any]:
+        """Read each parameter's JSON, once. None (unknown, skipped) reads as null; `context` only if it takes one.
 
         A value is the parameter's own: where the form's argument has a `field`, `field_of_json` took it out before.
         Raises `ArgumentUnreadable`.

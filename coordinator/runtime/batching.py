@@ -222,6 +222,8 @@ class Pending:
 
     def _payloads(self, values: Mapping[Digest, bytes]) -> dict[Digest, Payload]:
         """Small values stand in the entry, large ones beside it; together they never exceed the entry's limit."""
+        if not values:
+            return {}
         if sum(map(len, values.values())) <= EXTERNAL_BYTES:
             return {digest: Inline(inline=value.decode()) for digest, value in values.items()}
         inline_bytes = sum(len(value) for value in values.values() if len(value) <= EXTERNAL_BYTES)

@@ -134,6 +134,11 @@ class Engine:
         return sum(len(start.records) if isinstance(start, Arrived) else 1 for start in self._starts)
 
     @property
+    def inbox_moment(self) -> int:
+        """Differs once the inbox is to be read anew; see `Waiting`."""
+        return self._wishing.moment
+
+    @property
     def quiet(self) -> bool:
         """Nothing decided, written or running, and no reply to come."""
         undecided = self._messages or self._writing is not None or self._prepared is not None
@@ -152,8 +157,8 @@ class Engine:
                 self._offer(inbound)
             case Arrived():
                 self._starts.append(inbound)
-            case Waiting(rows=rows):
-                for item in self._wishing.take(rows):
+            case Waiting(rows=rows, moment=moment):
+                for item in self._wishing.take(rows, moment):
                     self._offer(item)
             case Committed(pending=pending):
                 self._committed(pending, now)
@@ -260,27 +265,36 @@ class Engine:
         return self.room > 0 and not self._stopping and not self._resuming.busy
 
     def _decide_item(self, pending: Pending, item: Item, now: Instant) -> None:
+        if not self._wishing.holds(item):
+            return
         run = self.runs.get(item.saga_id)
         self.dispatch.heard(run, item.saga_id, item.message)
-        held = self._quarantine.shard_of(item.saga_id)
-        if run is None and held is None:
-            match self._loading.load(item.saga_id):
-                case Unreadable(shard=held, error=error):
-                    self._quarantine.hold(item.saga_id, held, None, error)
-                case run if run is not None:
-                    self.runs[item.saga_id] = run
-        number = run.shard if run is not None else held if held is not None else item.shard
+        number = run.shard if run is not None else None
+        if run is None:
+            run, number = self._looked_up(item)
         shard = self.shards.get(number) if number is not None else None
         if shard is None:
             if run is not None:
                 del self.runs[run.saga_id]
-            self._wishing.over(item)
+            self._wishing.passed_over(item)
             return  # Not ours: its owner hears of it through the inbox, or by recovery.
         pending.causes.append(item)
         if run is None:
             self._finished_with(pending, shard, item)
             return
         self._decide(pending, run, shard, item, now)
+
+    def _looked_up(self, item: Item) -> tuple[Run | None, int | None]:
+        """The run of an item that is not in memory, and the shard that answers for it."""
+        held = self._quarantine.shard_of(item.saga_id)
+        if held is None:
+            match self._loading.load(item.saga_id):
+                case Unreadable(shard=held, error=error):
+                    self._quarantine.hold(item.saga_id, held, None, error)
+                case run if run is not None:
+                    self.runs[item.saga_id] = run
+                    return run, run.shard
+        return None, held if held is not None else item.shard
 
     def _decide(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Exception | None:
         """What kept it from being decided, if anything did."""
@@ -340,8 +354,8 @@ class Engine:
                 pending.consumed[record.topic, record.partition] = record.offset + 1
             return
         shard = self.shards.get(-1 if start.shard is None else start.shard)
-        if shard is None:
-            self._wishing.over(start)
+        if shard is None or not self._wishing.holds(start):
+            self._wishing.passed_over(start)
             return
         try:
             taken = self.intake.take_wish(start, self.runs, now)
@@ -399,7 +413,7 @@ class Engine:
         for cause in pending.causes:
             if isinstance(cause, Item):
                 self._settled_alone(cause, now)
-                self._wishing.over(cause)
+                self._wishing.done(cause)
         if pending.consumed:
             self.consumed(pending.consumed)
 
@@ -439,7 +453,7 @@ class Engine:
     def _drop(self, shards: Iterable[int]) -> None:
         """Forget shards that somebody else owns: their runs, and what was running for them."""
         gone = set(shards)
-        self._wishing.forget()
+        self._wishing.forget(gone)
         for shard in gone:
             self.shards.pop(shard, None)
             self._resuming.forget(shard, self.runs)

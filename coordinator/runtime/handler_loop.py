@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Protocol
 
 from amends.coordinator.attempt import attempting
-from amends.coordinator.context import context_of
 from amends.coordinator.loop_resources import close_all
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.inbound import Item
@@ -153,8 +152,7 @@ class HandlerLoop:
         assert task is not None, "a handler runs in a task"
         try:
             with attempting(work.attempt):
-                arguments = work.handler.bind(work.values, context_of(work.attempt))
-                result = await work.handler.function(**arguments)
+                result = await work.handler.function(**work.arguments())
         except BaseException as error:
             if task.cancelling() and not work.told_to_stop():
                 raise  # The loop is being closed: the attempt stays in doubt.

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from queue import SimpleQueue
 
 from amends.coordinator.attempt import attempting
-from amends.coordinator.context import context_of
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
@@ -57,7 +56,7 @@ class ThreadPool:
         work.begun = True
         try:
             with attempting(work.attempt):
-                result = work.handler.function(**work.handler.bind(work.values, context_of(work.attempt)))
+                result = work.handler.function(**work.arguments())
         except BaseException as error:  # noqa: BLE001  whatever a handler raises is its reply
             return answers.raised(work, error)
         return answers.returned(work, result)

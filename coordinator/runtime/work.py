@@ -2,8 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from amends.coordinator.attempt import Attempt, Undoing
+from amends.coordinator.context import context_of
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
@@ -29,6 +31,11 @@ class Work:
     begun: bool = False
     overdue: bool = False
     task: "asyncio.Task[None] | None" = None
+
+    def arguments(self) -> dict[str, Any]:
+        """What the handler is called with. Raises `ArgumentUnreadable`."""
+        context = context_of(self.attempt) if self.handler.takes_context else None
+        return self.handler.bind(self.values, context)
 
     def told_to_stop(self) -> bool:
         """Asked anew each time: another thread sets it."""

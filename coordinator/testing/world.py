@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from amends.coordinator.attempt import attempting
-from amends.coordinator.context import context_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.saga import Saga
 from amends.coordinator.errors import Fenced, RunExists
@@ -193,7 +192,7 @@ class World:
     def take_inbox(self) -> None:
         """Let the worker see what was put into the inbox."""
         for shard in self.engine.shards:
-            self._arrived.append(Waiting(rows=self.store.inbox(shard)))
+            self._arrived.append(Waiting(rows=self.store.inbox(shard), moment=self.engine.inbox_moment))
 
     def offer(self, item: Item) -> None:
         """A message straight to the engine."""
@@ -248,7 +247,7 @@ def _really(work: Work) -> Item:
     """Call the user's function."""
     try:
         with attempting(work.attempt):
-            result = work.handler.function(**work.handler.bind(work.values, context_of(work.attempt)))
+            result = work.handler.function(**work.arguments())
             if inspect.isawaitable(result):
                 result = asyncio.run(_awaited(result))
     except Exception as error:  # noqa: BLE001  whatever a handler raises is its reply
