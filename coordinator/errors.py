@@ -80,20 +80,29 @@ class BusUnavailable(AmendsError):
     exit_code = 2
 
 
-class RecordTooLarge(AmendsError):
-    """A topic refuses a record for its size: no waiting helps, somebody raises the topic's limit or sends less."""
+class RecordRefused(AmendsError):
+    """A topic refuses a record, and will again until somebody changes something; other records may be published."""
 
     exit_code = 2
+
+    def __init__(self, code: str, what: str, *, do: str, topic: str, index: int) -> None:
+        super().__init__(code, what, do=do)
+        self.topic = topic
+        self.index = index
+        """Which of the records that were to be published."""
+
+
+class RecordTooLarge(RecordRefused):
+    """It is refused for its size: somebody raises the topic's limit, or less is sent."""
 
     def __init__(self, *, topic: str, index: int, size_bytes: int) -> None:
         super().__init__(
             "AM4107",
             f"topic {topic!r} refuses a record of {size_bytes} bytes",
             do="raise its max.message.bytes (`amends topics check` says to what)",
+            topic=topic,
+            index=index,
         )
-        self.topic = topic
-        self.index = index
-        """Which of the records that were to be published."""
         self.size_bytes = size_bytes
 
 

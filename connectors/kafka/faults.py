@@ -1,7 +1,7 @@
 """Kafka's errors in our words: the caller waits (`BusUnavailable`) or a person mends something (`UsageError`)."""
 
 from amends.connectors.kafka.settings import KafkaSettings
-from amends.coordinator.errors import BusUnavailable, UsageError
+from amends.coordinator.errors import BusUnavailable, RecordRefused, UsageError
 
 
 def unreachable(settings: KafkaSettings, why: object) -> BusUnavailable:
@@ -43,6 +43,22 @@ def missing_topics(settings: KafkaSettings, topics: list[str]) -> UsageError:
     return UsageError(
         "AM4104", f"{names} {verb} in Kafka at {settings.bootstrap}", do=f"run: amends topics create {' '.join(topics)}"
     )
+
+
+def refused(settings: KafkaSettings, why: object, *, topic: str, index: int) -> RecordRefused:
+    """The broker will not take a record into its topic, for a reason that no waiting mends."""
+    return RecordRefused(
+        "AM4111",
+        f"Kafka at {settings.bootstrap} refuses a record for topic {topic!r}: {_said(why)}",
+        do="change the topic's settings or rights (`amends topics check`); it is sent again by itself",
+        topic=topic,
+        index=index,
+    )
+
+
+def as_refused(error: UsageError, *, topic: str, index: int) -> RecordRefused:
+    """What is wrong with one topic holds up the records for it, no others."""
+    return RecordRefused(error.code, error.what, do=error.do, topic=topic, index=index)
 
 
 def forbidden(settings: KafkaSettings, why: object) -> UsageError:

@@ -15,7 +15,7 @@ from amends.connectors.kafka import faults
 from amends.connectors.kafka.client import TROUBLE, client_options, explained, topics_of_cluster
 from amends.connectors.kafka.partitions import partition_of
 from amends.connectors.kafka.settings import KafkaSettings
-from amends.coordinator.errors import RecordTooLarge
+from amends.coordinator.errors import RecordRefused, RecordTooLarge, UsageError
 from amends.coordinator.ports.bus import Outgoing, Place
 
 BATCH_BYTES = 128 * 1024
@@ -25,6 +25,16 @@ START_S = 5.0
 STOP_S = 3.0
 
 TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
+REFUSED = (
+    *TOO_LARGE,
+    errors.TopicAuthorizationFailedError,
+    errors.InvalidTopicError,
+    errors.InvalidTimestampError,
+    errors.PolicyViolationError,
+    errors.UnsupportedForMessageFormatError,
+    errors.UnknownError,  # What aiokafka has no name for: INVALID_RECORD (87), UNSUPPORTED_COMPRESSION_TYPE (76).
+)
+"""What a broker says of a record or its topic, and will say again."""
 
 Placed = list[Place | None]
 """Where each record was put, None as long as it is not acknowledged."""
@@ -67,14 +77,16 @@ class Publisher:
     async def send(self, records: Sequence[Outgoing], placed: Placed, *, alone: bool = False) -> None:
         """Publish the records that have no place yet and fill the places in; `alone` makes each a batch of its own.
 
-        Order is kept per partition. Raises `UsageError` for a topic that does not exist, and `RecordTooLarge` where a
-        batch of one was refused.
+        Order is kept per partition. Raises `RecordRefused` where a topic does not exist or a batch of one was refused.
         """
         by_partition: dict[tuple[str, int], list[int]] = {}
         for index, record in enumerate(records):
             if placed[index] is None:
-                partition = partition_of(record.key, await self._partitions(record.topic))
-                by_partition.setdefault((record.topic, partition), []).append(index)
+                try:
+                    partitions = await self._partitions(record.topic)
+                except UsageError as error:
+                    raise faults.as_refused(error, topic=record.topic, index=index) from error
+                by_partition.setdefault((record.topic, partition_of(record.key, partitions)), []).append(index)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for (topic, partition), indices in by_partition.items():
@@ -119,12 +131,18 @@ class Publisher:
         try:
             sent = await self._producer.send_batch(batch, topic, partition=partition)
             return int((await sent).offset)
-        except TOO_LARGE as error:
+        except REFUSED as error:
             if len(indices) > 1:
                 raise
-            record = records[indices[0]]
+            raise self._refused(error, records[indices[0]], indices[0]) from error
+
+    def _refused(self, error: errors.KafkaError, record: Outgoing, index: int) -> RecordRefused:
+        if isinstance(error, TOO_LARGE):
             size_bytes = len(record.value or b"") + len(record.key or b"")
-            raise RecordTooLarge(topic=topic, index=indices[0], size_bytes=size_bytes) from error
+            return RecordTooLarge(topic=record.topic, index=index, size_bytes=size_bytes)
+        if isinstance(error, errors.TopicAuthorizationFailedError):
+            return faults.as_refused(faults.forbidden(self._settings, error), topic=record.topic, index=index)
+        return faults.refused(self._settings, error, topic=record.topic, index=index)
 
     async def _partitions(self, topic: str) -> int:
         """How many. A topic is asked for by name only when it exists: some brokers create what is asked for."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from amends.connectors.kafka import faults
 from amends.connectors.kafka.client import TROUBLE, explained
-from amends.connectors.kafka.publisher import TOO_LARGE, Placed, Publisher
+from amends.connectors.kafka.publisher import REFUSED, Placed, Publisher
 from amends.connectors.kafka.settings import KafkaSettings
 from amends.connectors.notice import Notice, log_notice
 from amends.coordinator.errors import AmendsError, BusUnavailable, UsageError
@@ -57,7 +57,7 @@ class KafkaSink:
             raise
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
-        """Raises `BusUnavailable`, `UsageError` for a missing topic, or `RecordTooLarge` if the topic refuses one.
+        """Raises `BusUnavailable`, `UsageError` for a refused login, or `RecordRefused` for a record or its topic.
 
         Whatever it raises, any number of the records may have been published.
         """
@@ -81,21 +81,19 @@ class KafkaSink:
             await publisher.stop()
 
     async def _send(self, records: Sequence[Outgoing], placed: Placed) -> None:
-        """Send in batches; where a topic refuses one as too large, each record alone, to find the one that is."""
+        """Send in batches; where a topic refuses one, each record alone, to find the one that it means."""
         try:
             await self._try(records, placed, alone=False)
-        except TOO_LARGE:
+        except REFUSED:
             await self._try(records, placed, alone=True)
 
     async def _try(self, records: Sequence[Outgoing], placed: Placed, *, alone: bool) -> None:
         publisher = await self._connected()
         try:
             await publisher.send(records, placed, alone=alone)
-        except UsageError:
-            raise  # a topic that does not exist: the producer is as good as before
         except BaseException as error:
             await self._drop(publisher)
-            if isinstance(error, TOO_LARGE) or not isinstance(error, TROUBLE):
+            if isinstance(error, REFUSED) or not isinstance(error, TROUBLE):
                 raise
             raise self._failed(placed, await explained(self._settings, error)) from error
 

@@ -1,5 +1,7 @@
 """`amends dead-letters list|show|redrive`."""
 
+from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,31 +16,29 @@ if TYPE_CHECKING:
     from amends.coordinator.ports.store import Store
 
 PAGE = 500
+PAGE_BYTES = 8 * 1024 * 1024
+"""Values are in memory a page at a time: as many as one page of them may take, or a single one that is larger."""
 
 
 @command(DEAD_LETTERS, "list", example="amends dead-letters list -o json")
 def list_dead_letters(call: Call) -> None:
     """Messages that could not become a run, and why."""
-    from amends.coordinator.cli.output import columns, show_list
+    from amends.coordinator.cli.output import columns, show_list, write
 
-    def text(found: list[dict[str, Any]]) -> str:
-        rows = [
-            [
-                str(each["n"]),
-                each["reason"],
-                f"{each['topic']} {each['partition']}@{each['offset']}",
-                each["idempotency_key"] or "",
-                "redriven" if each["redriven_at"] else "",
-                f"{each['path']}: {each['detail']}" if each["path"] else each["detail"],
-            ]
-            for each in found
-        ]
-        return (
-            columns(rows, heads=["n", "reason", "where", "request", "", "what is wrong"]) if rows else "no dead letters"
-        )
+    def text(row: "DeadLetterRow") -> list[str]:
+        where = f"{row.topic} {row.partition}@{row.offset}"
+        wrong = f"{row.path}: {row.detail}" if row.path else row.detail
+        return [str(row.n), row.reason, where, row.idempotency_key or "", "redriven" if row.redriven_at else "", wrong]
 
     with call.store() as store:
-        show_list(call, [_facts(row) for row in _all(store)], text)
+        if not call.text:
+            show_list(call, (_facts(row) for page in _pages(store) for row in page), lambda _: "")
+            return
+        heads = ["n", "reason", "where", "request", "", "what is wrong"]
+        for page in _pages(store):
+            write(columns([text(row) for row in page], heads=heads if page[0].n == 1 else ()))
+        if not store.dead_letters_count():
+            write("no dead letters")
 
 
 @command(DEAD_LETTERS, "show", example="amends dead-letters show 3")
@@ -94,23 +94,26 @@ async def redrive(
     show_list(call, done, text)
 
 
-async def _resent(call: Call, store: "Store", rows: "list[DeadLetterRow]", to: str | None) -> list[dict[str, Any]]:
+async def _resent(call: Call, store: "Store", chosen: dict[int, str], to: str | None) -> list[dict[str, Any]]:
     import asyncio
 
     from amends.coordinator.bootstrap import open_sink, topics_missing
     from amends.coordinator.cli.progress import progress
     from amends.coordinator.ports.bus import Outgoing
 
-    records = [Outgoing(topic=to or row.topic, key=row.key, value=row.value, headers=row.headers) for row in rows]
     done: list[dict[str, Any]] = []
-    await topics_missing(call.settings, sorted({record.topic for record in records}))
+    await topics_missing(call.settings, sorted({to} if to is not None else set(chosen.values())))
     sink = open_sink(call.settings, store)
     await sink.start()
+    left = deque(chosen)
     try:
-        with progress("redriving", total=len(rows)) as redriven:
-            for start in range(0, len(rows), PAGE):
-                places = await sink.publish(records[start : start + PAGE])
-                for row, place in zip(rows[start : start + PAGE], places, strict=True):
+        with progress("redriving", total=len(chosen)) as redriven:
+            while left:
+                rows = await asyncio.to_thread(_page, store, left)
+                places = await sink.publish(
+                    [Outgoing(topic=to or row.topic, key=row.key, value=row.value, headers=row.headers) for row in rows]
+                )
+                for row, place in zip(rows, places, strict=True):
                     await asyncio.to_thread(store.mark_redriven, row.n, store.now())
                     at = {"topic": place.topic, "partition": place.partition, "offset": place.offset}
                     done.append({"n": row.n, **at})
@@ -120,16 +123,38 @@ async def _resent(call: Call, store: "Store", rows: "list[DeadLetterRow]", to: s
     return done
 
 
-def _chosen(store: "Store", numbers: list[int]) -> "list[DeadLetterRow]":
-    rows = [_one(store, n) for n in dict.fromkeys(numbers)] or [row for row in _all(store) if row.redriven_at is None]
-    cut = [row for row in rows if row.size_bytes > len(row.value or b"")]
-    if cut and numbers:
-        raise Conflict(
-            "AM5031",
-            f"dead letter {cut[0].n} had {cut[0].size_bytes} bytes, of which {len(cut[0].value or b'')} were kept",
-            do="publish the original again from where it came",
-        )
-    return [row for row in rows if row not in cut]
+def _chosen(store: "Store", numbers: list[int]) -> dict[int, str]:
+    """What is to be redriven, each with its topic, in order."""
+    if not numbers:  # All that are there now: what is refused again meanwhile is left for another time.
+        return {row.n: row.topic for page in _pages(store) for row in page if row.redriven_at is None and not _cut(row)}
+    chosen: dict[int, str] = {}
+    for n in numbers:
+        row = _one(store, n)
+        if _cut(row):
+            raise Conflict(
+                "AM5031",
+                f"dead letter {n} had {row.size_bytes} bytes, of which {len(row.value or b'')} were kept",
+                do="publish the original again from where it came",
+            )
+        chosen[n] = row.topic
+    return chosen
+
+
+def _page(store: "Store", left: deque[int]) -> "list[DeadLetterRow]":
+    """Take the next page off what is left."""
+    rows: list[DeadLetterRow] = []
+    size_bytes = 0
+    while left and len(rows) < PAGE and size_bytes < PAGE_BYTES:
+        rows.append(_one(store, left.popleft()))
+        size_bytes += len(rows[-1].value or b"")
+    return rows
+
+
+def _cut(row: "DeadLetterRow") -> bool:
+    """Whether only the beginning of its value was kept."""
+    from amends.schemas.dead_letter import KEPT_BYTES_MAX
+
+    return row.reason == "too_large" and row.size_bytes > KEPT_BYTES_MAX
 
 
 def _one(store: "Store", n: int) -> "DeadLetterRow":
@@ -139,11 +164,12 @@ def _one(store: "Store", n: int) -> "DeadLetterRow":
     return row
 
 
-def _all(store: "Store") -> "list[DeadLetterRow]":
-    found: list[DeadLetterRow] = []
-    while page := store.dead_letters(after=found[-1].n if found else 0, limit=PAGE):
-        found += page
-    return found
+def _pages(store: "Store") -> "Iterator[list[DeadLetterRow]]":
+    """All that are there now, without their values."""
+    after, until = 0, store.dead_letters_count()
+    while page := store.dead_letters(after=after, limit=min(PAGE, until - after), whole=False):
+        yield page
+        after = page[-1].n
 
 
 def _facts(row: "DeadLetterRow") -> dict[str, Any]:

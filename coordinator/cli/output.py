@@ -31,16 +31,14 @@ _TONES: Final = {
 
 
 def show_list(call: Call, items: Iterable[Keys], text: Callable[[list[Keys]], str]) -> None:
-    """Print a list: one array, an object a line, or the text that `text` makes of it."""
+    """Print a list: one array, an object a line, or the text that `text` makes of it. JSON is printed as it comes."""
     if call.output is Output.jsonl:
         for item in items:
             write_line(encoded(item))
-        return
-    found = list(items)
-    if call.output is Output.json:
-        write_line(encoded(found))
+    elif call.output is Output.json:
+        _write_array(map(encoded, items))
     else:
-        write(text(found))
+        write(text(list(items)))
 
 
 def show(call: Call, item: Keys, text: Callable[[], str]) -> None:
@@ -56,6 +54,15 @@ def encoded(value: object) -> bytes:
     import msgspec
 
     return msgspec.json.encode(value)
+
+
+def _write_array(items: Iterable[bytes]) -> None:
+    """Print one document, an item at a time; nothing of it if there is not even a first item to be had."""
+    separator = b"["
+    for item in items:
+        sys.stdout.buffer.write(separator + item)
+        separator = b","
+    write_line(b"[]" if separator == b"[" else b"]")
 
 
 def write_line(data: bytes) -> None:

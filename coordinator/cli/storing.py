@@ -71,7 +71,8 @@ def status(call: Call) -> None:
             ]
             for each in facts["shards"]
         ]
-        return columns(named) + "\n\n" + columns(rows, heads=["shard", "owner", "epoch", "position", "relayed"])
+        table = columns(rows, heads=["shard", "owner", "epoch", "position", "relayed"])
+        return "\n\n".join([columns(named), table, *map(_waits, facts["relay_waits"])])
 
     show(call, facts, text)
 
@@ -117,7 +118,7 @@ def _status(store: "Store", *, is_local: bool) -> dict[str, Any]:
         "kind": store.kind,
         "incarnation": store.incarnation(),
         "inbox": sum(len(store.inbox(row.shard)) for row in shards),
-        "dead_letters": _dead_letters(store),
+        "dead_letters": store.dead_letters_count(),
         "definitions": len(store.definitions()),
         "runs_open": dict(Counter("quarantined" if row.quarantined else row.status for row in store.runs_open())),
         "shards": [
@@ -133,14 +134,16 @@ def _status(store: "Store", *, is_local: bool) -> dict[str, Any]:
             }
             for row in shards
         ],
+        "relay_waits": [
+            {"shard": wait.shard, "position": wait.position, "since": text_of(wait.since), "why": wait.why}
+            for wait in ([] if is_local else store.relay_waits())
+        ],
     }
 
 
-def _dead_letters(store: "Store") -> int:
-    count, after = 0, 0
-    while page := store.dead_letters(after=after, limit=500):
-        count, after = count + len(page), page[-1].n
-    return count
+def _waits(wait: dict[str, Any]) -> str:
+    where = "dead letter" if wait["shard"] is None else f"shard {wait['shard']} at"
+    return f"! the relay waits before {where} {wait['position']} since {wait['since']}: {wait['why']}"
 
 
 def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN401  name to origin

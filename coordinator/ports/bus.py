@@ -55,7 +55,10 @@ class Sink(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
-        """Returns when all are acknowledged. On `BusUnavailable` any number may have been published."""
+        """Returns when all are acknowledged. Whatever it raises, any number may have been published.
+
+        Raises `RecordRefused` for a record that its topic will not take; the others may then be published without it.
+        """
         ...
 
     async def stop(self) -> None: ...

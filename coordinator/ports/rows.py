@@ -128,6 +128,16 @@ class Lease(_Row, frozen=True, kw_only=True):
     """False: the former owner did not leave in order, so an open attempt may have been cut off."""
 
 
+class RelayWait(_Row, frozen=True, kw_only=True):
+    """Where the relay stands still, because a topic refuses the record there."""
+
+    shard: int | None
+    """None: the dead letters, whose `position` is their number."""
+    position: int
+    why: str
+    since: Instant
+
+
 class DefinitionRow(_Row, frozen=True, kw_only=True):
     """A stored definition: `body` is the JSON of a `StoredDefinition`."""
 

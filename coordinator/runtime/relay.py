@@ -6,50 +6,42 @@ consumers keep the highest version of each run, so a duplicate or a late arrival
 
 import asyncio
 import logging
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from amends.coordinator.errors import AmendsError, BusUnavailable, Fenced, RecordTooLarge, StoreUnavailable, UsageError
+from amends.coordinator.errors import (
+    AmendsError,
+    BusUnavailable,
+    Fenced,
+    RecordRefused,
+    RecordTooLarge,
+    StoreUnavailable,
+    UsageError,
+)
 from amends.coordinator.ports.bus import Sink
-from amends.coordinator.ports.rows import Lease, StoredEntry
+from amends.coordinator.ports.rows import Lease, RelayWait
 from amends.coordinator.ports.store import Store
-from amends.coordinator.reading.histories import Histories
 from amends.coordinator.reading.publishing import Publication, Publishing
+from amends.coordinator.runtime.relay_batches import DEAD_LETTERS, Batch, Batches
+from amends.coordinator.runtime.relay_holds import Holds, wait_s
 from amends.coordinator.runtime.relay_leases import RelayLeases
-from amends.schemas.ids import SagaId
 
 LOOK_FIRST_S: Final = 0.001
 LOOK_LAST_S: Final = 0.02
 """After something was published more is likely to come: the store is looked at soon, then ever more rarely."""
-BATCH_BYTES: Final = 4 * 1024 * 1024
-ENTRIES_FIRST: Final = 100
-ENTRIES_MAX: Final = 1_000
-DEAD_LETTERS_MAX: Final = 20
 DEAD_LETTERS_SHARD: Final = 0
 """Who relays this shard relays the dead letters too."""
 
-FIRST_WAIT_S: Final = 0.1
-LAST_WAIT_S: Final = 5.0
-
 log = logging.getLogger("amends.relay")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batch:
-    """What is published next of one shard, or of the dead letters (no lease), whose position is their number."""
-
-    lease: Lease | None
-    position: int
-    publications: tuple[Publication, ...]
-    ended: tuple[SagaId, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class Relay:
     """Runs until `stop`. Waits with backoff, 0.1 to 5 s, while the store or the bus is away, and says so in the log.
 
+    Where a topic refuses a record for good, its shard (or the dead letters) stands still there, so that nothing is
+    missing behind it, and all others go on; log and `amends store status` say what is waited for.
     `lag` is the number of entries not yet published in the shards that this relay holds; `published` the number of
     records acknowledged since the start, repeated ones included.
     """
@@ -61,19 +53,19 @@ class Relay:
     lag: int = 0
     published: int = 0
 
-    _histories: Histories = field(init=False)
+    _batches: Batches = field(init=False)
+    _holds: Holds = field(default_factory=Holds)
     _positions: dict[tuple[int, int], int] = field(default_factory=dict)
     """How far each shard is published, by shard and epoch."""
-    _entries_max: dict[int, int] = field(default_factory=dict)
     _mark: object = None
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _failures: int = 0
     _why: str = ""
-    """What is waited for."""
+    """What everything waits for."""
 
     def __post_init__(self) -> None:
-        self._histories = Histories(self.store)
+        self._batches = Batches(store=self.store, publishing=self.publishing)
 
     async def run(self) -> None:
         """Publish until stopped. Raises `UsageError` where the bus cannot be used at all: login, missing topics."""
@@ -124,7 +116,7 @@ class Relay:
                     self._back()
                 except Fenced as fenced:
                     self.leases.lost(fenced.shards)
-                except (BusUnavailable, StoreUnavailable, RecordTooLarge, UsageError) as error:
+                except (BusUnavailable, StoreUnavailable, UsageError) as error:
                     await self._wait_after(error)
         finally:
             keeping.cancel()
@@ -133,28 +125,61 @@ class Relay:
     def _nothing_left(self) -> bool:
         if any(row.position > self.store.relay_position(row.shard) for row in self.store.shards()):
             return False
-        return not self.store.dead_letters(after=self.store.dead_letters_relayed(), limit=1)
+        return self.store.dead_letters_relayed() >= self.store.dead_letters_count()
 
     async def _turn(self) -> bool:
-        """Publish one batch of every shard held, together; say whether there was anything."""
+        """Publish one batch of every lane that can go on; say whether there was anything."""
         batches = await asyncio.to_thread(self._read)
-        if not batches:
-            return False
-        await self._publish([publication for batch in batches for publication in batch.publications])
-        await asyncio.to_thread(self._move, batches)
-        return True
+        free = [batch for batch in batches if batch.lane not in self._holds]
+        try:
+            await self._publish([publication for batch in free for publication in batch.publications])
+        except RecordRefused:
+            batches = free + [batch for batch in batches if batch.lane in self._holds]
+        else:
+            await asyncio.to_thread(self._move, free)
+            batches = [batch for batch in batches if batch.lane in self._holds]
+        for batch in batches:  # Each for itself: those that are held up, or all where one of them is to be found.
+            await self._publish_alone(batch)
+        return bool(batches or free)
 
-    def _read(self) -> list[_Batch]:
-        """Read what comes next in each shard; nothing if the store is as it was when there was nothing. In a thread."""
-        mark = self.store.change_mark()
-        if mark == self._mark and not self._gained():
+    async def _publish_alone(self, batch: Batch) -> None:
+        """Publish a lane up to the record that its topic refuses, if there is one, and hold it there."""
+        while batch.parts:
+            try:
+                await self._publish(batch.publications)
+            except RecordRefused as refused:
+                batch, position = batch.cut(refused.index)
+                await self._hold(batch.lane, position, refused)
+            else:
+                await asyncio.to_thread(self._move, [batch])
+                return
+
+    async def _hold(self, lane: int, position: int, refused: RecordRefused) -> None:
+        if self._holds.hold(lane, position, refused):
+            await asyncio.to_thread(self._tell, lane, position, refused.why)
+
+    def _tell(self, lane: int, position: int, why: str) -> None:
+        shard = None if lane == DEAD_LETTERS else lane
+        self.store.relay_waits_at(RelayWait(shard=shard, position=position, why=why, since=self.store.now()))
+
+    def _read(self) -> list[Batch]:
+        """Read what comes next in each lane; nothing if the store is as it was when there was nothing. In a thread."""
+        mark, due = self.store.change_mark(), self._holds.due
+        if mark == self._mark and not due and not self._gained():
             return []
         heads = {row.shard: row.position for row in self.store.shards()}
-        behind = {lease: heads[shard] - self._position(lease) for shard, lease in self.leases.held.items()}
+        held = self.leases.held
+        self._holds.keep({*held, *((DEAD_LETTERS,) if DEAD_LETTERS_SHARD in held else ())})
+        behind = {lease: heads[shard] - self._position(lease) for shard, lease in held.items()}
         self.lag = sum(behind.values())
-        batches = [self._entries(lease) for lease, count in behind.items() if count > 0]
-        if any(lease.shard == DEAD_LETTERS_SHARD for lease in behind):
-            batches += self._dead_letters()
+        batches = [
+            self._batches.of_shard(lease, after=self._position(lease), single=lease.shard in self._holds)
+            for lease, count in behind.items()
+            if count > 0 and (lease.shard in due or lease.shard not in self._holds)
+        ]
+        if DEAD_LETTERS_SHARD in held and (DEAD_LETTERS in due or DEAD_LETTERS not in self._holds):
+            batches.append(self._batches.of_dead_letters(single=DEAD_LETTERS in self._holds))
+        batches = [batch for batch in batches if batch.parts]
         self._mark = None if batches else mark
         return batches
 
@@ -164,33 +189,10 @@ class Relay:
     def _position(self, lease: Lease) -> int:
         return self._positions.setdefault((lease.shard, lease.epoch), lease.position)
 
-    def _entries(self, lease: Lease) -> _Batch:
-        limit = self._entries_max.get(lease.shard, ENTRIES_FIRST)
-        entries = self.store.entries_from(lease.shard, after=self._position(lease), limit=limit)
-        self._entries_max[lease.shard] = _next_limit(entries)
-        publications: list[Publication] = []
-        ended: list[SagaId] = []
-        for entry in entries:
-            self._histories.saw(entry)
-            publications.append(self.publishing.audit(entry))
-            outcome = self.publishing.ending(entry, self._histories, self.store.blob)
-            if outcome is not None:
-                publications.append(outcome)
-                ended.append(entry.saga_id)
-        position = entries[-1].position if entries else self._position(lease)
-        return _Batch(lease=lease, position=position, publications=tuple(publications), ended=tuple(ended))
-
-    def _dead_letters(self) -> list[_Batch]:
-        rows = self.store.dead_letters(after=self.store.dead_letters_relayed(), limit=DEAD_LETTERS_MAX)
-        if not rows:
-            return []
-        publications = tuple(self.publishing.dead_letter(row) for row in rows)
-        return [_Batch(lease=None, position=rows[-1].n, publications=publications)]
-
     async def _publish(self, publications: Sequence[Publication]) -> None:
         """Publish all, the smaller form of those that a topic refuses for their size."""
         records = [publication.record for publication in publications]
-        while True:
+        while records:
             try:
                 await self.sink.publish(records)
             except RecordTooLarge as error:
@@ -203,22 +205,22 @@ class Relay:
                 self.published += len(records)
                 return
 
-    def _move(self, batches: Sequence[_Batch]) -> None:
+    def _move(self, batches: Sequence[Batch]) -> None:
         """Move every position that can be moved; the shards we are fenced out of are raised together. In a thread."""
         fenced: list[int] = []
         for batch in batches:
             lease = batch.lease
-            if lease is None:
-                self.store.dead_letters_move(batch.position)
-                continue
             try:
-                self.store.relayed(lease.shard, epoch=lease.epoch, position=batch.position)
+                if lease is None:
+                    self.store.dead_letters_move(batch.position)
+                else:
+                    self.store.relayed(lease.shard, epoch=lease.epoch, position=batch.position)
+                    self._positions[lease.shard, lease.epoch] = batch.position
             except Fenced as error:
                 fenced += error.shards
             else:
-                self._positions[lease.shard, lease.epoch] = batch.position
-            for saga_id in batch.ended:
-                self._histories.forget(saga_id)
+                self._holds.passed(batch.lane, batch.position)
+            self._batches.published(batch)
         if fenced:
             raise Fenced(fenced)
 
@@ -235,10 +237,9 @@ class Relay:
         if error.why != self._why:
             self._why = error.why
             log.warning("relay_waits", extra={"why": error.why, "lag": self.lag})
-        wait_s = min(LAST_WAIT_S, FIRST_WAIT_S * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  no secret
-        self._failures = min(self._failures + 1, 10)
+        seconds, self._failures = wait_s(self._failures), self._failures + 1
         try:
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(seconds):
                 await self._stopping.wait()
         except TimeoutError:
             return
@@ -247,11 +248,3 @@ class Relay:
         if self._failures:
             self._failures, self._why = 0, ""
             log.info("relay_goes_on", extra={"lag": self.lag})
-
-
-def _next_limit(entries: Sequence[StoredEntry]) -> int:
-    """How many entries of this size make a batch of the right number of bytes."""
-    if not entries:
-        return ENTRIES_FIRST
-    size_bytes = sum(len(entry.data) for entry in entries)
-    return max(1, min(ENTRIES_MAX, BATCH_BYTES * len(entries) // size_bytes))

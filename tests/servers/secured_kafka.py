@@ -1,4 +1,4 @@
-"""A Kafka broker that asks who you are: TLS with a certificate authority of its own, PLAIN and SCRAM-SHA-256."""
+"""A Kafka broker that asks who you are: TLS with its own certificate authority, PLAIN and SCRAM-SHA-256, and ACLs."""
 
 import secrets
 import subprocess
@@ -39,6 +39,9 @@ class SecuredKafkaServer(KafkaServer):
             f"INTERNAL://{LOOPBACK}:{internal}",
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,SASL_SSL:SASL_SSL",
             "inter.broker.listener.name": "INTERNAL",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "allow.everyone.if.no.acl.found": "true",
+            "super.users": "User:ANONYMOUS",  # the broker itself, on the listeners that ask nobody
             "sasl.enabled.mechanisms": "SCRAM-SHA-256,PLAIN",
             "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
             "listener.name.sasl_ssl.plain.sasl.jaas.config": f"{module}.plain.PlainLoginModule required "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from amends.connectors.stores.memory.tables import Part
-from amends.coordinator.ports.rows import CLOSED, DeadLetterRow, DefinitionRow, InboxRow, LocalRecord
+from amends.coordinator.ports.rows import CLOSED, DeadLetterRow, DefinitionRow, InboxRow, LocalRecord, RelayWait
 from amends.schemas.instants import Instant
 
 
@@ -49,9 +49,14 @@ class Mail(Part):
             for topic, position in positions.items():
                 self._tables.consumers[group, topic] = max(position, self.consumed(group, topic))
 
-    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetterRow]:
+    def dead_letters(self, *, after: int = 0, limit: int = 100, whole: bool = True) -> list[DeadLetterRow]:
         with self._tables.lock:
-            return self._tables.dead_letters[after : after + limit]
+            rows = self._tables.dead_letters[after : after + limit]
+        return rows if whole else [msgspec.structs.replace(row, value=None, headers=()) for row in rows]
+
+    def dead_letters_count(self) -> int:
+        with self._tables.lock:
+            return len(self._tables.dead_letters)
 
     def dead_letter(self, n: int) -> DeadLetterRow | None:
         found = self.dead_letters(after=n - 1, limit=1) if n > 0 else []
@@ -75,6 +80,22 @@ class Mail(Part):
     def dead_letters_move(self, n: int) -> None:
         with self._tables.lock:
             self._tables.dead_letters_relayed = max(n, self._tables.dead_letters_relayed)
+
+    def relay_waits(self) -> list[RelayWait]:
+        with self._tables.lock:
+            positions = {shard: lease.position for shard, lease in self._tables.leases["relay"].items()}
+            waits = [self._tables.relay_waits[shard] for shard in sorted(self._tables.relay_waits)]
+            return [
+                wait
+                for wait in waits
+                if wait.position
+                > (self._tables.dead_letters_relayed if wait.shard is None else positions.get(wait.shard, 0))
+            ]
+
+    def relay_waits_at(self, wait: RelayWait) -> None:
+        with self._tables.lock:
+            self._tables.relay_waits[-1 if wait.shard is None else wait.shard] = wait
+            self._tables.mark += 1
 
     def put_definition(self, row: DefinitionRow) -> None:
         with self._tables.lock:

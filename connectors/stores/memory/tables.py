@@ -6,7 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
-from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, LocalRecord, RunRow, StoredEntry
+from amends.coordinator.ports.rows import (
+    DeadLetterRow,
+    DefinitionRow,
+    InboxRow,
+    LocalRecord,
+    RelayWait,
+    RunRow,
+    StoredEntry,
+)
 from amends.coordinator.ports.store import Role
 from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
@@ -46,6 +54,7 @@ class Tables:
         self.definitions: dict[str, DefinitionRow] = {}
         self.dead_letters: list[DeadLetterRow] = []
         self.dead_letters_relayed = 0
+        self.relay_waits: dict[int, RelayWait] = {}
         self.topics: defaultdict[str, list[LocalRecord]] = defaultdict(list)
         self.consumers: dict[tuple[str, str], int] = {}
 

@@ -9,7 +9,7 @@ from amends.connectors.stores import faults
 from amends.connectors.stores.postgres.connections import SCHEMA, Connection, Datastore, PostgresWork
 from amends.connectors.stores.postgres.leases import NOW
 from amends.connectors.stores.postgres.log import PostgresLog
-from amends.connectors.stores.sql.tables import VERSION, Types, create, fill
+from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, upgrade
 
 TYPES: Final = Types(
     integer="bigint",
@@ -30,15 +30,21 @@ _ROOM: Final = [
 
 
 def make(datastore: Datastore, log: PostgresLog, *, shards: int) -> None:
-    """Make the store if it is missing; two processes at once make one. Raises `UsageError` for what cannot be used."""
+    """Make the store if it is missing, or bring it up to this version; two processes at once do it once.
+
+    Raises `UsageError` for what cannot be used.
+    """
     connection = datastore.connect()
     try:
-        if version(connection, datastore.where.text):
+        if version(connection, datastore.where.text) == VERSION:
             return
         with connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
-            if not version(connection, datastore.where.text):
+            found = version(connection, datastore.where.text)
+            if not found:
                 _fill(connection, log, shards=shards)
+            elif found < VERSION:
+                _upgrade(connection, found)
     except psycopg.Error as error:
         raise datastore.told(connection, error) from error
     finally:
@@ -71,3 +77,10 @@ def _fill(connection: Connection, log: PostgresLog, *, shards: int) -> None:
     for sql, params in fill(shards=shards):
         work.change(sql, params)
     work.change(f"INSERT INTO store VALUES (?, ?, {NOW})", (VERSION, str(uuid.uuid4())))
+
+
+def _upgrade(connection: Connection, found: int) -> None:
+    work = PostgresWork(connection)
+    for statement in upgrade(TYPES, found=found):
+        work.change(statement)
+    work.change("UPDATE store SET version = ?", (VERSION,))

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from amends.connectors.stores.sql.rows import SELECT_DEAD_LETTER, dead_letter_of
+from amends.connectors.stores.sql.rows import SELECT_DEAD_LETTER, SELECT_DEAD_LETTER_FACTS, dead_letter_of
 from amends.connectors.stores.sql.tables import OPEN
 from amends.connectors.stores.sql.work import SqlStore
 from amends.coordinator.errors import Fenced
-from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, ShardRow
+from amends.coordinator.ports.rows import DeadLetterRow, DefinitionRow, InboxRow, RelayWait, ShardRow
 from amends.coordinator.ports.store import Role
 from amends.schemas.events import Digest
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
@@ -15,6 +15,8 @@ from amends.schemas.instants import MILLISECOND, SECOND, Instant
 _DEFINITION: Final = DefinitionRow.__struct_fields__
 _SELECT_DEFINITION: Final = f"SELECT {', '.join(_DEFINITION)} FROM definitions"
 _SHARD: Final = ShardRow.__struct_fields__
+_DEAD_LETTERS: Final = -1
+"""In `relay_waits`, the place of what is in no shard."""
 _FORGOTTEN: Final = 3600 * SECOND
 """A worker that died an hour ago is not listed any more."""
 
@@ -36,9 +38,14 @@ class SqlMail(SqlStore):
                     (row.shard, row.message_id, row.body),
                 )
 
-    def dead_letters(self, *, after: int = 0, limit: int = 100) -> list[DeadLetterRow]:
-        found = self._rows(f"{SELECT_DEAD_LETTER} WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
+    def dead_letters(self, *, after: int = 0, limit: int = 100, whole: bool = True) -> list[DeadLetterRow]:
+        select = SELECT_DEAD_LETTER if whole else SELECT_DEAD_LETTER_FACTS
+        found = self._rows(f"{select} WHERE n > ? ORDER BY n LIMIT ?", (after, limit))
         return [dead_letter_of(row) for row in found]
+
+    def dead_letters_count(self) -> int:
+        count: int = self._rows("SELECT value FROM counters WHERE name = 'dead_letters'")[0][0]
+        return count
 
     def dead_letter(self, n: int) -> DeadLetterRow | None:
         found = self._rows(f"{SELECT_DEAD_LETTER} WHERE n = ?", (n,))
@@ -117,6 +124,26 @@ class SqlMail(SqlStore):
             )
             if not moved:
                 raise Fenced([shard])
+
+    def relay_waits(self) -> list[RelayWait]:
+        found = self._rows(
+            """SELECT w.shard, w.position, w.why, w.since FROM relay_waits w
+            LEFT JOIN leases l ON l.role = 'relay' AND l.shard = w.shard
+            WHERE w.position > coalesce(l.position, (SELECT value FROM counters WHERE name = 'dead_letters_relayed'))
+            ORDER BY w.shard"""
+        )
+        return [
+            RelayWait(shard=None if shard == _DEAD_LETTERS else shard, position=position, why=why, since=since)
+            for shard, position, why, since in found
+        ]
+
+    def relay_waits_at(self, wait: RelayWait) -> None:
+        with self._writing() as work:
+            work.change(
+                """INSERT INTO relay_waits VALUES (?, ?, ?, ?) ON CONFLICT (shard) DO UPDATE
+                SET position = excluded.position, why = excluded.why, since = excluded.since""",
+                (_DEAD_LETTERS if wait.shard is None else wait.shard, wait.position, wait.why, wait.since),
+            )
 
     def incarnation(self) -> str:
         incarnation: str = self._rows("SELECT incarnation FROM store")[0][0]

@@ -21,6 +21,8 @@ SELECT_RUN: Final = f"""SELECT {", ".join(f"r.{column}" for column in RUN_COLUMN
 SELECT_DEAD_LETTER: Final = (
     f"""SELECT {", ".join(DEAD_LETTER_COLUMNS).replace("offset", '"offset"')} FROM dead_letters"""
 )
+SELECT_DEAD_LETTER_FACTS: Final = SELECT_DEAD_LETTER.replace(" value,", " NULL,").replace(" headers,", " '[]',")
+"""Without what may be large."""
 
 
 def run_columns(row: RunRow) -> tuple[Any, ...]:

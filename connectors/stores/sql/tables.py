@@ -6,7 +6,7 @@ The log's own table `events` is made by each log, because its columns are the li
 from dataclasses import dataclass
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises with every change of the tables; a store of a higher version is refused."""
 
 UNFINISHED: Final = "status <> 'completed'"
@@ -61,6 +61,7 @@ def create(types: Types) -> list[str]:
             ON dead_letters (topic, partition, "offset", coalesce(saga, ''))""",
         f"CREATE TABLE counters (name {text} PRIMARY KEY, value {integer} NOT NULL)",
         "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
+        *_relay_waits(types),
         f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
         f"""CREATE TABLE records (
             topic {text} NOT NULL, "offset" {integer} NOT NULL, key {data}, value {data}, headers {text} NOT NULL,
@@ -92,6 +93,21 @@ def _runs(types: Types) -> list[str]:
             PRIMARY KEY (topic, partition, "offset", saga_id))""",
         f"CREATE TABLE duplicates (saga_id {text} PRIMARY KEY, count {integer} NOT NULL, origins {text} NOT NULL)",
     ]
+
+
+def _relay_waits(types: Types) -> list[str]:
+    """Where the relay stands still, by shard; -1 stands for the dead letters."""
+    integer, text = types.integer, types.text
+    return [
+        f"""CREATE TABLE relay_waits (
+            shard {integer} PRIMARY KEY, position {integer} NOT NULL, why {text} NOT NULL, since {integer} NOT NULL)"""
+    ]
+
+
+def upgrade(types: Types, *, found: int) -> list[str]:
+    """Every statement that brings the tables of an older store up to `VERSION`."""
+    since: dict[int, list[str]] = {2: _relay_waits(types)}
+    return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 
 
 def fill(*, shards: int) -> list[tuple[str, tuple[object, ...]]]:

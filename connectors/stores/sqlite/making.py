@@ -5,13 +5,13 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
-from amends.connectors.stores.sql.tables import VERSION, Types, create, fill
+from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, upgrade
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.log import SqliteLog
 
@@ -22,10 +22,15 @@ TYPES: Final = Types(integer="INTEGER", text="TEXT", data="BLOB", flag="INTEGER"
 
 
 def make(path: Path, log: SqliteLog, *, shards: int) -> None:
-    """Make the store if it is missing; two processes at once make one. Raises `UsageError` for what cannot be used."""
+    """Make the store if it is missing, or bring it up to this version; two processes at once do it once.
+
+    Raises `UsageError` for what cannot be used.
+    """
     make_folder(path.parent)
     with _alone(path.parent), told_as_faults(path):
-        if version(path):
+        if found := version(path):
+            if found < VERSION:
+                _upgrade(path)
             return
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -81,6 +86,18 @@ def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> Non
     work.change(f"PRAGMA application_id = {APPLICATION_ID}")
     work.change(f"PRAGMA user_version = {VERSION}")
     work.change("COMMIT")
+
+
+def _upgrade(path: Path) -> None:
+    with closing(open_writer(path)) as connection:
+        work = SqliteWork(connection)
+        work.change("BEGIN IMMEDIATE")
+        found = work.rows("PRAGMA user_version")[0][0]  # By now another process may have done it.
+        for statement in upgrade(TYPES, found=found):
+            work.change(statement)
+        work.change("UPDATE store SET version = ?", (VERSION,))
+        work.change(f"PRAGMA user_version = {VERSION}")
+        work.change("COMMIT")
 
 
 def _open_to_look(path: Path) -> sqlite3.Connection:

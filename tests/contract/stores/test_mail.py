@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from amends.coordinator.errors import Fenced
-from amends.coordinator.ports.rows import Batch, DefinitionRow
+from amends.coordinator.ports.rows import Batch, DefinitionRow, RelayWait
 from amends.coordinator.ports.store import Store
 from tests.contract.stores.builders import LEASE_MS, T0, Owner, change, letter, local, message
 
@@ -39,6 +39,32 @@ def test_dead_letters_are_numbered_from_1_without_a_gap(store: Store) -> None:
     assert [row.n for row in store.dead_letters(after=1, limit=2)] == [2, 3]
     assert [row.n for row in store.dead_letters_at("billing.refunds", 0, 6)] == [2, 4]
     assert store.dead_letters_at("billing.refunds", 1, 6) == []
+    assert store.dead_letters_count() == 4
+
+
+def test_dead_letters_are_listed_without_what_may_be_large(store: Store) -> None:
+    assert store.dead_letters_count() == 0
+    store.append(Batch(dead_letters=(letter(5), letter(6))))
+    assert store.dead_letters(whole=False) == [
+        letter(offset, n=n, value=None, headers=()) for n, offset in ((1, 5), (2, 6))
+    ]
+    assert [row.n for row in store.dead_letters(after=1, limit=5, whole=False)] == [2]
+
+
+def test_where_the_relay_stands_still_is_told_until_it_has_passed(store: Store) -> None:
+    owner = Owner(store, "relay-1", role="relay")
+    letters = RelayWait(shard=None, position=2, why="AM4107: large", since=T0)
+    shard = RelayWait(shard=1, position=5, why="AM4108: not allowed", since=T0)
+    for wait in (shard, msgspec.structs.replace(letters, why="former"), letters):
+        store.relay_waits_at(wait)
+    assert store.relay_waits() == [letters, shard]
+    store.relayed(1, epoch=owner.leases[1].epoch, position=4)
+    store.dead_letters_move(1)
+    assert store.relay_waits() == [letters, shard]
+    store.dead_letters_move(2)
+    assert store.relay_waits() == [shard]
+    store.relayed(1, epoch=owner.leases[1].epoch, position=5)
+    assert store.relay_waits() == []
 
 
 def test_dead_letters_keep_their_numbers_dense_while_many_append(store: Store) -> None:

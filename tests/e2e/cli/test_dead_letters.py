@@ -1,10 +1,17 @@
 """`amends dead-letters`: what could not become a run, and its way back."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from amends.connectors.stores import open_store
+from amends.coordinator.ports.rows import Batch
+from tests.contract.stores.builders import letter
 from tests.e2e.cli.conftest import REFUNDS, TOPIC, trigger
 from tests.e2e.faults.installation import Installation
 
@@ -75,3 +82,42 @@ def test_a_redrive_may_go_elsewhere(played: Installation) -> None:
     (record,) = played.json("topics", "tail", "elsewhere")
     assert record["data"] == trigger(1) | {"order_id": "A-9"}
     assert json.loads(played.ok("dead-letters", "show", 1, "-o", "json"))["redriven_at"] is not None
+
+
+PEAK = """import atexit, pathlib, sys
+atexit.register(lambda: print(pathlib.Path("/proc/self/status").read_text(), file=sys.stderr))
+from amends.__main__ import main
+main()"""
+
+
+def peak_mb(installation: Installation, *arguments: str) -> float:
+    """What the command needs of memory at most."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *arguments, "-o", "json"],
+        cwd=installation.folder,
+        env=installation.environment({}),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    (peak_kb,) = re.findall(r"VmHWM:\s+(\d+) kB", done.stderr)
+    return int(peak_kb) / 1024
+
+
+def test_however_much_the_dead_letters_hold_listing_and_redriving_them_needs_little_memory(
+    fresh: Installation,
+) -> None:
+    fresh.ok("init")
+    letters = tuple(letter(offset, value=os.urandom(900_000), size_bytes=900_000) for offset in range(160))
+    small = peak_mb(fresh, "dead-letters", "list")
+    store = open_store(fresh.store, data_dir=fresh.folder)
+    for start in range(0, 160, 20):
+        store.append(Batch(dead_letters=letters[start : start + 20]))
+    store.close()
+    assert peak_mb(fresh, "dead-letters", "list") < small + 20
+    assert peak_mb(fresh, "store", "status") < small + 20
+    assert peak_mb(fresh, "dead-letters", "redrive", "--all") < small + 80
+    assert fresh.count("records") == fresh.count("dead_letters", "redriven_at IS NOT NULL") == 160
+    assert len(fresh.ok("dead-letters", "list").splitlines()) == 161
+    assert len(fresh.ok("dead-letters", "list", "-o", "jsonl").splitlines()) == 160

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it does
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    ResourcePatternType,
     ResourceType,
 )
 
@@ -32,11 +37,29 @@ def create_topic(address: str, topic: str, *, partitions: int = 1, settings: Map
 
 def limit_records(address: str, topic: str, size_bytes: int) -> None:
     """Let the topic take no batch larger than this."""
+    set_topic(address, topic, "max.message.bytes", str(size_bytes))
+
+
+def set_topic(address: str, topic: str, name: str, value: str) -> None:
+    """Change one setting of a topic."""
     admin = AdminClient({"bootstrap.servers": address})
-    setting = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
+    setting = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     wish = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[setting])
     for done in admin.incremental_alter_configs([wish]).values():
         done.result(WITHIN_S)
+
+
+def deny_writes(login: Mapping[str, str], user: str, topic: str, *, denied: bool) -> None:
+    """Let the broker show the topic to this user and refuse what is written there, or take both rules back."""
+    admin = AdminClient(dict(login))
+    place = (ResourceType.TOPIC, topic, ResourcePatternType.LITERAL, f"User:{user}", "*")
+    rules = [(AclOperation.WRITE, AclPermissionType.DENY), (AclOperation.DESCRIBE, AclPermissionType.ALLOW)]
+    if denied:
+        for made in admin.create_acls([AclBinding(*place, *rule) for rule in rules]).values():
+            made.result(WITHIN_S)
+    else:
+        for deleted in admin.delete_acls([AclBindingFilter(*place, *rule) for rule in rules]).values():
+            deleted.result(WITHIN_S)
 
 
 def produce(address: str, topic: str, values: Sequence[bytes], **settings: str) -> None:

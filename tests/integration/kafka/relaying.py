@@ -33,10 +33,12 @@ def own_of(prefix: str) -> OwnTopics:
     return OwnTopics(f"{prefix}amends")
 
 
-async def create_topics(address: str, prefix: str, *, partitions: int = 3) -> OwnTopics:
+async def create_topics(
+    address: str, prefix: str, *, partitions: int = 3, settings: KafkaSettings | None = None
+) -> OwnTopics:
     """Make the topics that a relay publishes to, as `amends topics create` does."""
     own = own_of(prefix)
-    async with KafkaAdmin.connected(KafkaSettings(bootstrap=address)) as admin:
+    async with KafkaAdmin.connected(settings or KafkaSettings(bootstrap=address)) as admin:
         for topic in (own.audit, own.outcomes, own.dead_letters):
             await admin.create(topic, partitions=partitions, replication=1, settings=topic_settings(topic, own))
     return own

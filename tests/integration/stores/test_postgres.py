@@ -17,9 +17,9 @@ from amends.connectors.stores import open_store
 from amends.connectors.stores.postgres import PostgresLog, PostgresStore, connections
 from amends.connectors.stores.postgres.connections import WRITER_SESSION, Datastore
 from amends.coordinator.errors import AmendsError, StoreUnavailable, UsageError
-from amends.coordinator.ports.rows import Batch, ShardAppend
+from amends.coordinator.ports.rows import Batch, RelayWait, ShardAppend
 from amends.coordinator.ports.store import Store
-from tests.contract.stores.builders import LEASE_MS, Owner, change, entry, letter, local, message, run, saga_id
+from tests.contract.stores.builders import LEASE_MS, Owner, change, entry, letter, local, message, origin, run, saga_id
 from tests.integration.stores.proxy import Commit, Proxy
 from tests.servers.postgres import PostgresServer, new_database
 from tests.servers.waiting import wait_until
@@ -287,6 +287,19 @@ def test_a_store_of_a_newer_version_is_refused(opened: Callable[..., Store], adm
     assert refused.value.code == "AM0304"
 
 
+def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
+    opened: Callable[..., Store], admin: Admin
+) -> None:
+    first = opened()
+    Owner(first).start("a", "b")
+    admin.execute("DROP TABLE amends.relay_waits")
+    admin.execute("UPDATE amends.store SET version = 1")
+    store = opened()
+    assert store.runs() == first.runs()
+    store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
+    assert first.relay_waits() == [wait]
+
+
 def test_another_programs_tables_are_left_alone(opened: Callable[..., Store], admin: Admin) -> None:
     admin.execute("CREATE SCHEMA amends")
     admin.execute("CREATE TABLE amends.runs (theirs text)")
@@ -377,6 +390,8 @@ def test_every_look_up_of_runs_goes_by_an_index(postgres: str, admin: Admin) -> 
     store.runs_by_prefix("12345678")
     store.runs_by_key("refund", "R")
     store.runs_by_origin("t", 0, 1)
+    store.generations("default", "refund", ["R", "S"])
+    store.accounted("default", "refund", [origin(1), origin(2)])
     store.runs_open()
     store.load()
     for filters in (
@@ -385,7 +400,7 @@ def test_every_look_up_of_runs_goes_by_an_index(postgres: str, admin: Admin) -> 
     ):  # fmt: skip
         store.runs(**filters)
     store.close()
-    assert len(asked) == 15
+    assert len(asked) == 17
     admin.execute("SET search_path = amends")
     admin.execute("SET enable_seqscan = off")
     for query, params in asked:

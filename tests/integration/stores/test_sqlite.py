@@ -17,7 +17,7 @@ from amends.connectors.stores import faults, open_store
 from amends.connectors.stores.sqlite import CoordinatorLock, SqliteLog, SqliteStore
 from amends.connectors.stores.sqlite.connections import BUSY_TIMEOUT_S, Datastore, open_writer
 from amends.coordinator.errors import AmendsError, Conflict, StoreUnavailable, UsageError
-from amends.coordinator.ports.rows import Batch
+from amends.coordinator.ports.rows import Batch, RelayWait
 from amends.coordinator.ports.store import Store
 from tests.contract.stores.builders import LEASE_MS, Owner, change, entry, letter, local, message, run, saga_id
 from tests.servers.tools import CHECKOUT
@@ -180,10 +180,28 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 1\\)") as refused:
+    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 2\\)") as refused:
         opened()
     assert refused.value.code == "AM0304"
     assert path.read_bytes() == before
+
+
+def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
+    opened: Callable[..., SqliteStore], path: Path
+) -> None:
+    first = opened()
+    Owner(first).start("a", "b")
+    before = first.runs()
+    first.close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TABLE relay_waits; UPDATE store SET version = 1; PRAGMA user_version = 1")
+    connection.close()
+    children = [in_child("print('done')", path, name) for name in "ab"]
+    assert [child.communicate()[0] for child in children] == ["done\n"] * 2
+    store = opened()
+    assert store.runs() == before
+    store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
+    assert store.relay_waits() == [wait]
 
 
 @pytest.mark.parametrize(
