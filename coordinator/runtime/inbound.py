@@ -46,6 +46,8 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """Rows of a shard's inbox."""
 
     rows: Sequence[InboxRow]
+    moment: int | None = None
+    """What `Engine.inbox_moment` was before they were read; None: they were read just now."""
 
 
 class Committed(Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Inbox rows as messages: what people and other processes wish of a run."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.messages import CancelWished, KillWished, Message, ResolutionWished, Start
@@ -17,32 +17,63 @@ log = logging.getLogger("amends.inbox")
 
 @dataclass(slots=True, kw_only=True)
 class Wishing:
-    """Which rows of the inbox are in the engine's hands: taken, and not yet deleted."""
+    """Which rows of the inbox are in the engine's hands: taken, and not yet deleted.
+
+    The inbox is read beside the engine, so what was read may be out of date when it comes: a row that has been deleted
+    since, or whose shard has gone since and come back, is not taken from it, or a wish would be granted twice.
+    """
 
     namespace: str
-    _taken: set[str] = field(default_factory=set)
+    moment: int = 0
+    """Goes on with everything after which the inbox is to be read anew."""
+    _taken: dict[str, Item] = field(default_factory=dict)
+    _unreadable: set[str] = field(default_factory=set)
+    _deleted: dict[str, int] = field(default_factory=dict)
+    """When, as far as somebody may still bring what he read before."""
+    _left: dict[int, int] = field(default_factory=dict)
+    """When each shard went last."""
 
-    def take(self, rows: Iterable[InboxRow]) -> list[Item]:
+    def take(self, rows: Iterable[InboxRow], moment: int | None) -> list[Item]:
         """The messages of those that are new here. A row that cannot be read stays, for a version that can."""
-        items = []
-        for row in rows:
-            if row.message_id in self._taken:
-                continue
-            self._taken.add(row.message_id)
-            try:
-                items.append(item_of(row, self.namespace))
-            except Exception:  # a newer version's wish must not take the engine down (rule 19)
-                log.exception("inbox_row_unreadable", extra={"shard": row.shard, "message_id": row.message_id})
-        return items
+        read_at = self.moment if moment is None else moment
+        self._deleted = {row: deleted_at for row, deleted_at in self._deleted.items() if deleted_at > read_at}
+        found = (self._new(row) for row in rows if self._left.get(row.shard, 0) <= read_at)
+        return [item for item in found if item is not None]
 
-    def over(self, item: Item) -> None:
-        """Its row is deleted, or is another owner's to read."""
+    def holds(self, item: Item) -> bool:
+        """Whether the item still counts: what was forgotten is read anew, by us or by the shard's next owner."""
+        return item.inbox_id is None or self._taken.get(item.inbox_id) is item
+
+    def done(self, item: Item) -> None:
+        """Its row is deleted."""
         if item.inbox_id is not None:
-            self._taken.discard(item.inbox_id)
+            self.moment += 1
+            self._deleted[item.inbox_id] = self.moment
+            self._taken.pop(item.inbox_id, None)
 
-    def forget(self) -> None:
-        """Shards were lost: whoever has them takes their rows anew. A row taken twice does nothing twice."""
-        self._taken.clear()
+    def passed_over(self, item: Item) -> None:
+        """Its row is another owner's to read."""
+        if item.inbox_id is not None and self.holds(item):
+            del self._taken[item.inbox_id]
+
+    def forget(self, shards: Collection[int]) -> None:
+        """The shards have gone: whoever has them takes their rows anew."""
+        self.moment += 1
+        self._left.update(dict.fromkeys(shards, self.moment))
+        self._unreadable.clear()
+        for message_id in [message_id for message_id, item in self._taken.items() if item.shard in shards]:
+            del self._taken[message_id]
+
+    def _new(self, row: InboxRow) -> Item | None:
+        if row.message_id in self._taken or row.message_id in self._deleted or row.message_id in self._unreadable:
+            return None
+        try:
+            item = self._taken[row.message_id] = item_of(row, self.namespace)
+        except Exception:  # a newer version's wish must not take the engine down (rule 19)
+            self._unreadable.add(row.message_id)
+            log.exception("inbox_row_unreadable", extra={"shard": row.shard, "message_id": row.message_id})
+            return None
+        return item
 
 
 def item_of(row: InboxRow, namespace: str) -> Item:

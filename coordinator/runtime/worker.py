@@ -215,11 +215,12 @@ class Worker:
         patience = Patience("store", log)
         while True:
             try:
-                latest = (await self._mark(), frozenset(self._engine.shards))  # Rows may wait for a new shard.
+                moment = self._engine.inbox_moment
+                latest = (await self._mark(), moment, frozenset(self._engine.shards))  # Rows may wait for a new shard.
                 if latest != mark:
                     if self.wake_source is not None:
                         self.wake_source()
-                    await self._take_inbox()
+                    await self._take_inbox(moment)
                     mark = latest
                 patience.over()
             except StoreUnavailable as error:
@@ -231,12 +232,12 @@ class Worker:
             return self.reader.change_mark()  # It takes microseconds. A server may stand still, which must not hold us.
         return await asyncio.to_thread(self.reader.change_mark)
 
-    async def _take_inbox(self) -> None:
+    async def _take_inbox(self, moment: int) -> None:
         for shard in list(self._engine.shards):
             alone = self._ownership.alone
             rows = self.reader.inbox(shard) if alone else await asyncio.to_thread(self.reader.inbox, shard)
             if rows:
-                self._thread.put(Waiting(rows=rows))
+                self._thread.put(Waiting(rows=rows, moment=moment))
 
     async def _stop_when_idle(self, also: Callable[[], Awaitable[bool]]) -> None:
         while True:

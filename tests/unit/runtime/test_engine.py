@@ -8,7 +8,7 @@ import pytest
 
 from amends import Context, Saga, Topic
 from amends.connectors.stores.memory import MemoryStore
-from amends.coordinator.errors import RunExists, StoreUnavailable
+from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
 from amends.coordinator.runtime.batching import Pending
 from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, Waiting
@@ -209,6 +209,61 @@ def test_a_wish_that_came_when_its_shard_had_gone_is_heard_when_the_shard_is_bac
     installation.run()
     assert store.inbox(0) == []
     assert store.runs()[0].cause == "cancelled"
+
+
+def parked(undo_calls: int) -> tuple[World, Store, InboxRow]:
+    """A run whose undo of `a` is down so many times, and a person's wish to try it again."""
+    installation, store = installed(order_saga(idempotent=False), c=fails())
+    installation.script.replies["a.undo"] = deque([*[fails("down")] * undo_calls, ok()])
+    installation.publish({"id": "A-1"})
+    installation.run()
+    (row,) = store.runs()
+    assert row.status == "parked"
+    body = wishes.write(
+        wishes.Resolve(actor="eva", saga_id=row.saga_id, step="a", resolution="retry", reason="it is up", evidence=None)
+    )
+    wish = InboxRow(shard=row.shard, message_id="w-1", body=body)
+    store.put_inbox([wish])
+    return installation, store, wish
+
+
+def undone(installation: World) -> int:
+    """How often the undo of `a` was called."""
+    return sum(name == "a.undo" for name, _ in installation.script.calls)
+
+
+def test_a_decision_is_taken_once_though_it_was_read_again_before_it_was_deleted() -> None:
+    installation, store, wish = parked(undo_calls=2)
+    late_reading = Waiting(rows=[wish], moment=installation.engine.inbox_moment)
+    installation.take_inbox()
+    installation.run()
+    assert (store.runs()[0].status, undone(installation)) == ("parked", 2)
+    installation._arrived.append(late_reading)
+    installation.run()
+    assert (store.runs()[0].status, undone(installation)) == ("parked", 2)
+
+
+def test_a_decision_is_taken_once_though_nobody_could_find_out_whether_it_was_committed() -> None:
+    installation, store, _ = parked(undo_calls=3)
+    slow = installation.engine.writer = Slow(installation)
+    installation.take_inbox()
+    installation._turn()  # It is committed now, and the store cannot say so: fenced is the safe answer.
+    (shard,) = store.shards()
+    assert shard.owner is not None
+    store.release("worker", shard.owner, [0], clean=False)
+    leases = store.claim("worker", "again", lease_ms=10_000, limit=1)
+    failed = AppendFailed(pending=slow._written.pop(), error=Fenced([0]))
+    store.away = True
+    installation.engine.work_off([failed], installation.clock.now)  # What is offered again waits for the store.
+    store.away = False
+    installation.engine.work_off([Gained(leases=leases)], installation.clock.now)
+    for _ in range(8):
+        installation.clock.now += SECOND
+        installation._turn()
+        slow.tell()
+        installation.take_inbox()
+    taken = [entry for entry in store.entries_of(store.runs()[0].saga_id) if b'"w-1"' in entry.data]
+    assert len(taken) == 1
 
 
 def test_an_inbox_row_that_cannot_be_read_stays_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
