@@ -64,8 +64,12 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         return self._clock()
 
     def append(self, batch: Batch) -> None:
-        with self._transaction() as work:
-            append(work, self._log, batch)
+        try:
+            with self._transaction() as work:
+                append(work, self._log, batch)
+        except BaseException:
+            self._log.forget()
+            raise
 
     def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:
         return self._log.entries_of(saga_id, after=after, limit=limit)

@@ -1,6 +1,6 @@
 """The log on SQLite: the library's application recorder, with our table, our writes, and its reads."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NoReturn
 
 from eventsourcing.persistence import StoredEvent
@@ -12,13 +12,17 @@ from amends.connectors.stores.sqlite.connections import AMONG, Datastore, Sqlite
 from amends.coordinator.ports.rows import StoredEntry
 from amends.schemas.ids import SagaId
 
-_INSERT: Final = (
-    f"INSERT INTO events (originator_id, originator_version, topic, state, rowid) VALUES (?, ?, '{ENTRY_TOPIC}', ?, ?)"
-)
+_INSERT: Final = f"""INSERT INTO events (originator_id, originator_version, topic, state, rowid, first)
+    VALUES (?, ?, '{ENTRY_TOPIC}', ?, ?, ?)"""
 _OF_RUN: Final = """SELECT originator_id, originator_version, rowid, state FROM events
-    WHERE originator_id = ? AND originator_version > ? ORDER BY originator_version LIMIT ?"""
-_OF_RUNS: Final = f"""SELECT originator_id, originator_version, rowid, state FROM events
-    WHERE originator_id {AMONG} ORDER BY originator_id, originator_version"""
+    WHERE first = (SELECT rowid FROM events WHERE originator_id = ? AND originator_version = 1)
+    AND originator_version > ? ORDER BY originator_version LIMIT ?"""
+_OF_RUNS: Final = f"""SELECT e.originator_id, e.originator_version, e.rowid, e.state
+    FROM events f JOIN events e ON e.first = f.rowid
+    WHERE f.originator_version = 1 AND f.originator_id {AMONG} ORDER BY f.originator_id, e.originator_version"""
+_FIRSTS: Final = f"SELECT originator_id, rowid FROM events WHERE originator_version = 1 AND originator_id {AMONG}"
+_FIRSTS_MAX: Final = 50_000
+"""First entries that are remembered: more than runs are ever in flight."""
 
 
 class SqliteLog(SQLiteApplicationRecorder):
@@ -26,30 +30,73 @@ class SqliteLog(SQLiteApplicationRecorder):
 
     `rowid` is shard and position in one number. It is declared, so VACUUM keeps it, and given by the append, so it has
     no gaps; the library reads it as its notification id.
+
+    `first` is the `rowid` of the run's first entry. Ids of runs are random: an index by them would have every entry
+    touch a page of its own. By `first` the entries of runs that began together stand together, and only a run's first
+    entry is found by its id.
     """
 
     datastore: Datastore
 
     def __init__(self, datastore: Datastore) -> None:
         super().__init__(datastore, events_table_name="events")
+        self.select_events_statement = (
+            "SELECT * FROM events WHERE first = ("
+            "SELECT rowid FROM events WHERE originator_id = ? AND originator_version = 1) "
+        )
+        self._firsts: dict[SagaId, int] = {}
 
     def construct_create_table_statements(self) -> list[str]:
         return [
             """CREATE TABLE events (
                 originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL,
-                state BLOB NOT NULL, rowid INTEGER PRIMARY KEY, UNIQUE (originator_id, originator_version))"""
+                state BLOB NOT NULL, rowid INTEGER PRIMARY KEY, first INTEGER NOT NULL,
+                UNIQUE (first, originator_version))""",
+            "CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1",
+        ]
+
+    def upgrade(self, *, found: int) -> list[str]:
+        """Every statement that brings the table of an older store up to this version."""
+        if found > 1:
+            return []
+        return [
+            "ALTER TABLE events RENAME TO events_before",
+            *self.construct_create_table_statements(),
+            """INSERT INTO events
+                SELECT e.originator_id, e.originator_version, e.topic, e.state, e.rowid, coalesce(f.rowid, e.rowid)
+                FROM events_before e LEFT JOIN events_before f
+                ON f.originator_id = e.originator_id AND f.originator_version = 1""",
+            "DROP TABLE events_before",
         ]
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> NoReturn:
         """Refused: this way round there is no fence, no position and no chain. Use the store's `append`."""
         raise NotImplementedError("entries are written by the store's append, behind its compare-and-set")
 
-    def insert_entries(self, work: SqliteWork, entries: Iterable[StoredEntry]) -> None:
-        """Part of the append's transaction."""
-        work.connection.executemany(
-            _INSERT,
-            [(entry.saga_id, entry.version, entry.data, place_of(entry.shard, entry.position)) for entry in entries],
-        )
+    def insert_entries(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> None:
+        """Part of the append's transaction. If that is rolled back, call `forget`."""
+        firsts, rows = self._firsts_of(work, entries), []
+        for entry in entries:
+            place = place_of(entry.shard, entry.position)
+            rows.append((entry.saga_id, entry.version, entry.data, place, firsts.get(entry.saga_id, place)))
+        work.connection.executemany(_INSERT, rows)
+
+    def forget(self) -> None:
+        """Remember no first entries: some of them may not have come about."""
+        self._firsts.clear()
+
+    def _firsts_of(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> dict[SagaId, int]:
+        """Where the runs of these entries began. Those in flight are remembered, so the table is rarely asked."""
+        known = self._firsts
+        if len(known) > _FIRSTS_MAX:
+            known.clear()
+        for entry in entries:
+            if entry.version == 1:
+                known[entry.saga_id] = place_of(entry.shard, entry.position)
+        asked = [entry.saga_id for entry in entries if entry.saga_id not in known]
+        if asked:
+            known.update(work.rows(_FIRSTS, (many(asked),)))
+        return known
 
     def entries_of(self, saga_id: SagaId, *, after: int, limit: int) -> list[StoredEntry]:
         with self.datastore.reading() as connection:

@@ -30,7 +30,7 @@ def make(path: Path, log: SqliteLog, *, shards: int) -> None:
     with _alone(path.parent), told_as_faults(path):
         if found := version(path):
             if found < VERSION:
-                _upgrade(path)
+                _upgrade(path, log)
             return
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -88,12 +88,12 @@ def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> Non
     work.change("COMMIT")
 
 
-def _upgrade(path: Path) -> None:
+def _upgrade(path: Path, log: SqliteLog) -> None:
     with closing(open_writer(path)) as connection:
         work = SqliteWork(connection)
         work.change("BEGIN IMMEDIATE")
         found = work.rows("PRAGMA user_version")[0][0]  # By now another process may have done it.
-        for statement in upgrade(TYPES, found=found):
+        for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found)):
             work.change(statement)
         work.change("UPDATE store SET version = ?", (VERSION,))
         work.change(f"PRAGMA user_version = {VERSION}")

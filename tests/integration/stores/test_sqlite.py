@@ -186,20 +186,38 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
     assert path.read_bytes() == before
 
 
+OF_VERSION_1 = """
+    DROP TABLE relay_waits;
+    ALTER TABLE events RENAME TO events_after;
+    CREATE TABLE events (
+        originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL,
+        state BLOB NOT NULL, rowid INTEGER PRIMARY KEY, UNIQUE (originator_id, originator_version));
+    INSERT INTO events SELECT originator_id, originator_version, topic, state, rowid FROM events_after;
+    DROP TABLE events_after;
+    UPDATE store SET version = 1;
+    PRAGMA user_version = 1;
+"""
+
+
 def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     opened: Callable[..., SqliteStore], path: Path
 ) -> None:
     first = opened()
-    Owner(first).start("a", "b")
-    before = first.runs()
+    owner = Owner(first)
+    owner.start("a", "b")
+    owner.append(owner.part(0, [("b", 2), ("a", 2)]))
+    before, entries = first.runs(), first.entries_from(0, after=0, limit=10)
     first.close()
     with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE relay_waits; UPDATE store SET version = 1; PRAGMA user_version = 1")
+        connection.executescript(OF_VERSION_1)
     connection.close()
     children = [in_child("print('done')", path, name) for name in "ab"]
     assert [child.communicate()[0] for child in children] == ["done\n"] * 2
     store = opened()
     assert store.runs() == before
+    assert store.entries_from(0, after=0, limit=10) == entries
+    for row in before:
+        assert store.entries_of(row.saga_id) == [entry for entry in entries if entry.saga_id == row.saga_id]
     store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
     assert store.relay_waits() == [wait]
 
