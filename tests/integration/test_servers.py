@@ -1,6 +1,7 @@
 """The servers of the tests are real, come back after a crash, and die with the session that started them."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from tests.servers.fixtures import kafka_server, postgres_server_of_its_own
 from tests.servers.folders import scratch_folder
+from tests.servers.install import archive_classes
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.secured_kafka import SecuredKafkaServer
@@ -48,6 +50,25 @@ async def test_a_record_survives_a_killed_broker(own_kafka: KafkaServer) -> None
     record = await consumer.getone()
     await consumer.stop()
     assert record.value == b"kept"
+
+
+@pytest.mark.timeout(180)
+def test_a_broker_s_classes_are_archived_for_those_that_start_later(kafka: str, tmp_path: Path) -> None:
+    assert kafka
+    archive_classes(tmp_path / "classes.jsa", within_s=80)
+    assert [each.name for each in tmp_path.iterdir()] == ["classes.jsa"]
+
+
+def test_where_that_takes_too_long_everything_goes_on_without_and_one_line_says_so(
+    kafka: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kafka
+    archive_classes(tmp_path / "classes.jsa", within_s=0.1)
+    assert list(tmp_path.iterdir()) == []
+    assert re.fullmatch(
+        r"archiving Kafka's classes\nthey were not archived, so that brokers start slower: .*\n",
+        capsys.readouterr().out,
+    )
 
 
 def test_a_row_survives_a_killed_database_server(own_postgres: PostgresServer) -> None:

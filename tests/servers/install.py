@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.servers import tools
 from tests.servers.folders import scratch_folder
 from tests.servers.kafka import KafkaServer
+from tests.servers.server import ServerFailed
 
 PACKAGES: dict[str, Callable[[], object]] = {
     "openjdk-17-jre-headless|default-jre-headless": tools.java,
@@ -19,6 +20,7 @@ PACKAGES: dict[str, Callable[[], object]] = {
 }
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 """As in pom.xml."""
+ARCHIVED_WITHIN_S = 300.0
 
 
 def install() -> None:
@@ -45,8 +47,9 @@ def fetch_kafka() -> None:
     with _only_one(tools.kafka_folder().parent):
         if not tools.kafka_folder().exists():
             _copy_jars()
-        if not (tools.kafka_folder() / "classes.jsa").exists():
-            _archive_classes()
+        archive = tools.kafka_folder() / "classes.jsa"
+        if not archive.exists():
+            archive_classes(archive)
 
 
 def _fetch_schema_registry() -> None:
@@ -99,12 +102,23 @@ def _maven(*arguments: str) -> None:
         raise tools.Missing(f"Maven could not fetch what a server needs: {' '.join(command)}\n{ran.stdout}")
 
 
-def _archive_classes() -> None:
-    """Let a broker write down the classes it loads: those that read the archive start twice as fast."""
-    archive = tools.kafka_folder() / "classes.jsa"
+def archive_classes(archive: Path, *, within_s: float = ARCHIVED_WITHIN_S) -> None:
+    """Let a broker write down the classes it loads: those that read the archive start twice as fast.
+
+    It writes them when it has ended, some seconds of work, on a busy machine many times that. Without them everything
+    goes on as well, only slower.
+    """
+    print("archiving Kafka's classes", flush=True)
     unfinished = archive.with_suffix(".new")
+    quiet = tuple(f"-Xlog:cds{more}=error" for more in ("", "+dynamic"))
     with scratch_folder("kafka") as folder:
-        server = KafkaServer(folder, jvm_options=(f"-XX:ArchiveClassesAtExit={unfinished}",))
-        with server:
-            pass
-    unfinished.rename(archive)
+        server = KafkaServer(folder, jvm_options=(f"-XX:ArchiveClassesAtExit={unfinished}", *quiet))
+        try:
+            server.start(within_s=within_s)
+            server.stop(within_s=within_s)
+        except ServerFailed as error:
+            print(f"they were not archived, so that brokers start slower: {str(error).splitlines()[0]}", flush=True)
+            unfinished.unlink(missing_ok=True)
+            return
+    if unfinished.exists():
+        unfinished.rename(archive)
