@@ -71,10 +71,12 @@ def produce(address: str, topic: str, values: Sequence[bytes], **settings: str) 
 
 
 def consume(address: str, topic: str, count: int) -> list[tuple[bytes | None, bytes | None, int | None]]:
-    """Read `count` records with confluent-kafka: key, value and partition of each."""
+    """Read `count` records, and all that are there by now, with confluent-kafka: key, value and partition of each."""
     consumer = Consumer({"bootstrap.servers": address, "group.id": "independent", "enable.auto.commit": False})
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+    places = [TopicPartition(topic, number, 0) for number in partitions]
+    count = max(count, sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places))
+    consumer.assign(places)
     found: list[tuple[bytes | None, bytes | None, int | None]] = []
     deadline = time.monotonic() + WITHIN_S
     try:

@@ -9,7 +9,7 @@ import pytest
 from amends.connectors.kafka.membership import Group
 from amends.connectors.kafka.sink import KafkaSink
 from amends.connectors.kafka.source import KafkaSource
-from amends.coordinator.errors import AmendsError, BusUnavailable, UsageError
+from amends.coordinator.errors import AmendsError, BusUnavailable, RecordRefused, UsageError
 from amends.coordinator.ports.bus import Outgoing
 from tests.integration.kafka.clients import consume, create_topic, polled, produce, settings_of
 from tests.servers.kafka import KafkaServer
@@ -46,7 +46,7 @@ async def test_an_unreachable_broker_is_said_so_within_5_s() -> None:
         assert address in str(raised.value)
 
 
-async def test_a_missing_topic_is_a_usage_error_within_5_s(kafka: str, prefix: str) -> None:
+async def test_a_missing_topic_is_named_within_5_s(kafka: str, prefix: str) -> None:
     sink = KafkaSink(settings_of(kafka))
     await sink.start()
     source = KafkaSource(settings_of(kafka), group=group(prefix))
@@ -57,7 +57,7 @@ async def test_a_missing_topic_is_a_usage_error_within_5_s(kafka: str, prefix: s
         ):
             began = time.monotonic()
             with pytest.raises(
-                UsageError, match=f"{prefix}missing does not exist .*; run: amends topics create"
+                (UsageError, RecordRefused), match=f"{prefix}missing does not exist .*; run: amends topics create"
             ) as raised:
                 await use()
             assert time.monotonic() - began < 5
