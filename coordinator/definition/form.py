@@ -175,13 +175,7 @@ def graph_hash(form: DefinitionForm) -> str:
     return sha256_hex(encode(form))
 
 
-_form_decoder = msgspec.json.Decoder(DefinitionForm)
 _stored_decoder = msgspec.json.Decoder(StoredDefinition)
-
-
-def read_form(data: bytes) -> DefinitionForm:
-    """Decode a form. Raises `msgspec.ValidationError` with the path of what does not fit."""
-    return _form_decoder.decode(data)
 
 
 def read_stored(data: bytes) -> StoredDefinition:

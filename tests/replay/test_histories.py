@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 
 from amends.coordinator.core.commands import commands, missing_handler, next_due
@@ -19,7 +20,7 @@ from amends.coordinator.core.messages import CancelWished, KillWished, Recovered
 from amends.coordinator.core.people import resolutions
 from amends.coordinator.core.plan import Plan, plan_of
 from amends.coordinator.core.state import State
-from amends.coordinator.definition.form import graph_hash, read_form
+from amends.coordinator.definition.form import DefinitionForm, graph_hash
 from amends.schemas.canonical import encode
 from amends.schemas.entry import Draft, Entry, External, Inline, decode, seal, unseal
 from amends.schemas.events import EVENT_TYPES, Digest
@@ -39,8 +40,12 @@ def entries_of(name: str) -> tuple[Entry, ...]:
     return tuple(decode(data) for data in read(name).entries)
 
 
+def form_of(name: str) -> DefinitionForm:
+    return msgspec.json.decode(read(name).definition, type=DefinitionForm)
+
+
 def plan_for(name: str) -> Plan:
-    return plan_of(read_form(read(name).definition))
+    return plan_of(form_of(name))
 
 
 def payload_of(entries: tuple[Entry, ...], digest: Digest) -> bytes:
@@ -91,8 +96,7 @@ def test_its_chain_holds_and_its_bytes_are_canonical(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_definition_has_the_hash_it_is_pinned_to(name: str) -> None:
-    form = read_form(read(name).definition)
-    assert {entry.definition_hash for entry in entries_of(name)} == {graph_hash(form)}
+    assert {entry.definition_hash for entry in entries_of(name)} == {graph_hash(form_of(name))}
 
 
 @pytest.mark.parametrize("name", NAMES)

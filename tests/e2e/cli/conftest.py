@@ -1,15 +1,13 @@
-"""Installations that have seen a bit of everything, one made for the session and copied for each test."""
+"""An installation that has seen a bit of everything, made once for the session and copied for each test."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.faults.installation import Installation
+from tests.e2e.faults.installation import Installation, copy_of, used_once
 
 TOPIC = "billing.refund-requested"
 REFUNDS = str(Path(__file__).parent / "apps" / "refunds.py")
@@ -39,31 +37,16 @@ def play(installation: Installation) -> Installation:
     return installation
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "ledger").mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def fresh(folder: Path) -> Installation:
-    """The embedded default in an empty folder."""
-    return Installation(folder=folder)
-
-
 @pytest.fixture(scope="session")
 def _played() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="amends-test-") as name:
-        made = Installation(folder=Path(name))
-        made.ledger.mkdir()
-        yield play(made).folder
+    with used_once(play) as folder:
+        yield folder
 
 
 @pytest.fixture
 def played(_played: Path, folder: Path) -> Installation:
     """One in which all of `TRIGGERS` came to their ends."""
-    shutil.copytree(_played, folder, dirs_exist_ok=True)
-    return Installation(folder=folder)
+    return copy_of(_played, folder)
 
 
 def saga_id(installation: Installation, key: str) -> str:

@@ -26,14 +26,14 @@ async def pay(ctx: Context, trigger: Order) -> None: ...
 FOUND = ["code", "severity", "message", "hint", "file", "line", "column", "saga"]
 
 
-def test_a_good_app_keeps_every_rule(fresh: Installation) -> None:
-    assert fresh.ok("check", REFUNDS) == f"✔ {REFUNDS}: every rule is kept\n"
-    assert fresh.json("check", REFUNDS) == []
+def test_a_good_app_keeps_every_rule(installation: Installation) -> None:
+    assert installation.ok("check", REFUNDS) == f"✔ {REFUNDS}: every rule is kept\n"
+    assert installation.json("check", REFUNDS) == []
 
 
-def test_each_finding_has_place_code_and_hint(fresh: Installation) -> None:
-    (fresh.folder / "bad.py").write_text(BAD)
-    done = fresh.command("check", "bad.py")
+def test_each_finding_has_place_code_and_hint(installation: Installation) -> None:
+    (installation.folder / "bad.py").write_text(BAD)
+    done = installation.command("check", "bad.py")
     *findings, end = done.out.splitlines()
     assert (done.code, end) == (1, "✖ 2 errors, 1 warning")
     assert [line.partition(" ")[0] for line in findings] == ["bad.py:8:10:", "bad.py:11:11:", "bad.py:11:11:"]
@@ -41,24 +41,24 @@ def test_each_finding_has_place_code_and_hint(fresh: Installation) -> None:
     assert all("; " in line for line in findings), "each says what to do"
 
 
-def test_findings_are_the_same_as_json(fresh: Installation) -> None:
-    (fresh.folder / "bad.py").write_text(BAD)
-    done = fresh.command("check", "bad.py", "-o", "jsonl")
+def test_findings_are_the_same_as_json(installation: Installation) -> None:
+    (installation.folder / "bad.py").write_text(BAD)
+    done = installation.command("check", "bad.py", "-o", "jsonl")
     assert done.code == 1
     assert done.out.count("\n") == 3
     assert all(f'"{key}":' in line for line in done.out.splitlines() for key in FOUND)
 
 
-def test_an_app_may_stand_in_the_settings(fresh: Installation) -> None:
-    (fresh.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
-    assert fresh.ok("check").startswith("✔")
+def test_an_app_may_stand_in_the_settings(installation: Installation) -> None:
+    (installation.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
+    assert installation.ok("check").startswith("✔")
 
 
-def test_a_module_is_found_from_the_working_folder(fresh: Installation) -> None:
-    (fresh.folder / "shop").mkdir()
-    shutil.copy(REFUNDS, fresh.folder / "shop" / "sagas.py")
-    assert fresh.ok("check", "shop.sagas").startswith("✔")
-    assert fresh.ok("check", "shop").startswith("✔")
+def test_a_module_is_found_from_the_working_folder(installation: Installation) -> None:
+    (installation.folder / "shop").mkdir()
+    shutil.copy(REFUNDS, installation.folder / "shop" / "sagas.py")
+    assert installation.ok("check", "shop.sagas").startswith("✔")
+    assert installation.ok("check", "shop").startswith("✔")
 
 
 CLASS_C = """
@@ -93,14 +93,14 @@ def test_open_runs_without_a_fitting_handler_are_listed(played: Installation, wh
     assert played.command("worker", "narrower.py", "--until-idle", "--allow-missing").code == 0
 
 
-def test_a_graph_shows_order_undos_and_the_pivot(fresh: Installation) -> None:
-    drawn = fresh.ok("graph", REFUNDS, "refund")
+def test_a_graph_shows_order_undos_and_the_pivot(installation: Installation) -> None:
+    drawn = installation.ok("graph", REFUNDS, "refund")
     assert drawn.splitlines()[0] == "refund v3 · starts on billing.refund-requested · deadline 1h"
     assert "notify is the pivot" in drawn
-    mermaid = fresh.ok("graph", REFUNDS, "refund", "--format", "mermaid")
+    mermaid = installation.ok("graph", REFUNDS, "refund", "--format", "mermaid")
     assert mermaid.startswith("flowchart TD\n")
     assert mermaid.count("↩ undo of ") == 2
-    assert [step["path"] for step in fresh.json("graph", REFUNDS, "refund")["steps"]] == [
+    assert [step["path"] for step in installation.json("graph", REFUNDS, "refund")["steps"]] == [
         "reverse_charge",
         "restock",
         "notify",
@@ -108,26 +108,28 @@ def test_a_graph_shows_order_undos_and_the_pivot(fresh: Installation) -> None:
     ]
 
 
-def test_the_only_saga_of_an_app_needs_no_name(fresh: Installation) -> None:
-    drawn = fresh.ok("graph", REFUNDS, "refund")
-    assert fresh.ok("graph", REFUNDS) == drawn
-    (fresh.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
-    assert fresh.ok("graph") == drawn
+def test_the_only_saga_of_an_app_needs_no_name(installation: Installation) -> None:
+    drawn = installation.ok("graph", REFUNDS, "refund")
+    assert installation.ok("graph", REFUNDS) == drawn
+    (installation.folder / "amends.toml").write_text(f'sagas = ["{REFUNDS}"]\n')
+    assert installation.ok("graph") == drawn
 
 
-def test_of_several_sagas_one_has_to_be_named(fresh: Installation) -> None:
+def test_of_several_sagas_one_has_to_be_named(installation: Installation) -> None:
     other = Path(REFUNDS).read_text(encoding="utf-8").replace('"refund"', '"return"')
-    (fresh.folder / "apps").mkdir()
-    (fresh.folder / "apps" / "returns.py").write_text(other)
-    shutil.copy(REFUNDS, fresh.folder / "apps")
-    fresh.command("graph", "apps").refused(2, "AM5005", "APP 'apps' has more than one saga; name one: refund, return")
-    assert fresh.ok("graph", "apps", "return").startswith("return v3")
-    fresh.command("graph", "apps", "return@x").refused(2, "AM5005", "the version is no number")
+    (installation.folder / "apps").mkdir()
+    (installation.folder / "apps" / "returns.py").write_text(other)
+    shutil.copy(REFUNDS, installation.folder / "apps")
+    installation.command("graph", "apps").refused(
+        2, "AM5005", "APP 'apps' has more than one saga; name one: refund, return"
+    )
+    assert installation.ok("graph", "apps", "return").startswith("return v3")
+    installation.command("graph", "apps", "return@x").refused(2, "AM5005", "the version is no number")
 
 
-def test_a_graph_says_what_class_c_means(fresh: Installation) -> None:
-    (fresh.folder / "sagas.py").write_text(CLASS_C)
-    assert fresh.ok("graph", "sagas.py").splitlines()[-2:] == [
+def test_a_graph_says_what_class_c_means(installation: Installation) -> None:
+    (installation.folder / "sagas.py").write_text(CLASS_C)
+    assert installation.ok("graph", "sagas.py").splitlines()[-2:] == [
         "  ◆ call is the pivot: once it is done, nothing is undone.",
         "  Class C: nothing can settle a lost reply of call, so a person is asked.",
     ]

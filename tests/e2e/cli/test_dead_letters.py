@@ -46,15 +46,15 @@ def test_a_dead_letter_is_shown_with_its_value_and_headers(played: Installation)
     assert r"\x1b[5mhere" in text
 
 
-def test_a_record_that_is_too_large_keeps_its_beginning_length_and_digest(fresh: Installation) -> None:
-    fresh.publish(TOPIC, b'"' + b"x" * 1_500_000 + b'"')
-    fresh.ok("worker", REFUNDS, "--until-idle")
-    (letter,) = fresh.json("dead-letters", "list")
+def test_a_record_that_is_too_large_keeps_its_beginning_length_and_digest(installation: Installation) -> None:
+    installation.publish(TOPIC, b'"' + b"x" * 1_500_000 + b'"')
+    installation.ok("worker", REFUNDS, "--until-idle")
+    (letter,) = installation.json("dead-letters", "list")
     assert (letter["reason"], letter["size_bytes"]) == ("too_large", 1_500_002)
     assert "sha256:" in letter["detail"]
-    assert len(fresh.json("dead-letters", "show", 1)["value"]) == 65_536
-    fresh.command("dead-letters", "redrive", 1).refused(7, "AM5031", "1500002 bytes")
-    assert fresh.json("dead-letters", "redrive", "--all") == []
+    assert len(installation.json("dead-letters", "show", 1)["value"]) == 65_536
+    installation.command("dead-letters", "redrive", 1).refused(7, "AM5031", "1500002 bytes")
+    assert installation.json("dead-letters", "redrive", "--all") == []
 
 
 def test_a_redrive_appends_the_original_as_a_new_record(played: Installation) -> None:
@@ -106,18 +106,18 @@ def peak_mb(installation: Installation, *arguments: str) -> float:
 
 
 def test_however_much_the_dead_letters_hold_listing_and_redriving_them_needs_little_memory(
-    fresh: Installation,
+    installation: Installation,
 ) -> None:
-    fresh.ok("init")
+    installation.ok("init")
     letters = tuple(letter(offset, value=os.urandom(900_000), size_bytes=900_000) for offset in range(160))
-    small = peak_mb(fresh, "dead-letters", "list")
-    store = open_store(fresh.store, data_dir=fresh.folder)
+    small = peak_mb(installation, "dead-letters", "list")
+    store = open_store(installation.store, data_dir=installation.folder)
     for start in range(0, 160, 20):
         store.append(Batch(dead_letters=letters[start : start + 20]))
     store.close()
-    assert peak_mb(fresh, "dead-letters", "list") < small + 20
-    assert peak_mb(fresh, "store", "status") < small + 20
-    assert peak_mb(fresh, "dead-letters", "redrive", "--all") < small + 80
-    assert fresh.count("records") == fresh.count("dead_letters", "redriven_at IS NOT NULL") == 160
-    assert len(fresh.ok("dead-letters", "list").splitlines()) == 161
-    assert len(fresh.ok("dead-letters", "list", "-o", "jsonl").splitlines()) == 160
+    assert peak_mb(installation, "dead-letters", "list") < small + 20
+    assert peak_mb(installation, "store", "status") < small + 20
+    assert peak_mb(installation, "dead-letters", "redrive", "--all") < small + 80
+    assert installation.count("records") == installation.count("dead_letters", "redriven_at IS NOT NULL") == 160
+    assert len(installation.ok("dead-letters", "list").splitlines()) == 161
+    assert len(installation.ok("dead-letters", "list", "-o", "jsonl").splitlines()) == 160

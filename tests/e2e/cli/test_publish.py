@@ -11,39 +11,39 @@ from tests.e2e.faults.installation import Installation
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_what_is_published_is_named_by_its_place(fresh: Installation) -> None:
-    first = fresh.json("publish", TOPIC, "--json", json.dumps(trigger(1)), "--key", "A-1")
+def test_what_is_published_is_named_by_its_place(installation: Installation) -> None:
+    first = installation.json("publish", TOPIC, "--json", json.dumps(trigger(1)), "--key", "A-1")
     assert first == {"topic": TOPIC, "published": 1, "records": [{"partition": 0, "offset": 0, "key": "A-1"}]}
-    second = fresh.json("publish", TOPIC, "--json", json.dumps(trigger(2)))
+    second = installation.json("publish", TOPIC, "--json", json.dumps(trigger(2)))
     assert second["records"] == [{"partition": 0, "offset": 1, "key": None}]
-    assert fresh.ok("publish", TOPIC, "--json", "{}") == f"✔ 1 record on {TOPIC} 0@2\n"
+    assert installation.ok("publish", TOPIC, "--json", "{}") == f"✔ 1 record on {TOPIC} 0@2\n"
 
 
-def test_each_line_of_a_file_is_a_value_whose_bytes_are_left_alone(fresh: Installation) -> None:
+def test_each_line_of_a_file_is_a_value_whose_bytes_are_left_alone(installation: Installation) -> None:
     values = [b'{"a":  1.50}', b"\xff\xfe no JSON", b'"\xc3\xa9"']
-    (fresh.folder / "three.jsonl").write_bytes(b"\n".join(values) + b"\n")
-    assert fresh.json("publish", TOPIC, "--file", "three.jsonl")["published"] == 3
-    assert [bytes(value) for (value,) in fresh.rows('SELECT value FROM records ORDER BY "offset"')] == values
+    (installation.folder / "three.jsonl").write_bytes(b"\n".join(values) + b"\n")
+    assert installation.json("publish", TOPIC, "--file", "three.jsonl")["published"] == 3
+    assert [bytes(value) for (value,) in installation.rows('SELECT value FROM records ORDER BY "offset"')] == values
 
 
-def test_all_lines_of_a_file_are_one_transaction(fresh: Installation) -> None:
-    fresh.ok("store", "migrate")
-    (fresh.folder / "many.jsonl").write_bytes(b"{}\n" * 20_000)
+def test_all_lines_of_a_file_are_one_transaction(installation: Installation) -> None:
+    installation.ok("store", "migrate")
+    (installation.folder / "many.jsonl").write_bytes(b"{}\n" * 20_000)
     seen = set()
-    with fresh.running("publish", TOPIC, "--file", "many.jsonl") as publishing:
+    with installation.running("publish", TOPIC, "--file", "many.jsonl") as publishing:
         while publishing.alive:
-            seen.add(fresh.count("records"))
+            seen.add(installation.count("records"))
     assert seen | {0, 20_000} == {0, 20_000}
-    assert fresh.count("records") == 20_000
+    assert installation.count("records") == 20_000
 
 
-def test_headers_travel_and_name_the_request(fresh: Installation) -> None:
+def test_headers_travel_and_name_the_request(installation: Installation) -> None:
     body = json.dumps({"order_id": "A-1", "request_id": "in the body"})
-    fresh.ok("publish", TOPIC, "--json", body, "--idempotency-key", "H-1", "--header", "region=eu=west")
-    (record,) = fresh.json("topics", "tail", TOPIC)
+    installation.ok("publish", TOPIC, "--json", body, "--idempotency-key", "H-1", "--header", "region=eu=west")
+    (record,) = installation.json("topics", "tail", TOPIC)
     assert record["headers"] == [["region", "eu=west"], ["idempotency-key", "H-1"]]
-    fresh.ok("worker", REFUNDS, "--until-idle")
-    assert fresh.ok("runs", "list", "--key", "H-1").count("completed") == 1
+    installation.ok("worker", REFUNDS, "--until-idle")
+    assert installation.ok("runs", "list", "--key", "H-1").count("completed") == 1
 
 
 ENDS: list[tuple[dict[str, Any], int]] = [
@@ -69,8 +69,8 @@ def test_a_wait_ends_as_the_run_ended(played: Installation) -> None:
                 assert done.error.endswith(f"see: amends dead-letters show {letter['n']}")
 
 
-def test_a_wait_without_a_worker_times_out_and_says_where_to_look(fresh: Installation) -> None:
-    done = fresh.command("publish", TOPIC, "--json", "{}", "--wait", "--timeout", "200ms")
+def test_a_wait_without_a_worker_times_out_and_says_where_to_look(installation: Installation) -> None:
+    done = installation.command("publish", TOPIC, "--json", "{}", "--wait", "--timeout", "200ms")
     done.refused(5, "AM5015", f"amends triggers explain {TOPIC}:0:0")
 
 
@@ -113,16 +113,16 @@ def test_a_run_whose_request_has_colons_in_its_key_is_no_place(played: Installat
     assert played.json("triggers", "explain", f"refund/{key}")["origin"]["offset"] == len(TRIGGERS)
 
 
-def test_a_topic_that_no_saga_listens_to_is_pointed_out_once_sagas_are_known(fresh: Installation) -> None:
-    before = fresh.command("publish", "billing.refund-request", "--json", "{}")
+def test_a_topic_that_no_saga_listens_to_is_pointed_out_once_sagas_are_known(installation: Installation) -> None:
+    before = installation.command("publish", "billing.refund-request", "--json", "{}")
     assert (before.code, before.err) == (0, "")
-    fresh.ok("worker", REFUNDS, "--until-idle")
-    after = fresh.command("publish", "billing.refund-request", "--json", "{}", "-o", "json")
+    installation.ok("worker", REFUNDS, "--until-idle")
+    after = installation.command("publish", "billing.refund-request", "--json", "{}", "-o", "json")
     assert (after.code, json.loads(after.out)["records"][0]["offset"]) == (0, 1)
     assert after.err == (
         "warning: no saga that ran here listens to 'billing.refund-request'; did you mean 'billing.refund-requested'?\n"
     )
-    assert fresh.command("publish", TOPIC, "--json", "{}").err == ""
+    assert installation.command("publish", TOPIC, "--json", "{}").err == ""
 
 
 def test_a_trigger_that_nobody_has_read_is_pending(played: Installation) -> None:

@@ -13,22 +13,22 @@ from tests.e2e.faults.installation import Installation
 pytestmark = pytest.mark.timeout(240)
 
 
-def test_init_makes_the_store_and_a_file_that_changes_nothing(fresh: Installation) -> None:
-    before = fresh.json("config", "show")
-    assert fresh.json("init") == {
+def test_init_makes_the_store_and_a_file_that_changes_nothing(installation: Installation) -> None:
+    before = installation.json("config", "show")
+    assert installation.json("init") == {
         "store": "sqlite:///.amends/amends.db",
         "config": "amends.toml",
         "config_written": True,
     }
-    assert stat.S_IMODE((fresh.folder / ".amends").stat().st_mode) == 0o700
-    assert fresh.database.exists()
-    assert fresh.json("config", "show") == before
-    assert fresh.json("init")["config_written"] is False
+    assert stat.S_IMODE((installation.folder / ".amends").stat().st_mode) == 0o700
+    assert installation.database.exists()
+    assert installation.json("config", "show") == before
+    assert installation.json("init")["config_written"] is False
 
 
-def test_init_keeps_what_was_chosen(fresh: Installation) -> None:
-    fresh.ok("init", "--namespace", "eu", "--lease", "5s", "--in-flight", "64")
-    shown = {each["setting"]: each for each in fresh.json("config", "show", "--origin")}
+def test_init_keeps_what_was_chosen(installation: Installation) -> None:
+    installation.ok("init", "--namespace", "eu", "--lease", "5s", "--in-flight", "64")
+    shown = {each["setting"]: each for each in installation.json("config", "show", "--origin")}
     assert {name: shown[name]["value"] for name in ("namespace", "lease", "in_flight")} == {
         "namespace": "eu",
         "lease": "5s",
@@ -37,25 +37,25 @@ def test_init_keeps_what_was_chosen(fresh: Installation) -> None:
     assert shown["namespace"]["origin"] == "amends.toml"
 
 
-def test_a_file_that_holds_a_password_is_its_owner_s_alone(fresh: Installation, postgres: str) -> None:
-    file = fresh.folder / "amends.toml"
+def test_a_file_that_holds_a_password_is_its_owner_s_alone(installation: Installation, postgres: str) -> None:
+    file = installation.folder / "amends.toml"
     with_password = re.sub(r"//([^:@/]+)@", r"//\1:geheim@", postgres)
-    fresh.ok("init", "--store", with_password)
+    installation.ok("init", "--store", with_password)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_every_line_of_the_written_file_may_be_uncommented(fresh: Installation) -> None:
-    fresh.ok("init")
-    file = fresh.folder / "amends.toml"
+def test_every_line_of_the_written_file_may_be_uncommented(installation: Installation) -> None:
+    installation.ok("init")
+    file = installation.folder / "amends.toml"
     lines = [line.removeprefix("# ") if " = " in line else line for line in file.read_text().splitlines()]
     kept = [line for line in lines if not line.startswith(("kafka_user", "kafka_client_id", "build"))]
     file.write_text("\n".join(kept))
-    fresh.ok("config", "show")
+    installation.ok("config", "show")
 
 
-def test_a_flag_outranks_the_environment_that_outranks_the_file(fresh: Installation) -> None:
-    (fresh.folder / "amends.toml").write_text('namespace = "file"\nlog = "warning"\ntopic_prefix = "file"\n')
-    done = fresh.command(
+def test_a_flag_outranks_the_environment_that_outranks_the_file(installation: Installation) -> None:
+    (installation.folder / "amends.toml").write_text('namespace = "file"\nlog = "warning"\ntopic_prefix = "file"\n')
+    done = installation.command(
         *("config", "show", "--origin", "--namespace", "flag", "-o", "json"),
         settings={"AMENDS_NAMESPACE": "environment", "AMENDS_TOPIC_PREFIX": "environment"},
     )
@@ -66,10 +66,10 @@ def test_a_flag_outranks_the_environment_that_outranks_the_file(fresh: Installat
     assert shown["bus"] == ("local", "default")
 
 
-def test_no_password_is_shown(fresh: Installation) -> None:
+def test_no_password_is_shown(installation: Installation) -> None:
     url = "postgresql://ann:geheim%21@127.0.0.1:9/shop"
     for command in (("config", "show"), ("doctor",), ("runs", "list")):
-        done = fresh.command(*command, "--store", url, "-o", "json")
+        done = installation.command(*command, "--store", url, "-o", "json")
         assert "geheim" not in done.out + done.err, command
 
 
@@ -110,27 +110,27 @@ def test_the_doctor_says_of_each_thing_that_it_is_well(played: Installation) -> 
     assert all(each["ok"] for each in found)
 
 
-def test_the_doctor_says_what_is_wrong_and_what_to_do(fresh: Installation) -> None:
-    done = fresh.command("doctor", "--bus", "kafka://127.0.0.1:9", "-o", "json")
+def test_the_doctor_says_what_is_wrong_and_what_to_do(installation: Installation) -> None:
+    done = installation.command("doctor", "--bus", "kafka://127.0.0.1:9", "-o", "json")
     bad = [each for each in json.loads(done.out) if not each["ok"]]
     assert done.code == 1
     assert {each["check"] for each in bad} == {"bus", "topics"}
     assert all(each["hint"] for each in bad)
 
 
-def test_schemas_are_listed_exported_and_compatible(fresh: Installation) -> None:
-    listed = fresh.json("schemas", "list")
-    fresh.ok("schemas", "export", "out/schemas")
-    assert {each["file"] for each in listed} == {file.name for file in (fresh.folder / "out/schemas").iterdir()}
-    for file in (fresh.folder / "out/schemas").iterdir():
+def test_schemas_are_listed_exported_and_compatible(installation: Installation) -> None:
+    listed = installation.json("schemas", "list")
+    installation.ok("schemas", "export", "out/schemas")
+    assert {each["file"] for each in listed} == {file.name for file in (installation.folder / "out/schemas").iterdir()}
+    for file in (installation.folder / "out/schemas").iterdir():
         json.loads(file.read_text())
-    assert fresh.json("schemas", "check") == []
+    assert installation.json("schemas", "check") == []
 
 
-def test_a_schema_of_what_nothing_writes_yet_is_said_to_be_kept_for_later(fresh: Installation) -> None:
-    in_use = {each["name"]: each["in_use"] for each in fresh.json("schemas", "list")}
+def test_a_schema_of_what_nothing_writes_yet_is_said_to_be_kept_for_later(installation: Installation) -> None:
+    in_use = {each["name"]: each["in_use"] for each in installation.json("schemas", "list")}
     assert in_use == {"outcome": True, "review": False, "decision": False, "message": False, "entry": True}
-    kept = [line.split()[0] for line in fresh.ok("schemas", "list").splitlines() if "kept for later" in line]
+    kept = [line.split()[0] for line in installation.ok("schemas", "list").splitlines() if "kept for later" in line]
     assert kept == ["review", "review", "decision", "decision", "message", "message"]
 
 

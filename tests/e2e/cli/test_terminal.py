@@ -61,13 +61,13 @@ def heard(end: int, *, until: str) -> str:
     return shown.decode(errors="replace")
 
 
-def test_what_takes_longer_than_a_second_shows_that_it_goes_on(fresh: Installation) -> None:
-    with terminal(fresh, "publish", TOPIC, "--json", "{}", "--wait", stdout=subprocess.DEVNULL) as (_, end):
+def test_what_takes_longer_than_a_second_shows_that_it_goes_on(installation: Installation) -> None:
+    with terminal(installation, "publish", TOPIC, "--json", "{}", "--wait", stdout=subprocess.DEVNULL) as (_, end):
         assert "waiting" in heard(end, until="0:00:0")
 
 
-def test_nothing_is_shown_where_stderr_is_no_terminal(fresh: Installation) -> None:
-    done = fresh.command("publish", TOPIC, "--json", "{}", "--wait", "--timeout", "1500ms")
+def test_nothing_is_shown_where_stderr_is_no_terminal(installation: Installation) -> None:
+    done = installation.command("publish", TOPIC, "--json", "{}", "--wait", "--timeout", "1500ms")
     assert (done.out, done.err.count("\n")) == ("", 1)
 
 

@@ -1,44 +1,29 @@
-"""An installation for each test."""
+"""An installation that has been used, made once for the session and copied for each test."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.faults.installation import BOOKINGS, Installation
+from tests.e2e.faults.installation import BOOKINGS, Installation, copy_of, used_once
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A working folder with an empty ledger."""
-    (tmp_path / "ledger").mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def installation(folder: Path) -> Installation:
-    """The embedded default in an empty folder: no store yet."""
-    return Installation(folder=folder)
+def _use(installation: Installation) -> None:
+    installation.publish("bookings", {"id": "A-1"}, {"id": "A-2", "how": "refuses"}, b"{")
+    installation.ok("worker", BOOKINGS, "--until-idle")
+    installation.publish("bookings", {"id": "A-3"})
 
 
 @pytest.fixture(scope="session")
-def _used_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="amends-test-") as name:
-        used = Installation(folder=Path(name))
-        used.ledger.mkdir()
-        used.publish("bookings", {"id": "A-1"}, {"id": "A-2", "how": "refuses"}, b"{")
-        used.ok("worker", BOOKINGS, "--until-idle")
-        used.publish("bookings", {"id": "A-3"})
-        yield used.folder
+def _used() -> Iterator[Path]:
+    with used_once(_use) as folder:
+        yield folder
 
 
 @pytest.fixture
-def used(_used_folder: Path, folder: Path) -> Installation:
+def used(_used: Path, folder: Path) -> Installation:
     """One that has been used: a run that completed, one that was undone, a dead letter, and a trigger not yet read."""
-    shutil.copytree(_used_folder, folder, dirs_exist_ok=True)
-    made = Installation(folder=folder)
+    made = copy_of(_used, folder)
     assert made.count("runs") == 2
     assert made.count("dead_letters") == 1
     assert made.count("records") == 4

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,6 +242,22 @@ class Installation:
 
     def _exists(self) -> bool:
         return self.store.startswith("postgresql") or self.database.exists()
+
+
+@contextmanager
+def used_once(use: Callable[[Installation], object]) -> Iterator[Path]:
+    """The folder of an installation that was used like this; `copy_of` gives each test its own."""
+    with tempfile.TemporaryDirectory(prefix="amends-test-") as name:
+        used = Installation(folder=Path(name))
+        used.ledger.mkdir()
+        use(used)
+        yield used.folder
+
+
+def copy_of(used: Path, folder: Path) -> Installation:
+    """The same in another folder."""
+    shutil.copytree(used, folder, dirs_exist_ok=True)
+    return Installation(folder=folder)
 
 
 def ended(installation: Installation, count: int) -> None:

@@ -1,13 +1,12 @@
 """Whatever a handler does, its run ends or parks with the reason, what it did is undone, and nobody else notices."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.faults.installation import BOOKINGS, Installation
+from tests.e2e.faults.installation import BOOKINGS, Installation, used_once
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -42,19 +41,20 @@ WRONG = {**NO_EFFECT, **MAY_HAVE_DONE_SOMETHING}
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[Installation]:
     """All of them at once, among bookings that are in order, to the end."""
-    with tempfile.TemporaryDirectory(prefix="amends-test-") as name:
-        installation = Installation(folder=Path(name))
-        installation.ledger.mkdir()
-        doubts = ("hangs after its effect", "hangs before its effect", "does not know")
-        bookings = (*WRONG, "cannot be undone", *UNHARMED)
-        installation.publish("bookings", *({"id": how, "how": how} for how in bookings))
-        installation.publish("bookings", *({"id": f"fine {number}"} for number in range(INNOCENT)))
-        installation.publish("threads", *({"id": f"thread {how}", "how": how} for how in WRONG))
-        installation.publish("waits", {"id": "hangs", "how": "hangs"})
-        installation.publish("unknowns", *({"id": how, "how": how} for how in doubts))
-        with installation.running("worker", BOOKINGS, "--until-idle") as worker:
-            assert worker.ends().code == 0, worker.text
-        yield installation
+    with used_once(_play) as folder:
+        yield Installation(folder=folder)
+
+
+def _play(installation: Installation) -> None:
+    doubts = ("hangs after its effect", "hangs before its effect", "does not know")
+    bookings = (*WRONG, "cannot be undone", *UNHARMED)
+    installation.publish("bookings", *({"id": how, "how": how} for how in bookings))
+    installation.publish("bookings", *({"id": f"fine {number}"} for number in range(INNOCENT)))
+    installation.publish("threads", *({"id": f"thread {how}", "how": how} for how in WRONG))
+    installation.publish("waits", {"id": "hangs", "how": "hangs"})
+    installation.publish("unknowns", *({"id": how, "how": how} for how in doubts))
+    with installation.running("worker", BOOKINGS, "--until-idle") as worker:
+        assert worker.ends().code == 0, worker.text
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,9 @@ from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.form import (
     Argument,
     Certainty,
+    DefinitionForm,
     RetryForm,
     graph_hash,
-    read_form,
     read_stored,
 )
 from tests.unit.definition.shop import Order, Payments, orders, shop
@@ -195,7 +195,7 @@ def test_what_decides_a_runs_course_is_in_the_hash(options: dict[str, Any]) -> N
 
 def test_what_is_stored_reads_back_equal() -> None:
     closed = shop().close()
-    assert read_form(msgspec.json.encode(closed.form)) == closed.form
+    assert msgspec.json.decode(msgspec.json.encode(closed.form), type=DefinitionForm) == closed.form
     assert closed.hash == graph_hash(closed.form)
     stored = read_stored(msgspec.json.encode(closed.stored))
     assert stored.form == closed.form
