@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from amends.coordinator.core.commands import Command
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start, Tick
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.batching import DECISIONS_MAX, Decided, OwnedShard, Pending, Writer
+from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import (
@@ -36,17 +36,15 @@ from amends.coordinator.runtime.inbound import (
     Yielding,
 )
 from amends.coordinator.runtime.intake import Intake, Taken, undecided
-from amends.coordinator.runtime.loading import Loading, Unreadable, waits_for_handler
+from amends.coordinator.runtime.loading import Loading, Unreadable
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import ALONE_US, Resuming
-from amends.coordinator.runtime.runs import Run, identity_of
-from amends.coordinator.runtime.timers import Timer, Timers
+from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.timers import Timers
 from amends.coordinator.runtime.wishing import Wishing
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 
-GRACE_US = 250 * MILLISECOND
-"""How long a handler that was told to stop may take before its attempt counts as still running."""
 STORE_PAUSE_US = 250 * MILLISECOND
 FEW_RUNS = 4
 """With so few runs there is nothing to decide meanwhile: a commit is waited for where it stands, two threads less."""
@@ -86,7 +84,7 @@ class Engine:
     _resuming: Resuming = field(init=False)
     _messages: deque[Item] = field(default_factory=deque)
     _starts: deque[Item | Arrived] = field(default_factory=deque)
-    _resting: set[SagaId] = field(default_factory=set)
+    _carrying_out: CarryingOut = field(init=False)
     _wishing: Wishing = field(init=False)
     _writing: Pending | None = None
     _prepared: Pending | None = None
@@ -99,6 +97,9 @@ class Engine:
         self._loading = Loading(store=self.store, catalogue=self.catalogue)
         self._quarantine = Quarantine(store=self.store)
         self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
+        self._carrying_out = CarryingOut(
+            runs=self.runs, shards=self.shards, dispatch=self.dispatch, timers=self.timers, set_apart=self._set_apart
+        )
 
     def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
         """Take what has arrived, then do everything that can be done without waiting.
@@ -108,7 +109,10 @@ class Engine:
         for inbound in arrived:
             self._take(inbound, now)
         for timer in self.timers.come_up(now):
-            self._timer(timer, now)
+            if timer.kind == "alone":
+                self._resuming.over(timer.saga_id)
+            elif (item := self._carrying_out.come_up(timer, now)) is not None:
+                self._messages.append(item)
         while True:
             self._prepared = self._prepared or self._prepare(now)
             if self._prepared is None or self._writing is not None:
@@ -117,7 +121,7 @@ class Engine:
             self._write(pending, now)
             self.dispatch.flush()
         self.dispatch.flush()
-        self.timers.tidy(self._is_current)
+        self._carrying_out.tidy()
 
     def next_due(self) -> Instant | None:
         """When to look again if nothing arrives."""
@@ -126,7 +130,7 @@ class Engine:
     @property
     def room(self) -> int:
         """How many more runs may be in flight."""
-        return self.settings.in_flight_max - len(self.runs) + len(self._resting)
+        return self.settings.in_flight_max - len(self.runs) + len(self._carrying_out.resting)
 
     @property
     def backlog(self) -> int:
@@ -147,7 +151,12 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Quiet, and nothing to come but for runs that wait for a person or a handler."""
-        return self.quiet and not self._starts and not self._resuming.busy and len(self._resting) == len(self.runs)
+        return (
+            self.quiet
+            and not self._starts
+            and not self._resuming.busy
+            and len(self._carrying_out.resting) == len(self.runs)
+        )
 
     # -- taking
 
@@ -198,28 +207,6 @@ class Engine:
             self._starts.append(item)
         else:
             self._messages.append(item)
-
-    def _timer(self, timer: Timer, now: Instant) -> None:
-        run, identity = self.runs.get(timer.saga_id), timer.identity
-        if timer.kind == "alone":
-            self._resuming.over(timer.saga_id)
-        if run is None:
-            return
-        if timer.kind == "due" and run.due is not None and run.due <= now:
-            self._messages.append(
-                Item(saga_id=run.saga_id, message=Tick(), cause="timer", causation_id=f"due:{timer.due}")
-            )
-        elif identity is None:
-            return
-        elif timer.kind == "timeout" and identity in run.running:
-            answers_soon = self.dispatch.stop(run, identity, why="timeout")
-            self.timers.set(now + (GRACE_US if answers_soon else 0), "overdue", run.saga_id, identity)
-        elif timer.kind == "overdue" and identity in run.running:
-            item = self.dispatch.overdue(run, identity)
-            if item is not None:
-                self._messages.append(item)
-        elif timer.kind == "ask" and identity in run.put_off:
-            self._start(run, [run.put_off.pop(identity)], now)
 
     # -- deciding
 
@@ -319,19 +306,17 @@ class Engine:
         if run.state.version:
             self._quarantine.hold(run.saga_id, run.shard, run, error)
         self._resuming.over(run.saga_id)
-        self._resting.discard(run.saga_id)
-        self.dispatch.abandon(run)
-        del self.runs[run.saga_id]
+        self._carrying_out.forget(run)
 
     def _nothing_new(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
         """The message changed nothing; see that the run is still looked after."""
         if isinstance(item.message, Recovered):
             pending.tell(shard, run, now)
             self._resuming.over(run.saga_id)
-            self._carry_out(Decided.of(run, now), now)
+            self._carrying_out.carry_out(Decided.of(run, now), now)
         elif isinstance(item.message, Tick):
             self.timers.set(now + SECOND, "due", run.saga_id)
-        self._leave_if_over(run, now)
+        self._carrying_out.leave_if_over(run, now)
 
     def _finished_with(self, pending: Pending, shard: OwnedShard, item: Item) -> None:
         if item.inbox_id is not None:
@@ -409,7 +394,7 @@ class Engine:
             decided.run.uncommitted -= 1
         for decided in {decided.run.saga_id: decided for decided in pending.decided}.values():
             if self.runs.get(decided.run.saga_id) is decided.run:
-                self._carry_out(decided, now)
+                self._carrying_out.carry_out(decided, now)
         for cause in pending.causes:
             if isinstance(cause, Item):
                 self._settled_alone(cause, now)
@@ -459,53 +444,4 @@ class Engine:
             self._resuming.forget(shard, self.runs)
         self._quarantine.forget(gone)
         for run in [run for run in self.runs.values() if run.shard in gone]:
-            self.dispatch.abandon(run)
-            self._resting.discard(run.saga_id)
-            del self.runs[run.saga_id]
-
-    # -- carrying out
-
-    def _carry_out(self, decided: Decided, now: Instant) -> None:
-        """Start what is wanted and not running; stop what runs and is not wanted any more."""
-        run = decided.run
-        begin = self.dispatch.reconcile(run, decided.commands)
-        if run.uncommitted:  # The next batch has heard replies by now: what they answer is not begun a second time.
-            wanted = {identity_of(command) for command in Decided.of(run, now).commands}
-            begin = [command for command in begin if identity_of(command) in wanted]
-        self._start(run, begin, now)
-        if run.due is not None and run.due != run.timer_due:
-            run.timer_due = run.due
-            self.timers.set(run.due, "due", run.saga_id)
-        self._leave_if_over(run, now)
-
-    def _leave_if_over(self, run: Run, now: Instant) -> None:
-        """A run that has ended or parked leaves memory; one that waits for a handler only takes no place in flight."""
-        if self.runs.get(run.saga_id) is not run:
-            return
-        if run.uncommitted or run.running or run.put_off:
-            self._resting.discard(run.saga_id)
-        elif run.state.closed or run.state.status == "parked":
-            self._resting.discard(run.saga_id)
-            self.runs.pop(run.saga_id, None)
-        elif waits_for_handler(run, now):
-            self._resting.add(run.saga_id)
-        else:
-            self._resting.discard(run.saga_id)
-
-    def _start(self, run: Run, commands: Iterable[Command], now: Instant) -> None:
-        if run.shard not in self.shards or self.shards[run.shard].yielding:
-            return
-        try:
-            for command in commands:
-                for due, kind, identity in self.dispatch.start(run, command, now):
-                    self.timers.set(due, kind, run.saga_id, identity)
-        except Exception as error:  # noqa: BLE001  a run whose values are gone must not take the others down (rule 19)
-            self._set_apart(run, error)
-
-    def _is_current(self, timer: Timer) -> bool:
-        run = self.runs.get(timer.saga_id)
-        if run is None:
-            return timer.kind == "alone"
-        if timer.identity is None:
-            return timer.kind == "alone" or run.due == timer.due
-        return timer.identity in run.running or timer.identity in run.put_off
+            self._carrying_out.forget(run)

@@ -1,0 +1,106 @@
+"""After the commit: the handlers that a decision wants are begun, those it does not want any more are stopped.
+
+So are the timers of a run set here, and here they come up: what they mean for `decide` goes back as messages.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from amends.coordinator.core.commands import Command
+from amends.coordinator.core.messages import Tick
+from amends.coordinator.runtime.batching import Decided, OwnedShard
+from amends.coordinator.runtime.dispatch import Dispatch
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.loading import waits_for_handler
+from amends.coordinator.runtime.runs import Run, identity_of
+from amends.coordinator.runtime.timers import Timer, Timers
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, Instant
+
+GRACE_US = 250 * MILLISECOND
+"""How long a handler that was told to stop may take before its attempt counts as still running."""
+
+
+@dataclass(slots=True, kw_only=True)
+class CarryingOut:
+    """Shares the engine's runs and shards."""
+
+    runs: dict[SagaId, Run]
+    shards: dict[int, OwnedShard]
+    dispatch: Dispatch
+    timers: Timers
+    set_apart: Callable[[Run, Exception], None]
+    """Told of a run that cannot be carried out, which must not take the others down (rule 19)."""
+    resting: set[SagaId] = field(default_factory=set)
+    """Runs in memory that wait for a handler's arrival: they take no place in flight."""
+
+    def carry_out(self, decided: Decided, now: Instant) -> None:
+        """Start what is wanted and not running; stop what runs and is not wanted any more."""
+        run = decided.run
+        begin = self.dispatch.reconcile(run, decided.commands)
+        if run.uncommitted:  # The next batch has heard replies by now: what they answer is not begun a second time.
+            wanted = {identity_of(command) for command in Decided.of(run, now).commands}
+            begin = [command for command in begin if identity_of(command) in wanted]
+        self._start(run, begin, now)
+        if run.due is not None and run.due != run.timer_due:
+            run.timer_due = run.due
+            self.timers.set(run.due, "due", run.saga_id)
+        self.leave_if_over(run, now)
+
+    def leave_if_over(self, run: Run, now: Instant) -> None:
+        """A run that has ended or parked leaves memory; one that waits for a handler only takes no place in flight."""
+        if self.runs.get(run.saga_id) is not run:
+            return
+        self.resting.discard(run.saga_id)
+        if run.uncommitted or run.running or run.put_off:
+            return
+        if run.state.closed or run.state.status == "parked":
+            del self.runs[run.saga_id]
+        elif waits_for_handler(run, now):
+            self.resting.add(run.saga_id)
+
+    def forget(self, run: Run) -> None:
+        """Stop what runs for it, and drop it from memory."""
+        self.dispatch.abandon(run)
+        self.resting.discard(run.saga_id)
+        del self.runs[run.saga_id]
+
+    def come_up(self, timer: Timer, now: Instant) -> Item | None:
+        """What the core is to be told now that this timer has come up, if anything."""
+        run, identity = self.runs.get(timer.saga_id), timer.identity
+        if run is None:
+            return None
+        if timer.kind == "due" and run.due is not None and run.due <= now:
+            return Item(saga_id=run.saga_id, message=Tick(), cause="timer", causation_id=f"due:{timer.due}")
+        if identity is None:
+            return None
+        if timer.kind == "timeout" and identity in run.running:
+            answers_soon = self.dispatch.stop(run, identity, why="timeout")
+            self.timers.set(now + (GRACE_US if answers_soon else 0), "overdue", run.saga_id, identity)
+        elif timer.kind == "overdue" and identity in run.running:
+            return self.dispatch.overdue(run, identity)
+        elif timer.kind == "ask" and identity in run.put_off:
+            self._start(run, [run.put_off.pop(identity)], now)
+        return None
+
+    def tidy(self) -> None:
+        """Drop timers that mean nothing any more, now and then."""
+        self.timers.tidy(self._is_current)
+
+    def _start(self, run: Run, commands: Iterable[Command], now: Instant) -> None:
+        if run.shard not in self.shards or self.shards[run.shard].yielding:
+            return
+        try:
+            for command in commands:
+                for due, kind, identity in self.dispatch.start(run, command, now):
+                    self.timers.set(due, kind, run.saga_id, identity)
+        except Exception as error:  # noqa: BLE001  a value that is gone, say
+            self.set_apart(run, error)
+
+    def _is_current(self, timer: Timer) -> bool:
+        run = self.runs.get(timer.saga_id)
+        if run is None:
+            return timer.kind == "alone"
+        if timer.identity is None:
+            return timer.kind == "alone" or (run.due is not None and run.due <= timer.due)
+        return timer.identity in run.running or timer.identity in run.put_off
