@@ -34,11 +34,19 @@ class EngineThread:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amends-engine", daemon=True)
         self._engine: Engine | None = None
-        self.idle = False
-        self.quiet = False
+        self._idle = False
+        self._quiet = False
         self.backlog = 0
-        self.taken = 0
-        self.offered = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the engine has nothing to do and has taken everything it was offered. From any thread."""
+        return not self._arrived and self._idle  # In this order: what is taken makes it busy before it is taken.
+
+    @property
+    def quiet(self) -> bool:
+        """The same of `Engine.quiet`."""
+        return not self._arrived and self._quiet
 
     def put(self, inbound: Inbound) -> None:
         """Offer something to the engine, from any thread."""
@@ -47,7 +55,6 @@ class EngineThread:
 
     def leave(self, inbound: Inbound) -> None:
         """Offer something without waking the engine: whoever leaves several rings once. It looks by itself, late."""
-        self.offered += 1
         self._arrived.append(inbound)
 
     def ring(self) -> None:
@@ -76,8 +83,7 @@ class EngineThread:
                 arrived = self._wait(engine)
                 engine.work_off(arrived, self._clock())
                 engine.dispatch.look_after()
-                self.taken += len(arrived)
-                self.idle, self.quiet, self.backlog = engine.idle, engine.quiet, engine.backlog
+                self._idle, self._quiet, self.backlog = engine.idle, engine.quiet, engine.backlog
         except BaseException as error:
             log.exception("engine_failed")
             self._failed(error)
@@ -89,6 +95,7 @@ class EngineThread:
             self._bell.get(block=wait_s > 0 and not self._arrived, timeout=wait_s)
         self._give_way(engine)
         self._rung = False  # Before taking: what is left from here on rings anew.
+        self._idle = self._quiet = False
         return [self._arrived.popleft() for _ in range(min(len(self._arrived), TAKE_MAX))]
 
     def _give_way(self, engine: Engine) -> None:

@@ -31,6 +31,8 @@ POLL_S = 0.25
 LOOK_S = 0.02
 """How often the store is asked whether another process has changed it."""
 HANDLERS_MAY_TAKE_S = 3.0
+YOUNG_OBJECTS_MAX = 20_000
+"""So many are made before any is looked through: a batch makes thousands, nearly all of which go with it."""
 
 log = logging.getLogger("amends.worker")
 
@@ -82,6 +84,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._put_together()
         gc.freeze()  # What is loaded by now stays, and is not looked through again and again for what may be freed.
+        gc.set_threshold(YOUNG_OBJECTS_MAX)
         try:
             await asyncio.to_thread(self._ownership.begin)
             async with asyncio.TaskGroup() as group:
@@ -129,11 +132,7 @@ class Worker:
     @property
     def idle(self) -> bool:
         """Whether the engine has nothing to do and has taken everything it was offered."""
-        return self._thread.idle and self._thread.taken >= self._thread.offered
-
-    @property
-    def _quiet(self) -> bool:
-        return self._thread.quiet and self._thread.taken >= self._thread.offered
+        return self._thread.idle
 
     def _put_together(self) -> None:
         catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
@@ -259,7 +258,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         until = loop.time() + HANDLERS_MAY_TAKE_S
         self._thread.put(StopWished())
-        while self._failure is None and loop.time() < until and not self._quiet:  # noqa: ASYNC110  the engine's thread knows no event of ours
+        while self._failure is None and loop.time() < until and not self._thread.quiet:  # noqa: ASYNC110  the engine's thread knows no event of ours
             await asyncio.sleep(LOOK_S)
         await asyncio.to_thread(self._thread.close, timeout_s=0.5)
         await asyncio.to_thread(self._writer.close, timeout_s=0.5)
