@@ -54,7 +54,7 @@ class Wishing:
     def passed_over(self, item: Item) -> None:
         """Its row is another owner's to read."""
         if item.inbox_id is not None and self.holds(item):
-            del self._taken[item.inbox_id]
+            self._taken.pop(item.inbox_id, None)
 
     def forget(self, shards: Collection[int]) -> None:
         """The shards have gone: whoever has them takes their rows anew."""

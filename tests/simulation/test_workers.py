@@ -13,7 +13,8 @@ from tests.simulation.simulation import Faults
 from tests.simulation.workers.installation import Installation
 from tests.simulation.workers.troubles import KINDS
 
-COUNT = int(os.environ.get("AMENDS_SIMULATE", "400"))
+STORIES = 400
+COUNT = int(os.environ.get("AMENDS_SIMULATE", STORIES))
 FIRST = int(os.environ.get("AMENDS_SIMULATE_SEED", "0"))
 
 
@@ -37,7 +38,7 @@ def test_every_run_of_several_workers_ends_and_keeps_the_invariants() -> None:
             error.add_note(f"AMENDS_SIMULATE_SEED={seed} AMENDS_SIMULATE=1")
             raise
         fired.update((+story.weather.fired).keys())
-    if COUNT >= 400:
+    if COUNT >= STORIES:
         assert set(endings) == {"completed", "compensated", "killed"}
         assert KINDS - fired.keys() == set(), "these never happened, so the stories say nothing of them"
 

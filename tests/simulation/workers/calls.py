@@ -45,7 +45,7 @@ class Calls:
     def submit(self, works: list[Work]) -> None:
         for work in works:
             self._process.judge.begins(work)
-            call = self._calls[id(work)] = Call(work=work, thread=self._percent(40))
+            call = self._calls[id(work)] = Call(work=work, thread=self._percent(60))
             self._process.after(self._random.randrange(2_000), lambda call=call: self._begin(call))  # type: ignore[misc]
 
     def stop(self, work: Work) -> bool:
@@ -114,6 +114,7 @@ class Calls:
                 self._process.fired["a handler outlived its lease"] += 1
             self._end(call, error)
             return
+        self._process.judge.sends(work)
         judged, request = self._judged(work), self._request(work)
         verdict: Verdict = "refused" if self._percent(self._faults.refused) else "done"
         if not late:

@@ -56,8 +56,9 @@ class Judge:
     epochs: Counter[int] = field(default_factory=Counter)
     """By shard: that of the last entry."""
     consumed_wishes: set[str] = field(default_factory=set)
+    _done: list[str] = field(default_factory=list)
     _waiting: dict[str, bytes] = field(default_factory=dict)
-    """Wishes of people that the batch now tried would consume."""
+    """Of the inbox's rows that the batch now tried would delete, those that are there."""
 
     def require(self, holds: bool, rule: str, why: str) -> None:  # noqa: FBT001  a sentence reads best this way
         """Raise `InvariantBroken` unless it holds."""
@@ -68,8 +69,8 @@ class Judge:
 
     def before(self, batch: Batch) -> None:
         inbox = self.store._tables.inbox
-        done = [message_id for part in batch.appends for message_id in part.inbox_done]
-        self._waiting = {message_id: inbox[message_id].body for message_id in done if message_id in inbox}
+        self._done = [message_id for part in batch.appends for message_id in part.inbox_done]
+        self._waiting = {message_id: inbox[message_id].body for message_id in self._done if message_id in inbox}
 
     def committed(self, batch: Batch) -> None:
         """The batch is in the store."""
@@ -110,6 +111,8 @@ class Judge:
     def _wishes(self, entries: list[tuple[StoredEntry, Entry]]) -> None:
         """A person's decision is taken once, and not passed over where it still fits."""
         causes = [entry.causation_id or "" for _, entry in entries]
+        for message_id in self._done if entries else ():  # A batch without entries may have to be done twice.
+            self.require(message_id in self._waiting, "S18", f"{message_id} is taken a second time")
         for cause in causes:
             if cause.startswith("wish:"):
                 self.require(cause not in self.consumed_wishes, "S18", f"{cause} is taken a second time")
@@ -148,6 +151,14 @@ class Judge:
         self.require(attempt not in judged.begun, "S4", f"attempt {attempt} begins a second time")
         judged.begun.add(attempt)
 
+    def sends(self, work: Work) -> None:
+        """A request goes out under the epoch of its shard, or a later owner may settle what is not yet sent."""
+        row = self.store.run(work.saga_id)
+        assert row is not None, "it has begun"
+        epoch = self.store._tables.leases["worker"][row.shard].epoch
+        own = work.attempt.epoch
+        self.require(own == epoch, "S16", f"{work.identity} is sent under epoch {own}, shard {row.shard} is at {epoch}")
+
     # When offsets are committed
 
     def accounted_for(self, partition: int, below: int) -> None:
@@ -174,11 +185,13 @@ class Judge:
 
     # Now and then
 
-    def remembers(self, run: Run) -> None:
-        """What a worker has in memory of a run, with nothing under way, is what the store has (S15)."""
+    def remembers(self, run: Run, epoch: int) -> None:
+        """What a run's owner has in memory of it, with nothing under way, is what the store has (S15)."""
+        if self.store._tables.leases["worker"][run.shard].epoch != epoch:
+            return  # The next owner may have gone on; this one has not heard of it.
         judged = self.runs.get(run.saga_id)
         same = judged is not None and encode(judged.state) == encode(run.state)
-        self.require(same, "S15", f"memory is ahead of the store by {run.state.version} entries of {run.saga_id}")
+        self.require(same, "S15", f"version {run.state.version} of {run.saga_id} in memory is not the store's")
 
     def moves(self, since: Instant) -> None:
         """In calm weather every open run moves, or waits for a person (L1)."""

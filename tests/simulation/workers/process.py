@@ -168,7 +168,9 @@ class Process:
         self._note_prepared()
         if self.engine.quiet and self.random.random() < 0.05:
             for run in self.engine.runs.values():
-                self.judge.remembers(run)
+                shard = self.engine.shards.get(run.shard)
+                if shard is not None:
+                    self.judge.remembers(run, shard.epoch)
         due = self.engine.next_due()
         if self._arrived:
             self._turn_by(self.now + self.random.randrange(MILLISECOND))
@@ -258,7 +260,7 @@ class Process:
         except StoreUnavailable:
             self._looked(found)
             return
-        slow = self.random.random() < 0.1
+        slow = self.random.random() < 0.4
         self.after(self.random.randrange(3 * SECOND) if slow else 0, lambda: self._looked(found))
 
     def _looked(self, found: list[Waiting]) -> None:

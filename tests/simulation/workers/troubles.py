@@ -35,7 +35,7 @@ def drawn(random: Random) -> Troubles:
         at_once=random.choice((0, 50, 100)),
         slow=random.choice((0, 10, 60)),
         reply_lost=random.choice((0, 3, 15)),
-        refused=random.choice((0, 0, 5)),
+        refused=random.choice((0, 1, 8)),
         shy=random.choice((0, 1, 10)),
         away=random.choice((0, 0, 1, 4)),
         crashes=random.choice((0, 0, 1, 3)),

@@ -1,0 +1,153 @@
+"""The judge of workers can be trusted: a runtime with a seeded bug breaks an invariant in the stories of CI."""
+
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from amends.connectors.stores.memory.log import Log
+from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.ports.rows import Lease
+from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.engine import Engine
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.intake import Intake
+from amends.coordinator.runtime.ownership import Ownership
+from amends.coordinator.runtime.resuming import Resuming
+from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.wishing import Wishing
+from amends.schemas.instants import Instant
+from tests.simulation.checker import InvariantBroken
+from tests.simulation.test_workers import STORIES, workers_story
+
+Seed = Callable[[pytest.MonkeyPatch], None]
+
+
+def nothing(*_arguments: object, **_named: object) -> None:
+    """What a forgotten line does."""
+
+
+def forgotten(place: type, name: str) -> Seed:
+    """A method that does nothing."""
+    return lambda patch: patch.setattr(place, name, nothing)
+
+
+def never(value: object) -> property:
+    """A field that is always as at the beginning."""
+    return property(lambda _self: value, nothing)
+
+
+def attempts_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Run, "begun", property(lambda _self: set(), nothing))
+    patch.setattr(Run, "uncommitted", never(0))
+
+
+def before_writing(first: Callable[[Engine, Pending, Instant], None]) -> Seed:
+    write = Engine._write
+
+    def early(engine: Engine, pending: Pending, now: Instant) -> None:
+        first(engine, pending, now)
+        write(engine, pending, now)
+
+    return lambda patch: patch.setattr(Engine, "_write", early)
+
+
+def carry_out(engine: Engine, pending: Pending, now: Instant) -> None:
+    for decided in pending.decided:
+        engine._carrying_out.carry_out(decided, now)
+
+
+def consume(engine: Engine, pending: Pending, _now: Instant) -> None:
+    engine.consumed(pending.consumed)
+
+
+def prepared_is_lost(patch: pytest.MonkeyPatch) -> None:
+    failed = Engine._failed
+
+    def lossy(engine: Engine, pending: Pending, error: Exception) -> None:
+        engine._prepared = None
+        failed(engine, pending, error)
+
+    patch.setattr(Engine, "_failed", lossy)
+
+
+def any_epoch_will_do(patch: pytest.MonkeyPatch) -> None:
+    left_s = Ownership.left_s
+    patch.setattr(Ownership, "left_s", lambda self, shard, _epoch: left_s(self, shard, self.epoch_of(shard)))
+
+
+def deletions_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    done = Wishing.done
+
+    def forgetful(wishing: Wishing, item: Item) -> None:
+        done(wishing, item)
+        wishing._deleted.clear()
+
+    patch.setattr(Wishing, "done", forgetful)
+
+
+def unread_shards_are_empty(patch: pytest.MonkeyPatch) -> None:
+    begin = Resuming.begin
+
+    def careless(resuming: Resuming, lease: Lease, runs: Any) -> int:
+        try:
+            return begin(resuming, lease, runs)
+        except StoreUnavailable:
+            return 0
+
+    patch.setattr(Resuming, "begin", careless)
+
+
+def messages_are_lost(patch: pytest.MonkeyPatch) -> None:
+    decide_item = Engine._decide_item
+
+    def careless(engine: Engine, pending: Pending, item: Item, now: Instant) -> None:
+        try:
+            decide_item(engine, pending, item, now)
+        except StoreUnavailable:
+            return
+
+    patch.setattr(Engine, "_decide_item", careless)
+
+
+def records_are_lost(patch: pytest.MonkeyPatch) -> None:
+    take = Intake.take
+
+    def careless(intake: Intake, *arguments: Any) -> Iterator[Any]:
+        try:
+            yield from take(intake, *arguments)
+        except StoreUnavailable:
+            return
+
+    patch.setattr(Intake, "take", careless)
+
+
+BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
+    "a step begins again whose reply is being written": (attempts_are_forgotten, "S4"),
+    "steps begin before their commit": (before_writing(carry_out), "S3"),
+    "offsets are given back before their commit": (before_writing(consume), "S2"),
+    "what failed stays in memory": (forgotten(Pending, "take_back"), "S14|S15|S16"),
+    "what was prepared is lost when the batch before it fails": (prepared_is_lost, "S2|S15|S16|L1"),
+    "what failed is not offered again": (forgotten(Engine, "_offer_again"), "S2|L1"),
+    "an attempt of a former lease may send": (any_epoch_will_do, "S16"),
+    "nobody forgets a lease that ran out": (forgotten(Ownership, "_forget"), "S16|L1"),
+    "the store looks at no epoch": (forgotten(Log, "_check"), "S14|S16"),
+    "a wish is taken from a reading that is out of date": (deletions_are_forgotten, "S18"),
+    "a shard that cannot be read is taken for empty": (unread_shards_are_empty, "L1|S4"),
+    "messages are lost while the store is away": (messages_are_lost, "L1|S18"),
+    "records are lost while the store is away": (records_are_lost, "S2"),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_seeded_into_the_runtime_breaks_its_invariant(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed, rules = BUGS[bug]
+    seed(monkeypatch)
+    with pytest.raises(InvariantBroken, match=rf"^({rules}):"):
+        play()
+
+
+def play() -> None:
+    for number in range(STORIES):
+        workers_story(Random(number)).to_the_end()
