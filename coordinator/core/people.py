@@ -72,12 +72,17 @@ def _done_by_hand_fits(plan: Plan, state: State, parked: Parked) -> bool:
 
 def _may_go_forward(plan: Plan, state: State, parked: Parked) -> bool:
     """Not behind the pivot nor while it is in doubt, and not while an undo may still take."""
-    if pivot_passed(plan, state) or plan.steps[parked.step].pivot:
+    if pivot_passed(plan, state) or plan.steps[parked.step].pivot or _pivot_in_doubt(plan, state):
         return False
     if state.undo_list is None:
         return True
     skipped = (undo for undo in state.undo.values() if undo.phase == "skipped")
     return state.effect(parked.step, "undo").phase in _UNDO_HELD and not any(_may_have_taken(undo) for undo in skipped)
+
+
+def _pivot_in_doubt(plan: Plan, state: State) -> bool:
+    """Also where a person left it so: it would be sent again beside the steps that come before it."""
+    return plan.pivot is not None and state.effect(plan.pivot.path, "forward").doubt is not None
 
 
 def _may_have_taken(undo: Effect) -> bool:

@@ -127,6 +127,16 @@ def test_a_pivot_that_a_person_leaves_behind_does_not_count_as_passed() -> None:
     assert run.resolve("pay", "skip") == ["resolved pay: skip", "compensate a", "request undo of a"]
 
 
+def test_a_run_does_not_go_forward_beside_a_pivot_that_a_person_left_in_doubt() -> None:
+    run = Run.of(saga(action("a", undo_attempts=1), pivot("pay", key=True, attempts=1)))
+    run.ok("a")
+    run.raises("pay")
+    run.resolve("pay", "skip")
+    run.unavailable("undo of a")
+    assert resolutions(run.plan, run.get()) == ("retry", "done_by_hand", "skip")
+    assert run.resolve("a", "go_forward") == []
+
+
 def test_no_deadline_is_waited_for_behind_the_pivot() -> None:
     run = Run.of(saga(pivot("pay"), retriable("ship")))
     assert next_due(run.plan, run.get()) == run.get().deadline_at
