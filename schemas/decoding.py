@@ -23,8 +23,17 @@ from amends.schemas.record import Record
 from amends.schemas.undecodable import Undecodable
 
 Encoding = Literal["json", "avro", "avro-confluent", "json-confluent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """What a registry gives for an id, and why nothing can be read with it."""
+
+    why: str
+
+
 RegisteredSchema = WriterSchema | Literal["json"]
-Lookup = Callable[[int], RegisteredSchema | None]
+Lookup = Callable[[int], RegisteredSchema | Unusable | None]
 """From a registry's schema id to the schema: Avro, or the word for JSON Schema, whose data is plain JSON. No I/O."""
 
 
@@ -189,6 +198,8 @@ def _decode_confluent(value: bytes, writers: Writers) -> tuple[Encoding, object]
             raise UnknownSchema(f"several of the given schemas fit, and no registry knows the schema id {schema_id}")
         if readings:
             return "avro-confluent", readings[0]
+    if isinstance(schema, Unusable):
+        raise UnknownSchema(f"the registry's schema {schema_id} cannot be used: {schema.why}")
     if faults:
         raise faults[0]
     raise UnknownSchema(f"nobody knows the schema id {schema_id}: set AMENDS_SCHEMA_REGISTRY, or Topic(schemas=…)")

@@ -17,7 +17,7 @@ import aiohttp
 
 from amends.coordinator.errors import BusUnavailable, UsageError
 from amends.schemas.avro.codec import SCHEMA_BYTES_MAX, BadSchema, WriterSchema, writer_schema
-from amends.schemas.decoding import RegisteredSchema
+from amends.schemas.decoding import RegisteredSchema, Unusable
 from amends.schemas.export import avro_file
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -25,6 +25,8 @@ UNKNOWN_FOR_S: Final = 10.0
 KEPT_MAX: Final = 10_000
 ID_MAX: Final = 2**31 - 1
 """Registries number with a signed integer, and refuse the question for more; a record may name any four bytes."""
+ANSWER_BYTES_MAX: Final = 2 * SCHEMA_BYTES_MAX
+"""A schema stands in its answer as a JSON string, so it may take more there than by itself."""
 _REFERENCES_MAX: Final = 100
 
 _ACCEPT: Final = "application/vnd.schemaregistry.v1+json"
@@ -45,7 +47,9 @@ class SchemaRegistry:
         self._url, self._login = _split(url)
         self._now_s = now_s
         self._schemas: OrderedDict[int, RegisteredSchema] = OrderedDict()
-        self._unknown_until_s: OrderedDict[int, float] = OrderedDict()
+        self._unusable: OrderedDict[int, Unusable] = OrderedDict()
+        self._asked_again_s: OrderedDict[int, float] = OrderedDict()
+        """When an id that has no schema for us is asked for again: it may have one by then."""
         self._ids: dict[tuple[str, bytes], int] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,21 +66,26 @@ class SchemaRegistry:
         if self._session is not None:
             await self._session.close()
 
-    def known(self, schema_id: int) -> RegisteredSchema | None:
-        """Give what was fetched for this id; None if it is unknown, unusable or not fetched. Never waits."""
-        return self._schemas.get(schema_id)
+    def known(self, schema_id: int) -> RegisteredSchema | Unusable | None:
+        """Give what was fetched for this id; None if nobody knows it, or it was not fetched. Never waits."""
+        return self._schemas.get(schema_id) or self._unusable.get(schema_id)
 
     async def fetch(self, schema_id: int) -> RegisteredSchema | None:
         """Give the schema of an id, asking the registry at most once for it; None if it has none that we can use."""
         if schema_id in self._schemas:
             self._schemas.move_to_end(schema_id)
             return self._schemas[schema_id]
-        if schema_id > ID_MAX or self._now_s() < self._unknown_until_s.get(schema_id, 0.0):
+        if schema_id > ID_MAX or self._now_s() < self._asked_again_s.get(schema_id, 0.0):
             return None
-        answer = await self._get(f"/schemas/ids/{schema_id}")
-        schema = None if answer is None else await self._usable(answer)
+        try:
+            schema = await self._schema(schema_id)
+        except BadSchema as fault:
+            _keep(self._unusable, schema_id, Unusable(str(fault)))
+            schema = None
+        else:
+            self._unusable.pop(schema_id, None)
         if schema is None:
-            _keep(self._unknown_until_s, schema_id, self._now_s() + UNKNOWN_FOR_S)
+            _keep(self._asked_again_s, schema_id, self._now_s() + UNKNOWN_FOR_S)
         else:
             _keep(self._schemas, schema_id, schema)
         return schema
@@ -95,16 +104,19 @@ class SchemaRegistry:
         self._ids[subject, schema.fingerprint] = schema_id
         return schema_id
 
-    async def _usable(self, answer: Mapping[str, Any]) -> RegisteredSchema | None:
-        """Prepare an answer; None for what is neither Avro nor JSON Schema, or is no sound schema."""
-        if answer.get("schemaType", "AVRO") == "JSON":
+    async def _schema(self, schema_id: int) -> RegisteredSchema | None:
+        """Ask for a schema; None if the registry has none. Raises `BadSchema` for one that cannot be used."""
+        answer = await self._get(f"/schemas/ids/{schema_id}")
+        if answer is None:
+            return None
+        kind = answer.get("schemaType", "AVRO")
+        if kind == "JSON":
             return "json"
-        if answer.get("schemaType", "AVRO") != "AVRO" or not isinstance(answer.get("schema"), str):
-            return None
-        try:
-            return writer_schema(answer["schema"], references=await self._references(answer))
-        except BadSchema:
-            return None
+        if kind != "AVRO":
+            raise BadSchema(f"it is of type {str(kind)[:40]}, neither Avro nor JSON Schema")
+        if not isinstance(answer.get("schema"), str):
+            raise BadSchema("there is none in the answer")
+        return writer_schema(answer["schema"], references=await self._references(answer))
 
     async def _references(self, answer: Mapping[str, Any]) -> list[str]:
         """Fetch the schemas that this one refers to, innermost first, each once. Raises `BadSchema`."""
@@ -129,7 +141,7 @@ class SchemaRegistry:
         return await self._request("GET", path, None)
 
     async def _request(self, method: str, path: str, body: object) -> Mapping[str, Any] | None:
-        """Ask; None for "not found"."""
+        """Ask; None for "not found". Raises `BadSchema` for an answer that is too long."""
         assert self._session is not None, "use the registry as a context manager"
         try:
             async with self._session.request(method, self._url + path, json=body) as response:
@@ -137,17 +149,16 @@ class SchemaRegistry:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unavailable(str(error) or type(error).__name__) from error
-        if status == _NOT_FOUND:
-            return None
         if status >= _SERVER_ERROR or status in _RETRIABLE:
             raise self._unavailable(f"it answered {status}")
+        if status == _NOT_FOUND and _says_so_itself(data):
+            return None
         if status >= _CLIENT_ERROR:
             raise self._refused(f"answered {status}: {data[:200].decode(errors='replace')}")
-        try:
-            answer = json.loads(data)
-        except ValueError:
-            raise self._refused("answers no JSON") from None
-        if not isinstance(answer, dict):
+        if len(data) > ANSWER_BYTES_MAX and data.lstrip().startswith(b"{"):
+            raise BadSchema(f"it takes more than the {SCHEMA_BYTES_MAX} bytes that are allowed")
+        answer = _object_in(data)
+        if answer is None:
             raise self._refused("answers no JSON object")
         return answer
 
@@ -166,6 +177,19 @@ class SchemaRegistry:
         )
 
 
+def _object_in(data: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _says_so_itself(data: bytes) -> bool:
+    """Whether it is the registry that has nothing there, not a proxy before it that has no registry."""
+    return "error_code" in (_object_in(data) or {})
+
+
 def _paths_of_references(answer: Mapping[str, Any]) -> list[str]:
     try:
         return [
@@ -177,12 +201,12 @@ def _paths_of_references(answer: Mapping[str, Any]) -> list[str]:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read an answer, but no more of it than a schema may take."""
+    """Read an answer, but hardly more of it than a schema may take."""
     data = bytearray()
     async for chunk in response.content.iter_any():
         data += chunk
-        if len(data) > 2 * SCHEMA_BYTES_MAX:
-            raise aiohttp.ClientPayloadError("an answer longer than any schema")
+        if len(data) > ANSWER_BYTES_MAX:
+            break
     return bytes(data)
 
 

@@ -44,10 +44,11 @@ def confluent(data: Mapping[str, Any], schema_id: int) -> bytes:
     return struct.pack(">bI", 0, schema_id) + _avro(data)
 
 
-def by_serializer(data: Mapping[str, Any], registry: str, topic: str) -> bytes:
-    """Confluent's own serializer, which registers the schema at the registry."""
+def by_serializer(data: Mapping[str, Any], registry: str, topic: str, *, doc: str = "") -> bytes:
+    """Confluent's own serializer, which registers the schema at the registry; each `doc` makes it another one."""
+    schema = json.dumps({**json.loads(SCHEMA), "doc": doc}) if doc else SCHEMA
     with SchemaRegistryClient({"url": registry}) as client:
-        serializer = AvroSerializer(client, SCHEMA)
+        serializer = AvroSerializer(client, schema)
         value = serializer(_typed(data), SerializationContext(topic, MessageField.VALUE))
     assert isinstance(value, bytes)
     return value

@@ -17,11 +17,15 @@ from amends.coordinator.config import Settings, shown
 from amends.coordinator.errors import BusUnavailable, UsageError
 from amends.coordinator.redaction import redact
 from amends.schemas.avro.codec import WriterSchema, write_datum, writer_schema
+from amends.schemas.decoding import Writers
 from amends.schemas.outcome import OUTCOMES
+from amends.schemas.record import Record
+from amends.schemas.trigger import Acceptor, Rejected, TopicSpec, read
 
 TEXT = {"schema": '"string"'}
 INNER = {"type": "record", "name": "Inner", "fields": [{"name": "a", "type": "long"}]}
 OUTER = {"type": "record", "name": "Outer", "fields": [{"name": "inner", "type": "Inner"}]}
+ANY = Acceptor(saga="order", validate=lambda _payload: None)
 REFERENCE = {"name": "Inner", "subject": "inner value", "version": 3}
 
 
@@ -101,20 +105,53 @@ async def test_references_are_followed(server: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "why"),
     [
-        pytest.param({"schema": "message M {}", "schemaType": "PROTOBUF"}, id="protobuf"),
-        pytest.param({"schema": '{"type":"nonsense"}'}, id="no Avro schema"),
-        pytest.param({"id": 7}, id="no schema at all"),
-        pytest.param({"schema": json.dumps(OUTER), "references": [REFERENCE]}, id="a reference that is not there"),
-        pytest.param({"schema": json.dumps(OUTER), "references": [{"name": "x"}]}, id="a reference that is none"),
+        pytest.param({"schema": "message M {}", "schemaType": "PROTOBUF"}, "of type PROTOBUF", id="protobuf"),
+        pytest.param({"schema": '{"type":"nonsense"}'}, "nonsense", id="no Avro schema"),
+        pytest.param({"id": 7}, "there is none", id="no schema at all"),
+        pytest.param(
+            {"schema": json.dumps(OUTER), "references": [REFERENCE]},
+            "does not have",
+            id="a reference that is not there",
+        ),
+        pytest.param(
+            {"schema": json.dumps(OUTER), "references": [{"name": "x"}]}, "followed", id="a reference that is none"
+        ),
+        pytest.param({"schema": json.dumps({"type": "string", "doc": "x" * 1_100_000})}, "allowed", id="1.1 MB"),
+        pytest.param({"schema": json.dumps({"type": "string", "doc": "x" * 3_000_000})}, "allowed", id="3 MB"),
     ],
 )
-async def test_what_cannot_be_used_is_unknown(server: Registry, answer: dict[str, Any]) -> None:
+async def test_what_cannot_be_used_is_unknown_and_a_record_that_names_it_says_why(
+    server: Registry, answer: dict[str, Any], why: str
+) -> None:
     server.answers["/schemas/ids/7"] = answer
     async with SchemaRegistry(server.url) as registry:
         assert await registry.fetch(7) is None
-        assert registry.known(7) is None
+        record = Record(topic="orders", partition=0, offset=0, value=b"\0\0\0\0\x07abc")
+        (rejected,) = read(record, TopicSpec(topic="orders", acceptors=[ANY], writers=Writers(lookup=registry.known)))
+    assert isinstance(rejected, Rejected)
+    assert rejected.reason == "unknown_schema"
+    assert rejected.detail.startswith("the registry's schema 7 cannot be used: ")
+    assert why in rejected.detail
+
+
+async def test_a_schema_that_was_mended_is_used(server: Registry) -> None:
+    clock = [100.0]
+    server.answers["/schemas/ids/7"] = {"schema": "message M {}", "schemaType": "PROTOBUF"}
+    async with SchemaRegistry(server.url, now_s=lambda: clock[0]) as registry:
+        await registry.fetch(7)
+        server.answers["/schemas/ids/7"] = TEXT
+        clock[0] += 11
+        await registry.fetch(7)
+        assert registry.known(7) == writer_schema("string")
+
+
+async def test_a_proxy_that_has_no_registry_is_not_taken_for_one_that_has_no_schema(server: Registry) -> None:
+    server.status = 404
+    async with SchemaRegistry(server.url) as registry:
+        with pytest.raises(UsageError, match="answered 404: no"):
+            await registry.fetch(7)
 
 
 async def test_references_in_a_circle_end(server: Registry) -> None:
