@@ -19,6 +19,9 @@ _TIMEOUT: Final = frozenset({"57014", "25P03"})
 _UNDECIDED: Final = frozenset({"08", "57", "58", "XX"})
 _GONE: Final = frozenset({"08", "28", "3D", "53", "57", "58", "XX"})
 _REFUSED: Final = frozenset({"22", "23", "44"})
+_STATEMENT: Final = "42"
+_SYNTAX: Final = "42601"
+"""Its message quotes the statement, and whoever writes values into a statement has them quoted."""
 
 
 class PostgresSession:
@@ -116,8 +119,10 @@ class PostgresDatabase:
             return None
         state = error.sqlstate
         if state is None:
-            trouble = Trouble.GONE if isinstance(error, OperationalError) else Trouble.BROKEN
-            return Fault(trouble=trouble, why=type(error).__name__, undecided=trouble is Trouble.GONE)
+            if isinstance(error, OperationalError):
+                return Fault(trouble=Trouble.GONE, why=type(error).__name__, undecided=True)
+            # the library's own complaint, about arguments: it counts them and names types
+            return Fault(trouble=Trouble.BROKEN, why=f"{type(error).__name__}: {error}", undecided=False)
         family, why = state[:2], f"{type(error).__name__} {state}"
         if family in _REFUSED:
             constraint = error.diag.constraint_name
@@ -127,6 +132,8 @@ class PostgresDatabase:
             return Fault(trouble=Trouble.TIMEOUT, why=why, undecided=True)
         if state in _BUSY:
             return Fault(trouble=Trouble.BUSY, why=why, undecided=False)
+        if family == _STATEMENT and state != _SYNTAX and error.diag.message_primary:
+            why = f"{why}: {error.diag.message_primary}"  # it names a relation, a column, a function, a privilege
         gone = family in _GONE
         return Fault(trouble=Trouble.GONE if gone else Trouble.BROKEN, why=why, undecided=family in _UNDECIDED)
 

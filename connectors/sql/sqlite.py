@@ -14,6 +14,8 @@ _REFUSED: Final = frozenset(
     {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE}
 )
 _BROKEN: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_AUTH})
+_NAMING: Final = ("no such ", "table ", "ambiguous column name: ", "wrong number of arguments")
+"""Beginnings of complaints that name what the statement asks for, and quote nothing of it."""
 
 
 class SqliteSession:
@@ -98,8 +100,8 @@ class SqliteDatabase:
         if not isinstance(error, sqlite3.Error):
             return None
         code = getattr(error, "sqlite_errorcode", None)
-        if not isinstance(code, int):  # the module's own complaint, about arguments
-            return Fault(trouble=Trouble.BROKEN, why=type(error).__name__, undecided=False)
+        if not isinstance(code, int):  # the module's own complaint, about arguments: it counts them and names types
+            return Fault(trouble=Trouble.BROKEN, why=f"{type(error).__name__}: {error}".rstrip("."), undecided=False)
         name, primary = error.sqlite_errorname, code & 0xFF
         if primary in _REFUSED:
             return Fault(trouble=Trouble.REFUSED, why=f"{name}: {error}", undecided=False)  # it names the constraint
@@ -108,5 +110,6 @@ class SqliteDatabase:
         if primary == sqlite3.SQLITE_INTERRUPT:
             return Fault(trouble=Trouble.TIMEOUT, why=name, undecided=False)
         if primary in _BROKEN:
-            return Fault(trouble=Trouble.BROKEN, why=name, undecided=False)
+            why = f"{name}: {error}" if str(error).startswith(_NAMING) else name
+            return Fault(trouble=Trouble.BROKEN, why=why, undecided=False)
         return Fault(trouble=Trouble.GONE, why=name, undecided=primary == sqlite3.SQLITE_IOERR)

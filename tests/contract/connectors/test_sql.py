@@ -348,6 +348,29 @@ async def test_after_an_effect_no_failure_of_a_later_call_is_called_definite(dat
             await STOCK.read(lambda tx: tx.fetch_one("SELECT nonsense FROM"))
 
 
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("statement", "values", "says"),
+    [
+        pytest.param("SELECT 1 FROM stocks", (), r"no such table: stocks|relation .stocks. does not exist", id="table"),
+        pytest.param("SELECT sku FROM stock", (), r"no such column: sku|column .sku. does not exist", id="column"),
+        pytest.param("SELECT ?", ("a", "b"), r"Incorrect number of bindings|1 placeholder", id="values"),
+    ],
+)
+async def test_a_wrong_statement_is_told_by_what_it_names(statement: str, values: tuple[str, ...], says: str) -> None:
+    with attempting(step()), pytest.raises(StepUnavailable, match=says) as caught:
+        await STOCK.read(lambda tx: tx.fetch_one(statement, values))
+    assert caught.value.kind == "exception"
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_wrong_statement_is_not_quoted() -> None:
+    with attempting(step()), pytest.raises(StepUnavailable) as caught:
+        await STOCK.read(lambda tx: tx.fetch_one("SELECT 'c0nfidential' FORM stock WHERE"))
+    assert "c0nfidential" not in caught.value.reason
+    assert "FORM" not in caught.value.reason
+
+
 async def test_evidence_names_the_row_under_which_it_stands(database: Database, thing: str) -> None:
     saga_id = new_saga_id()
     with attempting(attempt_at(saga_id)) as attempt:
