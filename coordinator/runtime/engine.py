@@ -98,7 +98,12 @@ class Engine:
         self._quarantine = Quarantine(store=self.store)
         self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
         self._carrying_out = CarryingOut(
-            runs=self.runs, shards=self.shards, dispatch=self.dispatch, timers=self.timers, set_apart=self._set_apart
+            runs=self.runs,
+            shards=self.shards,
+            dispatch=self.dispatch,
+            timers=self.timers,
+            set_apart=self._set_apart,
+            alone=lambda: self._resuming.alone,
         )
 
     def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
@@ -265,6 +270,8 @@ class Engine:
                 del self.runs[run.saga_id]
             self._wishing.passed_over(item)
             return  # Not ours: its owner hears of it through the inbox, or by recovery.
+        if self._quarantine.shard_of(item.saga_id) is not None:
+            return  # A wish stays in the inbox, for an owner that can read the run.
         pending.causes.append(item)
         if run is None:
             self._finished_with(pending, shard, item)
@@ -293,7 +300,8 @@ class Engine:
                 pending.append(shard, run, item, events, state, now=now, build=self.settings.build)
         except Exception as error:  # noqa: BLE001  a run that cannot be decided must not delay the others (rule 19)
             self._set_apart(run, error)
-            self._finished_with(pending, shard, item)
+            if not run.state.version:
+                self._finished_with(pending, shard, item)
             return error
         self._finished_with(pending, shard, item)
         if events:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from amends.coordinator.core.commands import missing_handler, next_due
 from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.messages import Start
 from amends.coordinator.core.state import State
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.ports.rows import StoredEntry
+from amends.coordinator.ports.rows import RunRow, StoredEntry
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.runs import Run
@@ -18,8 +18,9 @@ from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
-RUNS_MAX = 100_000
+RUNS_AT_ONCE = 500
 PAGE = 1_000
+QUARANTINED = "quarantine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,15 @@ class Loading:
 
     def open_runs(self, shard: int) -> Iterator[Run | Unreadable]:
         """Fold every open run of a shard, as far as each can be folded."""
+        folded = self._open_folded(shard)
+        while page := list(islice(folded, RUNS_AT_ONCE)):
+            rows = self.store.runs_by_id([run.saga_id for run in page])
+            for run in page:
+                if isinstance(run, Run):
+                    run.told = _told(rows[run.saga_id])
+                yield run
+
+    def _open_folded(self, shard: int) -> Iterator[Run | Unreadable]:
         for saga_id, entries in groupby(self.store.open_entries(shard), key=lambda entry: entry.saga_id):
             stored = list(entries)
             try:
@@ -74,11 +84,6 @@ class Loading:
                 raise
             except Exception as error:  # noqa: BLE001  one run that cannot be folded must not delay the others (rule 19)
                 yield Unreadable(saga_id=saga_id, shard=shard, error=error)
-
-    def waiting(self, shard: int) -> dict[SagaId, str | None]:
-        """What the rows of the shard's waiting runs say that they wait for."""
-        rows = self.store.runs(status="waiting", limit=RUNS_MAX)
-        return {row.saga_id: row.waiting_for for row in rows if row.shard == shard}
 
     def _entries_of(self, saga_id: SagaId) -> list[StoredEntry]:
         """All of them, however many: a definition may allow itself any number."""
@@ -111,6 +116,11 @@ class Loading:
         if isinstance(payload, Inline):
             return payload.inline.encode()
         return self.store.blob(digest) if isinstance(payload, External) else None
+
+
+def _told(row: RunRow) -> str | None:
+    """What the row says that its run waits for; of a quarantined one that it is one, which is no longer so."""
+    return QUARANTINED if row.quarantined else row.waiting_for
 
 
 def waits_for_handler(run: Run, now: Instant) -> bool:

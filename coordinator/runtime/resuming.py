@@ -36,13 +36,12 @@ class Resuming:
 
     def begin(self, lease: Lease, runs: dict[SagaId, Run]) -> int:
         """Load the open runs of a shard that is ours from now on; how many there are."""
-        count, told = 0, self.loading.waiting(lease.shard)
+        count = 0
         for run in self.loading.open_runs(lease.shard):
             if isinstance(run, Unreadable):
                 self.quarantine.hold(run.saga_id, run.shard, None, run.error)
                 continue
             runs[run.saga_id] = run
-            run.told = told.get(run.saga_id)
             item = Item(
                 saga_id=run.saga_id,
                 message=Recovered(clean=lease.clean),
