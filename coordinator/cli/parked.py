@@ -20,7 +20,7 @@ PAGE = 200
 
 @command(PARKED, "list", example="amends parked list -o json")
 def list_parked(call: Call) -> None:
-    """Runs that wait for a person: what is inconsistent, since when, and what remains."""
+    """Runs that wait for a person, the latest first: what is inconsistent, since when, and what remains."""
     from amends.coordinator.cli.output import columns, shortened, show_list
     from amends.coordinator.reading.times import day_and_clock
     from amends.schemas.instants import instant_of
@@ -44,7 +44,8 @@ def list_parked(call: Call) -> None:
         )
 
     with call.store() as store:
-        show_list(call, [facts for row in _all(store) if (facts := _told(store, row)) is not None], text)
+        found = [facts for row in _all(store) if (facts := _told(store, row)) is not None]
+    show_list(call, sorted(found, key=lambda facts: facts["since"], reverse=True), text)
 
 
 @command(PARKED, "show", example="amends parked show 8f1c1a52")

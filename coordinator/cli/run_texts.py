@@ -8,7 +8,7 @@ from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.reading.events import in_short
 from amends.coordinator.reading.facts import QUARANTINED
 from amends.coordinator.reading.times import clock, day_and_clock, took
-from amends.coordinator.reading.words import counted
+from amends.coordinator.reading.words import UNDONE, counted
 from amends.schemas.instants import instant_of
 
 _RESULT_MAX = 200
@@ -82,15 +82,24 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
 def _step(step: dict[str, Any]) -> list[str]:
     attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
     failure = f": {step['failure'].message}" if step["failure"] is not None else ""
-    undo = step["undo"]
-    undone = "" if undo is None or undo["status"] == "pending" else f"↩ {undo['status']}"
-    by = f" by {undo['verified_by']}" if undo is not None and undo["verified_by"] else ""
     return [
         step["path"],
         step["kind"] or "",
-        f"{_mark(step['status'])} {step['status']}{attempts}{failure}",
-        undone + by,
+        f"{_mark(step['status'])} {_word(step['status'])}{attempts}{failure}",
+        _undo(step["undo"]),
     ]
+
+
+def _undo(undo: dict[str, Any] | None) -> str:
+    if undo is None or undo["status"] == "pending":
+        return ""
+    attempts = f", {counted(undo['attempts'], 'attempt')}" if undo["attempts"] > 1 else ""
+    said = UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
+    return f"↩ {said}{attempts}"
+
+
+def _word(status: str) -> str:
+    return status.replace("_", " ")
 
 
 def _mark(status: str) -> str:

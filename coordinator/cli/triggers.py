@@ -25,6 +25,7 @@ async def explain(
 ) -> int:
     """What became of a trigger: a run, a duplicate, a conflict, a dead letter, or nothing yet."""
     from amends.coordinator.cli.output import show
+    from amends.coordinator.reading.listening import unheard
     from amends.coordinator.reading.naming import find_run
     from amends.coordinator.reading.triggers import Fate, fates
     from amends.schemas.events import Origin
@@ -38,10 +39,11 @@ async def explain(
             found = [Fate(state="run", origin=origin, run=row)]
         else:
             found = fates(store, origin) or [await _nothing(call, store, origin)]
+        unread = unheard(store, origin.topic) if found[0].state == "pending" else None
     facts = found[0].facts()
     if len(found) > 1:
         facts["others"] = [each.facts() for each in found[1:]]
-    show(call, facts, lambda: "\n".join(_text(each) for each in found))
+    show(call, facts, lambda: "\n".join(_text(each, unread) for each in found))
     return NOT_FOUND if found[0].state == "unknown" else 0
 
 
@@ -79,7 +81,7 @@ async def _nothing(call: Call, store: "Store", origin: "Origin") -> "Fate":
     return Fate(state="pending" if origin.offset < ends.get(origin.partition, 0) else "unknown", origin=origin)
 
 
-def _text(fate: "Fate") -> str:
+def _text(fate: "Fate", unread: str | None) -> str:
     from amends.coordinator.reading.triggers import wrong_with
 
     origin, row, letter = fate.origin, fate.run, fate.dead_letter
@@ -89,7 +91,7 @@ def _text(fate: "Fate") -> str:
         "duplicate": f"= the same request as run {row.saga_id}" if row else "= a request that was known already",
         "conflict": f"✖ {letter.detail}: dead letter {letter.n}" if letter else "",
         "dead_letter": f"✖ dead letter {letter.n}, {letter.reason}: {wrong_with(letter)}" if letter else "",
-        "pending": "· not read yet",
+        "pending": "· not read yet" + (f": {unread}" if unread else ""),
         "unknown": "? nobody has seen such a record",
     }
     return f"{where}  {about[fate.state]}"

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.reading.history import Moment
 from amends.coordinator.reading.times import clock, took
-from amends.coordinator.reading.words import counted, label_of
+from amends.coordinator.reading.words import UNDONE, counted, label_of
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event
@@ -36,17 +36,14 @@ class Line:
 _RANKS: Final = {"step": 0, "undo": 0, "lookup": 1, "verify": 2}
 """A read-back is better evidence than a lookup, that than the participant's own reply."""
 
-_VERIFIED: Final = {
-    "readback": "undone, verified",
-    "lookup": "undone, verified by lookup",
-    "reply": "undone, by the participant's reply alone",
-}
 _RESOLUTIONS: Final = {
     "retry": "try it again",
     "done_by_hand": "it was done by hand",
     "skip": "leave it in the world",
     "go_forward": "go forward",
 }
+
+_AGAIN: Final = " · again at "
 
 
 class Telling:
@@ -104,8 +101,7 @@ class Telling:
         self._done(line, event.path, "" if not event.readback else "not verified yet")
 
     def _done(self, line: Line, path: str, remark: str = "") -> None:
-        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
-        line.said = f"✔ {took(self._at - line.requested_at)}{tries}"
+        line.said = f"✔ {took(self._at - line.requested_at)}{_tries(line)}"
         place = self._place(path, line.external_id)
         line.place = ", ".join(each for each in (place, remark) if each)
 
@@ -123,12 +119,11 @@ class Telling:
 
     def _failed(self, event: e.StepFailed | e.UndoFailed) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepFailed) else "undo")
-        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
-        line.said, line.place = f"✖ {event.kind}{tries}: {event.message}", ""
+        line.said, line.place = f"✖ {event.kind}{_tries(line)}: {event.message}", ""
 
     def _in_doubt(self, event: e.StepInDoubt) -> None:
         line = self._line(event.path, event.direction)
-        line.said, line.place = f"? {_kinds('in doubt', event.reason)}: {event.message}", ""
+        line.said, line.place = f"? {_kinds('in doubt', event.reason)}{_tries(line)}: {event.message}", ""
 
     def _settled(self, event: e.StepSettled) -> None:
         line = self._line(event.path, event.direction)
@@ -147,19 +142,16 @@ class Telling:
         self._line(event.path, "forward").said = f"· skipped: {event.because}"
 
     def _retry(self, event: e.RetryScheduled) -> None:
-        if event.role in {"step", "undo"}:
-            line = self._line(event.path, event.direction)
-            due = clock(instant_of(event.due_at))
-            if line.said[:1] == "✖":
-                line.said = line.said.partition(" · again at ")[0] + f" · again at {due}"
+        line = self._open.get((event.path, event.direction))
+        if line is not None and line.said[:1] in {"✖", "?"}:
+            line.said = f"{line.said.partition(_AGAIN)[0]}{_AGAIN}{clock(instant_of(event.due_at))}"
 
     def _raised(self, event: e.GenerationRaised) -> None:
         if event.why == "person":
             self._open.pop((event.path, event.direction), None)
 
     def _drain(self, event: e.DrainStarted) -> None:
-        for line in self._open.values():
-            line.said = line.said.partition(" · again at ")[0]
+        self._nothing_again()
         if event.cause == "failed":
             return
         reason = f": {event.reason}" if event.reason else ""
@@ -171,11 +163,16 @@ class Telling:
 
     def _undo_verified(self, event: e.UndoVerified) -> None:
         line = self._line(event.path, "undo")
-        tries = f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
-        said = f"done by hand by {self._entry.actor}" if event.by == "person" else _VERIFIED[event.by]
-        line.said = f"✔ {said}{tries}"
+        said = f"done by hand by {self._entry.actor}" if event.by == "person" else UNDONE[event.by]
+        line.said = f"✔ {said}{_tries(line)}"
+
+    def _nothing_again(self) -> None:
+        """What was to be tried again is not, for now."""
+        for line in self._open.values():
+            line.said = line.said.partition(_AGAIN)[0]
 
     def _parked(self, event: e.SagaParked) -> None:
+        self._nothing_again()
         self._event("parked", "‖ " + _kinds(f"at {event.step or 'no step'}", event.kind) + f": {event.why}")
 
     def _resolved(self, event: e.ParkingResolved) -> None:
@@ -194,6 +191,7 @@ class Telling:
             )
 
     def _killed(self, event: e.SagaKilled) -> None:
+        self._nothing_again()
         self._event("killed", f"■ by {self._entry.actor}: {event.reason}")
 
     def _late(self, event: e.LateReplyRecorded) -> None:
@@ -238,6 +236,10 @@ class Telling:
         e.LimitReached: _limit,
         e.PermissionDenied: _denied,
     }
+
+
+def _tries(line: Line) -> str:
+    return f", {counted(line.requests, 'attempt')}" if line.requests > 1 else ""
 
 
 def _kinds(about: str, kind: str) -> str:

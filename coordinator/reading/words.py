@@ -15,6 +15,13 @@ STATUS_SYMBOLS: Final = {
     "killed": "■",
     "quarantined": "!",
 }
+UNDONE: Final = {
+    "readback": "undone, verified",
+    "lookup": "undone, verified by lookup",
+    "reply": "undone, by the participant's reply alone",
+    "person": "done by hand",
+}
+"""What it means that an undo is done, by its evidence."""
 PLACE_WIDTH: Final = 30
 _SUFFIX: Final = re.compile(r"(_id|_key|_number|_no|Id|Key|Number|No)$")
 

@@ -144,13 +144,21 @@ def _told(error: BaseException) -> str:
 def _message(work: Work, error: BaseException) -> str:
     """The same of whatever a handler raised: what nobody meant to tell has its class and its place in the app."""
     match error:
-        case StepUnavailable(kind="exception", __cause__=cause) if cause is not None:
-            text, place = told_by(error), place_in(cause, work.handler.function)
+        case StepUnavailable(kind="exception", __cause__=cause) if (
+            cause is not None
+        ):  # a connector's, for the handler's
+            place = place_in(cause, work.handler.function)
+            return _with(told_by(error), f"({place})" if place else "")
         case _ if isinstance(error, _SAYING):
-            text, place = told_by(error), ""
+            return _told(error)
         case _:
-            text, place = raised_in(error), place_in(error, work.handler.function)
-    where = _line(redact(f"at {place}"), PLACE_CHARACTERS_MAX) if place else ""
+            place = place_in(error, work.handler.function)
+            return _with(raised_in(error), f"at {place}" if place else "")
+
+
+def _with(text: str, place: str) -> str:
+    """A bounded line that ends in the place, however long the text is."""
+    where = _line(redact(place), PLACE_CHARACTERS_MAX)
     return f"{_line(redact(text), MESSAGE_CHARACTERS_MAX - len(where) - 1)} {where}".rstrip()
 
 

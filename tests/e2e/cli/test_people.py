@@ -46,6 +46,15 @@ RESOLUTIONS = [
 ]
 
 
+def test_what_was_parked_last_is_listed_first(played: Installation) -> None:
+    played.publish(TOPIC, trigger(30, fail="undo"))
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert [row["business_key"] for row in played.json("parked", "list")] == ["A-30", "A-3"]
+    played.ok("parked", "resolve", "refund/R-3", "--step", "reverse_charge", "--retry")
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert [row["business_key"] for row in played.json("parked", "list")] == ["A-3", "A-30"]
+
+
 @pytest.mark.parametrize(("decision", "status", "exposure", "verified_by"), RESOLUTIONS)
 def test_a_decision_ends_the_run(
     played: Installation, decision: tuple[str, ...], status: str, exposure: list[str], verified_by: str | None

@@ -123,6 +123,8 @@ def test_a_topic_that_no_saga_listens_to_is_pointed_out_once_sagas_are_known(ins
         "warning: no saga that ran here listens to 'billing.refund-request'; did you mean 'billing.refund-requested'?\n"
     )
     assert installation.command("publish", TOPIC, "--json", "{}").err == ""
+    explained = installation.ok("triggers", "explain", "billing.refund-request:0:1")
+    assert explained.endswith("· not read yet: " + after.err.removeprefix("warning: "))
 
 
 def test_a_trigger_that_nobody_has_read_is_pending(played: Installation) -> None:

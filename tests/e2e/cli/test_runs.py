@@ -6,7 +6,8 @@ import pytest
 
 from amends.schemas.canonical import encode
 from tests.e2e.cli.conftest import REFUNDS, TOPIC, lines, saga_id, trigger
-from tests.e2e.faults.installation import Installation
+from tests.e2e.faults.installation import WITHIN_S, Installation
+from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -102,6 +103,9 @@ def test_a_run_has_three_names(played: Installation) -> None:
 
 def test_a_story_tells_the_undo_and_what_is_left(played: Installation) -> None:
     told = played.ok("runs", "story", "refund/R-2").splitlines()
+    shown = played.ok("runs", "show", "refund/R-2").splitlines()
+    assert next(line for line in shown if " restock " in line).endswith("↩ undone, by the participant's reply alone")
+    assert next(line for line in shown if " reverse_charge " in line).endswith("↩ undone, verified")
     assert told[0].startswith("refund v3 · order A-2 · ↩ compensated in ")
     assert [line.split()[1] for line in told[1:5]] == ["trigger", "reverse_charge", "restock", "notify"]
     assert told[4].endswith("notify           ✖ unavailable, 2 attempts: mail 503")
@@ -168,3 +172,24 @@ def test_a_run_that_cannot_be_folded_is_quarantined_visibly_and_hides_no_other(p
     for wish in (("runs", "kill", whole, "--reason", "x"), ("parked", "show", whole)):
         played.command(*wish).refused(7, "AM5013", "quarantined")
     assert played.count("inbox") == 0
+
+
+def test_a_wish_that_comes_before_the_quarantine_is_kept_and_who_waits_is_told(played: Installation) -> None:
+    whole = saga_id(played, "R-3")
+    of_entry = f"WHERE originator_id = '{whole}' AND originator_version = 2"
+    ((entry,),) = played.rows(f"SELECT CAST(state AS TEXT) FROM events {of_entry}")
+    wish = ("parked", "resolve", whole, "--step", "reverse_charge", "--retry")
+    with played.running(*wish, "--wait") as waiting:
+        wait_until(lambda: played.count("inbox") == 1, within_s=WITHIN_S, what="the wish is left")
+        played.write(f"UPDATE events SET state = 'garbage' {of_entry}")
+        assert played.command("worker", REFUNDS, "--until-idle").code == 0
+        ended = waiting.ends()
+    assert (ended.code, "the wish is kept for a worker that can read the run" in ended.err) == (7, True)
+    assert played.count("inbox") == 1
+    quoted = entry.replace("'", "''")
+    played.write(f"UPDATE events SET state = CAST('{quoted}' AS BLOB) {of_entry}")
+    (played.folder / "ledger-is-open").touch()
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert played.count("inbox") == 0
+    assert played.json("runs", "show", whole)["status"] == "compensated"
+    assert played.json("audit", "verify", whole)["ok"]

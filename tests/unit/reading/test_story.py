@@ -3,6 +3,7 @@
 from amends.coordinator.reading.story import story
 from amends.schemas import events as e
 from tests.unit.reading.stories import (
+    DAY,
     History,
     again,
     draining,
@@ -143,3 +144,32 @@ def test_doubt_is_said_once() -> None:
     told = story(run.moments(), refund_plan())
     assert "? in doubt: no answer" in told
     assert "‖ at reverse_charge: nothing can settle it" in told
+
+
+def test_an_effect_in_doubt_says_how_often_it_was_asked_and_when_it_is_again_until_the_run_parks() -> None:
+    run = History()
+    run.entry("14:02:07.110", started(), requested("reverse_charge"), cause="trigger")
+    for attempt, at in enumerate(("14:02:07.200", "14:02:08.200", "14:02:09.200"), 1):
+        doubt = e.StepInDoubt(
+            path="reverse_charge",
+            direction="forward",
+            attempt=attempt,
+            attempt_running=False,
+            reason="in_doubt",
+            message="no answer",
+        )
+        again = e.RetryScheduled(
+            path="reverse_charge",
+            direction="forward",
+            role="step",
+            attempt=attempt + 1,
+            due_at=f"{DAY}14:02:12.000000Z",
+        )
+        run.entry(at, doubt, again)
+        if attempt < 3:
+            run.entry(at.replace(".200", ".900"), requested("reverse_charge", attempt=attempt + 1))
+    told = story(run.moments(), refund_plan()).splitlines()
+    assert told[2].endswith("? in doubt, 3 attempts: no answer · again at 14:02:12.000")
+    run.entry("14:02:12.000", e.SagaParked(phase="forward", step="reverse_charge", kind="in_doubt", why="no answer"))
+    told = story(run.moments(), refund_plan()).splitlines()
+    assert told[2].endswith("? in doubt, 3 attempts: no answer")
