@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
+from msgspec import MsgspecError
+
 from amends.coordinator import bootstrap
 from amends.coordinator.cli.apps import loaded_app
 from amends.coordinator.cli.call import Call
@@ -20,13 +22,14 @@ from amends.coordinator.cli.output import note
 from amends.coordinator.config import Settings
 from amends.coordinator.definition.loading import App
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
-from amends.coordinator.ports.rows import RunRow
+from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.relay import Relay
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.coordinator.runtime.schema_source import SchemaSource
 from amends.coordinator.runtime.worker import Worker, WorkerSettings
 from amends.coordinator.runtime.writers import writers_by_topic
+from amends.schemas import wishes
 from amends.schemas.outcome import OUTCOMES
 
 if TYPE_CHECKING:
@@ -143,11 +146,13 @@ async def _run(
     stopping.then(worker.stop)
 
     async def all_published() -> bool:
-        nothing_wished = await asyncio.to_thread(_inbox_is_empty, worker.store)
+        nothing_wished = await asyncio.to_thread(_nothing_wished, worker.store)
         return nothing_wished and (relay is None or await relay.caught_up())
 
     async with asyncio.TaskGroup() as group:
         beside: list[asyncio.Task[None]] = [group.create_task(show())] if show is not None else []
+        if until_idle:
+            beside.append(group.create_task(_tell_why(worker.store)))
         relaying = group.create_task(relay.run()) if relay is not None else None
         try:
             await worker.run(until_idle=all_published if until_idle else None)
@@ -159,6 +164,23 @@ async def _run(
         if relaying is not None:
             await asyncio.wait([relaying], timeout=LINGER_S)
             relaying.cancel()
+
+
+async def _tell_why(store: Store) -> None:
+    """Whoever waits for a worker to become idle is told now and then what it has not finished."""
+    while True:
+        await asyncio.sleep(TOLD_EVERY_S)
+        with suppress(StoreUnavailable):
+            if runs := await asyncio.to_thread(_under_way, store):
+                oldest = min(runs, key=lambda row: row.started_at)
+                due = None if oldest.next_due_at is None else text_of(oldest.next_due_at)
+                what = {"saga_id": oldest.saga_id, "status": oldest.status, "next_due_at": due}
+                log.info("runs_under_way", extra={"runs": len(runs), **what})
+
+
+def _under_way(store: Store) -> list[RunRow]:
+    waiting = {"parked", "waiting"}
+    return [row for row in store.runs_open() if row.status not in waiting and not row.quarantined]
 
 
 def _worker(  # noqa: PLR0917  what a worker is made of
@@ -256,8 +278,20 @@ def _shown(call: Call, store: Store, wanted: Wanted) -> Callable[[], Coroutine[N
     return lambda: show_endings(call, store)
 
 
-def _inbox_is_empty(store: Store) -> bool:
-    return not any(store.inbox(row.shard, limit=1) for row in store.shards())
+def _nothing_wished(store: Store) -> bool:
+    return not any(_is_heard(store, row) for shard in store.shards() for row in store.inbox(shard.shard))
+
+
+def _is_heard(store: Store, row: InboxRow) -> bool:
+    """Whether a worker takes the wish: what it cannot read, and what is about a quarantined run, stays for another."""
+    try:
+        wish = wishes.read(row.body)
+    except MsgspecError:
+        return False
+    if isinstance(wish, wishes.Start):
+        return True
+    run = store.run(wish.saga_id)
+    return run is None or not run.quarantined
 
 
 def _list_open(store: Store) -> None:

@@ -70,7 +70,7 @@ def _leave(store: Store, run: str, wished: Wished, actor: str | None) -> _Left:
 def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
     """Hold the wish against the run's fold; the version it was held against."""
     if row.quarantined:
-        raise _wrong(row, "it is quarantined: nothing is appended to it", f"see why: amends audit verify {row.saga_id}")
+        raise _quarantined(row)
     if row.status in CLOSED:
         raise _wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
     state = run_history(store, row.saga_id)[-1].state
@@ -105,7 +105,9 @@ def _followed(store: Store, left: _Left, until: float) -> Outcome:
     saga_id = left.row.saga_id
     later = f"look later: amends runs show {saga_id}"
     what = f"nobody has taken the wish for run {saga_id} yet (does a worker run?)"
-    wait_for(lambda: not _waits(store, left), until, what, later)
+    wait_for(lambda: not _waits(store, left) or _is_quarantined(store, saga_id), until, what, later)
+    if _waits(store, left):
+        raise _quarantined(left.row, "; the wish is kept for a worker that can read the run")
     outcome: Outcome = wait_for(
         lambda: _outcome_after(store, saga_id, left.version), until, f"run {saga_id} has not ended yet", later
     )
@@ -133,6 +135,17 @@ def _show(call: Call, saga_id: SagaId, request: Request, state: str) -> None:
     )
     if state == "requested" and call.text:
         note("the worker that owns the run carries it out")
+
+
+def _is_quarantined(store: Store, saga_id: SagaId) -> bool:
+    row = store.run(saga_id)
+    return row is not None and row.quarantined
+
+
+def _quarantined(row: RunRow, more: str = "") -> Conflict:
+    return _wrong(
+        row, f"it is quarantined: nothing is appended to it{more}", f"see why: amends audit verify {row.saga_id}"
+    )
 
 
 def _wrong(row: RunRow, why: str, do: str) -> Conflict:

@@ -1,16 +1,23 @@
 """A run that cannot be folded or carried on is marked and left alone; the others go on (rule 19)."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from amends.connectors.stores import open_store
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.ports.rows import InboxRow, RunRow
+from amends.coordinator.runtime.loading import Loading
 from amends.coordinator.testing.world import Clock, World
+from amends.schemas import wishes
 from amends.schemas.ids import SagaId
-from amends.testing import ok
+from amends.schemas.instants import SECOND
+from amends.testing import fails, late, ok
 from tests.unit.runtime.sagas import Done, order_saga
 
 Damage = tuple[str, str]
@@ -78,3 +85,85 @@ def test_a_ruined_run_is_quarantined_and_goes_on_when_it_is_mended(
     crash(installation)
     installation.run()
     assert [(run.status, run.quarantined) for run in store.runs(limit=10)] == [("completed", False)] * 2
+
+
+def test_a_wish_about_a_ruined_run_is_kept_until_somebody_can_hear_it(
+    file: Path, damage: Callable[[str, SagaId], None]
+) -> None:
+    clock = Clock()
+    store = open_store(f"sqlite:///{file}", data_dir=file.parent, clock=clock)
+    installation = World(store, order_saga(), clock=clock, replies={"b": [late(Done(key="k"), after="50s"), DONE]})
+    installation.publish({"id": "A-1"})
+    installation.run(until=clock.now + SECOND)
+    (ruined,) = store.runs()
+    damage(GARBAGE[0], ruined.saga_id)
+    crash(installation)
+    body = wishes.write(wishes.Cancel(actor="eva", saga_id=ruined.saga_id, reason="ordered twice"))
+    wish = InboxRow(shard=ruined.shard, message_id="w-1", body=body)
+    store.put_inbox([wish])
+    for _ in range(3):
+        installation.take_inbox()
+        installation.run(until=clock.now + SECOND)
+    assert store.inbox(ruined.shard) == [wish]
+    row = store.run(ruined.saga_id)
+    assert row is not None
+    assert (row.quarantined, row.version) == (True, ruined.version)
+    assert installation.engine.idle
+
+    damage(GARBAGE[1], ruined.saga_id)
+    crash(installation)
+    installation._turn()
+    installation.take_inbox()
+    installation.run()
+    assert store.inbox(ruined.shard) == []
+    (ended,) = store.runs()
+    assert (ended.status, ended.cause, ended.quarantined) == ("compensated", "cancelled", False)
+
+
+def test_a_mended_run_is_not_called_quarantined_although_nothing_is_appended_to_it(
+    file: Path, damage: Callable[[str, SagaId], None]
+) -> None:
+    clock = Clock()
+    store = open_store(f"sqlite:///{file}", data_dir=file.parent, clock=clock)
+    installation = World(store, order_saga(), clock=clock, replies={"c": fails(), "b.undo": fails()})
+    installation.publish({"id": "A-1"})
+    installation.run()
+    (parked,) = store.runs()
+    assert parked.status == "parked"
+    for what, quarantined in zip(GARBAGE, (True, False), strict=True):
+        damage(what, parked.saga_id)
+        crash(installation)
+        installation.run()
+        row = store.run(parked.saga_id)
+        assert row is not None
+        assert (row.quarantined, row.version, row.status) == (quarantined, parked.version, "parked")
+
+
+def test_a_shard_that_is_gained_reads_its_own_rows_and_no_others() -> None:
+    asked: list[tuple[SagaId, ...]] = []
+
+    class Listening(MemoryStore):
+        def runs(self, **_: Any) -> Any:
+            raise AssertionError("a list of all shards' runs is asked for")
+
+        def runs_open(self, **_: Any) -> Any:
+            raise AssertionError("a list of all shards' runs is asked for")
+
+        def runs_by_id(self, saga_ids: Sequence[SagaId]) -> dict[SagaId, RunRow]:
+            asked.append(tuple(saga_ids))
+            return super().runs_by_id(saga_ids)
+
+    clock = Clock()
+    store = Listening(clock=clock)
+    store.migrate(shards=2)
+    installation = World(store, order_saga(), clock=clock, replies={"b": late(Done(key="k"), after="500s")})
+    for number in range(1_200):
+        installation.publish({"id": f"A-{number}"})
+    installation.engine.settings = replace(installation.engine.settings, in_flight_max=2_000)
+    installation.run(until=clock.now + SECOND)
+    asked.clear()
+    loading = Loading(store=store, catalogue=installation.engine.catalogue)
+    runs = list(loading.open_runs(0))
+    assert len(runs) == store.load()[0] == 600
+    assert [len(page) for page in asked] == [500, 100]
+    assert {run.saga_id for run in runs} == {saga_id for page in asked for saga_id in page}
