@@ -19,6 +19,7 @@ from amends.coordinator.cli.apps import loaded_app
 from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.logs import set_level
 from amends.coordinator.cli.output import note
+from amends.coordinator.cli.unfinished import tell_of_unfinished
 from amends.coordinator.config import Settings
 from amends.coordinator.definition.loading import App
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
@@ -152,7 +153,7 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         beside: list[asyncio.Task[None]] = [group.create_task(show())] if show is not None else []
         if until_idle:
-            beside.append(group.create_task(_tell_why(worker.store)))
+            beside.append(group.create_task(tell_of_unfinished(worker.store)))
         relaying = group.create_task(relay.run()) if relay is not None else None
         try:
             await worker.run(until_idle=all_published if until_idle else None)
@@ -164,23 +165,6 @@ async def _run(
         if relaying is not None:
             await asyncio.wait([relaying], timeout=LINGER_S)
             relaying.cancel()
-
-
-async def _tell_why(store: Store) -> None:
-    """Whoever waits for a worker to become idle is told now and then what it has not finished."""
-    while True:
-        await asyncio.sleep(TOLD_EVERY_S)
-        with suppress(StoreUnavailable):
-            if runs := await asyncio.to_thread(_under_way, store):
-                oldest = min(runs, key=lambda row: row.started_at)
-                due = None if oldest.next_due_at is None else text_of(oldest.next_due_at)
-                what = {"saga_id": oldest.saga_id, "status": oldest.status, "next_due_at": due}
-                log.info("runs_under_way", extra={"runs": len(runs), **what})
-
-
-def _under_way(store: Store) -> list[RunRow]:
-    waiting = {"parked", "waiting"}
-    return [row for row in store.runs_open() if row.status not in waiting and not row.quarantined]
 
 
 def _worker(  # noqa: PLR0917  what a worker is made of

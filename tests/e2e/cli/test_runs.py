@@ -193,3 +193,12 @@ def test_a_wish_that_comes_before_the_quarantine_is_kept_and_who_waits_is_told(p
     assert played.count("inbox") == 0
     assert played.json("runs", "show", whole)["status"] == "compensated"
     assert played.json("audit", "verify", whole)["ok"]
+
+
+def test_a_worker_that_ends_when_idle_says_what_it_still_waits_for(installation: Installation) -> None:
+    installation.publish(TOPIC, trigger(1, until="go"))
+    with installation.running("worker", REFUNDS, "--until-idle") as worker:
+        (told, *_) = worker.says("runs_under_way")
+        assert (told["runs"], told["saga_id"], told["status"]) == (1, saga_id(installation, "R-1"), "running")
+        (installation.folder / "go").touch()
+        assert worker.ends().code == 0
