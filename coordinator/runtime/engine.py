@@ -98,12 +98,7 @@ class Engine:
         self._quarantine = Quarantine(store=self.store)
         self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
         self._carrying_out = CarryingOut(
-            runs=self.runs,
-            shards=self.shards,
-            dispatch=self.dispatch,
-            timers=self.timers,
-            set_apart=self._set_apart,
-            alone=lambda: self._resuming.alone,
+            runs=self.runs, shards=self.shards, dispatch=self.dispatch, timers=self.timers, set_apart=self._set_apart
         )
 
     def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
