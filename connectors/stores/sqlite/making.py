@@ -13,6 +13,7 @@ from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
 from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, upgrade
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
+from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
 
 APPLICATION_ID: Final = 0x416D6E64
@@ -89,15 +90,24 @@ def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> Non
 
 
 def _upgrade(path: Path, log: SqliteLog) -> None:
-    with closing(open_writer(path)) as connection:
-        work = SqliteWork(connection)
-        work.change("BEGIN IMMEDIATE")
-        found = work.rows("PRAGMA user_version")[0][0]  # By now another process may have done it.
-        for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found)):
-            work.change(statement)
-        work.change("UPDATE store SET version = ?", (VERSION,))
-        work.change(f"PRAGMA user_version = {VERSION}")
-        work.change("COMMIT")
+    """No coordinator may run meanwhile: one of the older version would go on by the older tables. Raises `Conflict`."""
+    lock = CoordinatorLock(lock_of(path))
+    lock.acquire()
+    try:
+        with closing(open_writer(path)) as connection:
+            _upgraded(SqliteWork(connection), log)
+    finally:
+        lock.release()
+
+
+def _upgraded(work: SqliteWork, log: SqliteLog) -> None:
+    work.change("BEGIN IMMEDIATE")
+    found = work.rows("PRAGMA user_version")[0][0]  # By now another process may have done it.
+    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found)):
+        work.change(statement)
+    work.change("UPDATE store SET version = ?", (VERSION,))
+    work.change(f"PRAGMA user_version = {VERSION}")
+    work.change("COMMIT")
 
 
 def _open_to_look(path: Path) -> sqlite3.Connection:

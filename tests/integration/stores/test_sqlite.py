@@ -14,7 +14,7 @@ from typing import get_type_hints
 import pytest
 
 from amends.connectors.stores import faults, open_store
-from amends.connectors.stores.sqlite import CoordinatorLock, SqliteLog, SqliteStore
+from amends.connectors.stores.sqlite import CoordinatorLock, SqliteLog, SqliteStore, lock_of
 from amends.connectors.stores.sqlite.connections import BUSY_TIMEOUT_S, Datastore, open_writer
 from amends.coordinator.errors import AmendsError, Conflict, StoreUnavailable, UsageError
 from amends.coordinator.ports.rows import Batch, RelayWait
@@ -211,6 +211,11 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     with sqlite3.connect(path) as connection:
         connection.executescript(OF_VERSION_1)
     connection.close()
+    coordinator = CoordinatorLock(lock_of(path))
+    coordinator.acquire()
+    with pytest.raises(Conflict):
+        opened()  # One of the older version runs.
+    coordinator.release()
     children = [in_child("print('done')", path, name) for name in "ab"]
     assert [child.communicate()[0] for child in children] == ["done\n"] * 2
     store = opened()
