@@ -19,10 +19,10 @@ from amends.connectors.local.views import LocalTopicReading
 from amends.connectors.stores.sqlite import SqliteStore
 from amends.coordinator.definition.loading import load_app
 from amends.coordinator.ports.bus import Outgoing
-from amends.coordinator.ports.rows import Batch, LocalRecord
+from amends.coordinator.ports.rows import Batch, LocalRecord, StoredEntry
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.runtime.worker import Worker, WorkerSettings
-from benchmarks.ceiling import Entries, embedded_ceiling
+from benchmarks.ceiling import embedded_ceiling
 from benchmarks.driving import Driver, trigger_of
 from benchmarks.phases import IN_FLIGHT, WARM_UP, Phase, all_keys_of, rounds_of, tell
 
@@ -36,7 +36,7 @@ class TimedStore(SqliteStore):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.commits: list[Entries] = []
+        self.commits: list[tuple[StoredEntry, ...]] = []
         self._keys: dict[str, str] = {}
 
     def listen(self, driver: Driver, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,7 +47,7 @@ class TimedStore(SqliteStore):
         now = time.perf_counter()
         for part in batch.appends:
             self._keys.update((row.saga_id, row.idempotency_key) for row in part.started)
-            self.commits.append([(each.saga_id, each.version, each.data) for each in part.entries])
+            self.commits.append(part.entries)
             over = [self._keys[change.saga_id] for change in part.changed if change.ended_at is not None]
             if over:
                 self._loop.call_soon_threadsafe(self._driver.ended, over, now)
@@ -66,12 +66,15 @@ def main() -> None:
     phases = asyncio.run(measure(store, rounds_of(alone, together)))
     for phase, commits in phases:
         tell(replace(phase, commits=len(commits)))
-        tell(embedded_ceiling(folder / f"ceiling-{phase.name}.db", phase, commits))
+        same = [[(each.saga_id, each.version, each.data) for each in commit] for commit in commits]
+        tell(embedded_ceiling(folder / f"ceiling-{phase.name}.db", phase, same))
     refuse_unless_all_completed(store, all_keys_of(alone, together, "drained"))
     store.close()
 
 
-async def measure(store: TimedStore, wanted: Mapping[str, tuple[int, int]]) -> list[tuple[Phase, list[Entries]]]:
+async def measure(
+    store: TimedStore, wanted: Mapping[str, tuple[int, int]]
+) -> list[tuple[Phase, list[tuple[StoredEntry, ...]]]]:
     source = LocalSource(store, group="amends.default")
     sink = LocalSink(store, own=OWN, now=store.now, published=source.wake)
 

@@ -114,7 +114,7 @@ def cpu_s_of(pid: int) -> float:
 
 def commits_of(database: str, name: str) -> list[Entries]:
     """The log of one phase, commit by commit: rows of one transaction bear its number."""
-    commits: dict[str, Entries] = {}
+    commits: dict[str, list[tuple[str, int, bytes]]] = {}
     with psycopg.connect(database) as connection:
         rows = connection.execute(
             """SELECT e.xmin::text, e.originator_id, e.originator_version, e.state FROM amends.events e

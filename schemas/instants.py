@@ -15,8 +15,9 @@ MILLISECOND: int = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=256)
 def text_of(instant: Instant) -> str:
-    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`."""
+    """`1795262527110000` becomes `2026-11-21T14:02:07.110000Z`. All decisions of a batch share their instants."""
     seconds, microseconds = divmod(instant, SECOND)
     return f"{_to_the_second(seconds)}.{microseconds:06d}Z"
 

@@ -67,6 +67,8 @@ class Dispatch:
     def reconcile(self, run: Run, wanted: Iterable[Command]) -> list[Command]:
         """Stop what is not wanted any more; give what is wanted and not under way."""
         commands = {identity_of(command): command for command in wanted}
+        if not run.running and not run.put_off:
+            return [command for identity, command in commands.items() if identity not in run.begun]
         for identity in [identity for identity in run.running if identity not in commands]:
             self._stop(run, identity, "not needed any more")
             del run.running[identity]

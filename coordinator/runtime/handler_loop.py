@@ -56,7 +56,7 @@ class HandlerLoop:
     def submit(self, works: Iterable[Work]) -> None:
         """Hand works over, from any thread."""
         self._queue.extend(works)
-        self.loop.call_soon_threadsafe(self._check)
+        self.loop.call_soon_threadsafe(self._see_to_queue)
 
     def stop(self, work: Work) -> None:
         """Cancel a work's handler, from any thread."""
@@ -112,9 +112,13 @@ class HandlerLoop:
         await self.loop.shutdown_asyncgens()
 
     def _check(self) -> None:
-        """Have somebody at the queue while there is work in it. Called when a handler really waits."""
+        """Called when a handler really waits: the next one is begun, and the engine told of those that are done."""
         self._checking = False
         self._replies.ring()
+        self._see_to_queue()
+
+    def _see_to_queue(self) -> None:
+        """Have somebody at the queue while there is work in it."""
         if not self._queue:
             return
         while self._idle:
@@ -127,13 +131,15 @@ class HandlerLoop:
         task.add_done_callback(self._tasks.discard)
 
     async def _take(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "handlers run in a task"
         while True:
             while self._queue:
                 work = self._queue.popleft()
                 if self._queue and not self._checking:
                     self._checking = True
                     self.loop.call_soon(self._check)  # Runs as soon as this handler really waits.
-                await self._perform(work)
+                await self._perform(work, task)
                 if not self._queue or time.monotonic() - self._rung_at > RING_AFTER_S:
                     self._rung_at = time.monotonic()
                     self._replies.ring()
@@ -143,13 +149,11 @@ class HandlerLoop:
             self._idle.append(waiter)
             await waiter
 
-    async def _perform(self, work: Work) -> None:
+    async def _perform(self, work: Work, task: asyncio.Task[None]) -> None:
         if work.told_to_stop():
             self._replies.leave(answers.withdrawn(work))
             return
-        work.begun = True
-        work.task = task = asyncio.current_task()
-        assert task is not None, "a handler runs in a task"
+        work.begun, work.task = True, task
         try:
             with attempting(work.attempt):
                 result = await work.handler.function(**work.arguments())
