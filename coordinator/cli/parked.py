@@ -55,6 +55,7 @@ def show_parked(call: Call, run: RunArgument) -> None:
     from amends.coordinator.reading.facts import plan_in
     from amends.coordinator.reading.history import run_history
     from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.parking import meaning_of
     from amends.coordinator.reading.story import story
 
     with call.store() as store:
@@ -65,7 +66,8 @@ def show_parked(call: Call, run: RunArgument) -> None:
             raise Conflict(
                 "AM5013", f"run {row.saga_id} is {status}, not parked", do=f"see: amends runs show {row.saga_id}"
             )
-        told = story(run_history(store, row.saga_id), plan_in(store, row.definition_hash))
+        moments, plan = run_history(store, row.saga_id), plan_in(store, row.definition_hash)
+        told = story(moments, plan)
 
     def text() -> str:
         particulars = [
@@ -74,7 +76,9 @@ def show_parked(call: Call, run: RunArgument) -> None:
             f"  in doubt   {', '.join(facts['in_doubt']) or 'nothing'}",
         ]
         happened = told.rstrip("\n").splitlines()[:-1]  # the last line says: look at what is shown here
-        return "\n".join([*happened, *particulars, toned("bold", "  You may say:"), *_commands(facts)])
+        assert plan is not None, "without it there are no facts"
+        meanings = {each: meaning_of(each, plan, moments[-1].state) for each in facts["commands"]}
+        return "\n".join([*happened, *particulars, toned("bold", "  You may say:"), *_commands(facts, meanings)])
 
     show(call, facts, text)
 
@@ -127,10 +131,14 @@ def _resolution(chosen: dict[str, bool], evidence: str | None, reason: str | Non
     return found
 
 
-def _commands(facts: dict[str, Any]) -> list[str]:
+def _commands(facts: dict[str, Any], meanings: dict[str, str]) -> list[str]:
+    """Each decision as it is written, and below it what it means."""
     needs = {"done_by_hand": ' --evidence "…"', "skip": ' --reason "…"', "go_forward": ' --reason "…"'}
     start = f"    amends parked resolve {facts['saga_id']} --step {facts['step'] or repr('')}"
-    return [f"{start} --{each.replace('_', '-')}{needs.get(each, '')}" for each in facts["commands"]]
+    return [
+        f"{start} --{each.replace('_', '-')}{needs.get(each, '')}\n      {meaning}"
+        for each, meaning in meanings.items()
+    ]
 
 
 def _facts(store: "Store", row: "RunRow") -> dict[str, Any] | None:

@@ -94,6 +94,8 @@ def _undo(undo: dict[str, Any] | None) -> str:
     if undo is None or undo["status"] == "pending":
         return ""
     attempts = f", {counted(undo['attempts'], 'attempt')}" if undo["attempts"] > 1 else ""
+    if undo["status"] == "skipped":
+        return "left in the world"
     said = UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
     return f"↩ {said}{attempts}"
 

@@ -1,5 +1,7 @@
 """The last sentences of a story: how the run ended and what it left in the world."""
 
+from collections import Counter
+
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.times import day_and_clock
@@ -32,10 +34,16 @@ def _compensated(state: State) -> str:
     left = _left(state)
     if not listed:
         return left or "The world is as it was before: no effect had to be undone."
-    by_reply = sum(each.verified_by == "reply" for each in state.undone)
-    how = f"undone, {by_reply} of them by the participant's reply alone" if by_reply else "undone and verified"
-    said = f"{undone} of {counted(listed, 'effect')} {how}"
+    said = f"{undone} of {counted(listed, 'effect')} {_how(state)}"
     return f"{said}. {left}" if left else f"The world is as it was before: {said}, nothing left."
+
+
+def _how(state: State) -> str:
+    """A hand and a reply alone are no read-back."""
+    found = Counter[str](each.verified_by for each in state.undone)
+    weaker = (("person", "by hand"), ("reply", "by the participant's reply alone"))
+    named = [f"{found[by]} {words}" for by, words in weaker if found[by]]
+    return f"undone, of them {' and '.join(named)}" if named else "undone and verified"
 
 
 def _left(state: State) -> str:

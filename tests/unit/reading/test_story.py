@@ -173,3 +173,15 @@ def test_an_effect_in_doubt_says_how_often_it_was_asked_and_when_it_is_again_unt
     run.entry("14:02:12.000", e.SagaParked(phase="forward", step="reverse_charge", kind="in_doubt", why="no answer"))
     told = story(run.moments(), refund_plan()).splitlines()
     assert told[2].endswith("? in doubt, 3 attempts: no answer")
+
+
+def test_what_was_done_by_hand_is_not_called_verified() -> None:
+    run = parked()
+    by_hand = e.ParkingResolved(step="restock", resolution="done_by_hand", reason=None, evidence="ticket 4711")
+    verified = e.UndoVerified(path="restock", by="person")
+    run.entry("14:05:00.000", by_hand, verified, undo_requested("reverse_charge"), actor="ines", cause="resolve")
+    run.entry("14:05:00.100", undo_succeeded("reverse_charge"))
+    run.entry("14:05:00.200", undo_verified("reverse_charge"), e.SagaCompensated())
+    assert story(run.moments(), refund_plan()).splitlines()[-1] == (
+        "  The world is as it was before: 2 of 2 effects undone, of them 1 by hand, nothing left."
+    )
