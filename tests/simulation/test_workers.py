@@ -9,11 +9,13 @@ from random import Random
 
 import pytest
 
+from amends.coordinator.runtime import batching, engine
+from amends.coordinator.runtime.batching import DECISIONS_MAX
 from tests.simulation.simulation import Faults
 from tests.simulation.workers.installation import Installation
 from tests.simulation.workers.troubles import KINDS
 
-STORIES = 400
+STORIES = 300
 COUNT = int(os.environ.get("AMENDS_SIMULATE", STORIES))
 FIRST = int(os.environ.get("AMENDS_SIMULATE_SEED", "0"))
 
@@ -27,7 +29,12 @@ def workers_story(random: Random) -> Installation:
 
 
 @pytest.mark.timeout(max(120, COUNT))
-def test_every_run_of_several_workers_ends_and_keeps_the_invariants() -> None:
+@pytest.mark.parametrize("decisions_max", [DECISIONS_MAX, 2])
+def test_every_run_of_several_workers_ends_and_keeps_the_invariants(
+    decisions_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (batching, engine):
+        monkeypatch.setattr(module, "DECISIONS_MAX", decisions_max)
     endings: Counter[str] = Counter()
     fired: Counter[str] = Counter()
     for seed in range(FIRST, FIRST + COUNT):

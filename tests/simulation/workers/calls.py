@@ -45,6 +45,7 @@ class Calls:
     def submit(self, works: list[Work]) -> None:
         for work in works:
             self._process.judge.begins(work)
+            self._process.judge.leaves_alone(work, self._process.engine._resuming.alone)
             call = self._calls[id(work)] = Call(work=work, thread=self._percent(60))
             self._process.after(self._random.randrange(2_000), lambda call=call: self._begin(call))  # type: ignore[misc]
 
@@ -71,6 +72,8 @@ class Calls:
             self._process.put(answers.withdrawn(work))
             return
         work.begun = True
+        if work.attempt.may_act and self._process.killed_by(work.saga_id):
+            return
         if work.identity.role in {"verify", "lookup"}:
             asked_ms = self._random.randrange(1, 1_300 if self._percent(self._faults.slow) else 300)
             self._at(call, asked_ms, lambda: self._answer(call))

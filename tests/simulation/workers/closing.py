@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from random import Random
 from typing import Any, Final
 
 from msgspec import Raw
@@ -48,6 +50,11 @@ def closed(form: DefinitionForm) -> ClosedSaga:
         writer_schemas={},
         findings=(),
     )
+
+
+def lacking(saga: ClosedSaga, random: Random) -> ClosedSaga:
+    """The same in an app that lacks some of its handlers."""
+    return replace(saga, handlers={name: each for name, each in saga.handlers.items() if random.random() < 0.7})
 
 
 def _handlers(form: DefinitionForm) -> Iterator[tuple[str, Role]]:

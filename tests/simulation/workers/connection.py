@@ -38,6 +38,8 @@ class Weather:
     troubles: Troubles
     fired: Fired
     away_until: Instant = 0
+    poison: int = 0
+    """How many more workers the handler dies with that kills them."""
     calm: bool = False
     """From here nothing goes wrong any more, so that everything must come to its end."""
 
@@ -58,6 +60,8 @@ class Connection(MemoryStore):
         self._judge = judge
         self.away_until: Instant = 0
         """Until when this worker alone cannot reach it."""
+        self._unanswered: Batch | None = None
+        """Committed, and sent again because nobody said so."""
 
     def append(self, batch: Batch) -> None:
         self.ask("append")
@@ -76,13 +80,16 @@ class Connection(MemoryStore):
         except Fenced as error:
             if self._is_there(batch):
                 return
-            self._judge.fenced(batch, error.shards)
+            if batch is not self._unanswered:  # One of its shards may have gone since it was committed.
+                self._judge.fenced(batch, error.shards)
             self._weather.fired["an owner was fenced by the next one"] += 1
             raise
         except RunExists:
             self._weather.fired["a run existed already"] += 1
             raise
         self._judge.committed(batch)
+        waiting = any(change.waiting_for is not None for part in batch.appends for change in part.changed)
+        self._weather.fired["a run waited for a handler"] += waiting
 
     def land_unheard(self, batch: Batch) -> None:
         """What a dead worker had sent gets here: it is committed, or refused to nobody."""
@@ -113,6 +120,7 @@ class Connection(MemoryStore):
                 fired["a commit's reply was lost, and the store found out"] += 1
             case 1:
                 fired["a commit's reply was lost, and the batch was sent again"] += 1
+                self._unanswered = batch
                 self.away_until = self._tables.clock() + self._weather.random.randrange(3_000) * MILLISECOND
                 raise StoreUnavailable("AM4001", "the reply to the commit was lost", do="wait")
             case _:

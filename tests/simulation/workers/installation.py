@@ -18,7 +18,7 @@ from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import InvariantBroken
 from tests.simulation.random_definitions import random_saga
 from tests.simulation.simulation import Faults
-from tests.simulation.workers.closing import closed
+from tests.simulation.workers.closing import closed, lacking
 from tests.simulation.workers.connection import Weather
 from tests.simulation.workers.judge import Judge
 from tests.simulation.workers.people import People
@@ -64,7 +64,8 @@ class Installation:
         )
         store.put_definition(row)
         topic = Topic(form=form, random=random, partitions=[Partition() for _ in range(random.randrange(1, 4))])
-        weather = Weather(random=random, troubles=troubles or drawn(random), fired=Counter())
+        troubles = troubles or drawn(random)
+        weather = Weather(random=random, troubles=troubles, fired=Counter(), poison=troubles.poison)
         judge = Judge(store=store, plan=plan_of(form), topic=topic, clock=clock)
         installation = cls(
             random=random,
@@ -107,7 +108,11 @@ class Installation:
 
     def begin(self) -> None:
         """A worker more."""
-        self.processes.append(Process(self, f"worker-{next(self._names)}", self.saga, self.faults))
+        saga = self.saga
+        if self.weather.percent(self.weather.troubles.missing):
+            saga = lacking(saga, self.random)
+            self.weather.fired["a worker lacked handlers"] += 1
+        self.processes.append(Process(self, f"worker-{next(self._names)}", saga, self.faults))
         self.at(self.clock.now + self.random.randrange(3_000) * MILLISECOND, self._share_out)
 
     @property
@@ -161,9 +166,13 @@ class Installation:
 
     def _crash(self) -> None:
         if self.living:
-            self.random.choice(self.living).die()
-            self.weather.fired["a worker died"] += 1
-            self.at(self.clock.now + self.random.randrange(8_000) * MILLISECOND, self.begin)
+            self.kill(self.random.choice(self.living))
+
+    def kill(self, process: Process) -> None:
+        """It dies where it stands; another one takes its place after a while."""
+        process.die()
+        self.weather.fired["a worker died"] += 1
+        self.at(self.clock.now + self.random.randrange(8_000) * MILLISECOND, self.begin)
 
     def _freeze(self) -> None:
         if self.living:
@@ -189,6 +198,9 @@ class Installation:
 
     def _calm(self) -> None:
         self.weather.calm = True
+        for process in self.living:
+            if not process.whole and not process.stopping:
+                process.stop()
         if not [process for process in self.living if not process.stopping]:
             self.begin()
         since = self.clock.now

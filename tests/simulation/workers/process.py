@@ -25,6 +25,7 @@ from amends.coordinator.runtime.inbound import (
     Waiting,
 )
 from amends.coordinator.runtime.ownership import Ownership
+from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import InvariantBroken
 from tests.simulation.simulation import Faults
@@ -76,6 +77,8 @@ class Process:
             monotonic=lambda: installation.clock.now / SECOND,
             sleep=self._sleep,
         )
+        self.whole = saga is installation.saga
+        """Whether it has all handlers."""
         catalogue = Catalogue(sagas=(saga,), stored=installation.store.definition)
         self.engine = Engine(
             store=self.store,
@@ -115,6 +118,16 @@ class Process:
 
     def breaks(self, rule: str, why: str) -> None:
         self.judge.require(False, rule, f"{self.name}: {why}")  # noqa: FBT003
+
+    def killed_by(self, saga_id: SagaId) -> bool:
+        """Whether the handler that begins is one that ends the process."""
+        weather, judge = self._installation.weather, self.judge
+        if weather.calm or weather.poison == 0 or saga_id != min(judge.runs):
+            return False
+        weather.poison -= 1
+        self.fired["a handler killed its worker"] += 1
+        self._installation.kill(self)
+        return True
 
     def die(self) -> None:
         """Killed: what was being appended may still get there."""
@@ -159,6 +172,7 @@ class Process:
             count = self.random.randrange(1, count + 1)
         taken = [self._arrived.popleft() for _ in range(count)]
         self._note(taken)
+        resuming = self.engine._resuming
         try:
             self.engine.work_off(taken, self.now)
         except InvariantBroken:
@@ -166,6 +180,7 @@ class Process:
         except Exception as error:
             raise InvariantBroken(f"L4: the engine of {self.name} broke: {error!r}") from error
         self._note_prepared()
+        self.fired["a suspect was resumed alone"] += resuming.alone is not None
         if self.engine.quiet and self.random.random() < 0.05:
             for run in self.engine.runs.values():
                 shard = self.engine.shards.get(run.shard)

@@ -27,6 +27,10 @@ class Troubles(NamedTuple):
     rebalances: int = 1
     wishes: int = 1
     """To cancel or to kill."""
+    poison: int = 0
+    """How often a handler of one run kills its worker as it begins."""
+    missing: int = 0
+    """That a worker lacks some handlers, as an older build does."""
 
 
 def drawn(random: Random) -> Troubles:
@@ -43,6 +47,8 @@ def drawn(random: Random) -> Troubles:
         stops=random.choice((0, 0, 1, 2)),
         rebalances=random.choice((0, 0, 1, 3)),
         wishes=random.choice((0, 0, 1, 4)),
+        poison=random.choice((0, 0, 0, 5)),
+        missing=random.choice((0, 0, 0, 50)),
     )
 
 
@@ -57,8 +63,6 @@ READS: Final = (
     "open_entries",
     "release",
     "renew",
-    "retire",
-    "runs",
     "runs_by_id",
     "shards",
 )
@@ -83,6 +87,10 @@ KINDS: Final = frozenset(
         "a worker died between an append and its answer",
         "a worker died before its append, which came later",
         "a worker died",
+        "a handler killed its worker",
+        "a suspect was resumed alone",
+        "a worker lacked handlers",
+        "a run waited for a handler",
         "a worker froze for longer than its lease",
         "a worker stopped in order",
         "partitions were given to other workers",
