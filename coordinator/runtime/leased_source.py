@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
 from amends.coordinator.ports.bus import Source
 from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.leases import Leases
 from amends.schemas.record import Record
 
 
@@ -15,8 +16,7 @@ class LeasedSource:
 
     def __init__(self, source: Source, store: Store, *, owner: str, lease_ms: int) -> None:
         self._source = source
-        self._store = store
-        self._owner = owner
+        self._leases = Leases(store=store, role="bus", owner=owner, lease_ms=lease_ms)
         self._lease_ms = lease_ms
         self._topics: Sequence[str] = ()
         self._held = False
@@ -45,7 +45,7 @@ class LeasedSource:
         if self._held:
             self._held = False
             await self._source.stop()
-            await asyncio.to_thread(self._store.release, "bus", self._owner, (0,), clean=True)
+            await asyncio.to_thread(self._leases.release, self._leases.drop([0]), clean=True)
 
     async def _keep(self) -> None:
         """Renew or claim, every third of the lease."""
@@ -62,6 +62,5 @@ class LeasedSource:
         self._held = held
 
     def _ask(self) -> bool:
-        if self._held and self._store.renew("bus", self._owner, lease_ms=self._lease_ms):
-            return True
-        return bool(self._store.claim("bus", self._owner, lease_ms=self._lease_ms, limit=1))
+        self._leases.renew()
+        return bool(self._leases.held or self._leases.take(1))

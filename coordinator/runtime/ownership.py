@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.errors import AmendsError, StoreUnavailable
 from amends.coordinator.ports.store import EMBEDDED, Store
 from amends.coordinator.runtime.inbound import Gained, Inbound, Lost, Yielding
+from amends.coordinator.runtime.leases import Leases
 from amends.schemas.instants import SECOND, Instant
 
 CLOCK_SKEW_MAX_US = 1 * SECOND
@@ -37,13 +38,16 @@ class Ownership:
     """Told what ended the thread, were it to end by itself."""
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    _epochs: dict[int, int] = field(default_factory=dict)
+    _leases: Leases = field(init=False)
     _renewed_at: float = 0.0
     _fenced: set[int] = field(default_factory=set)
     _soon: threading.Event = field(default_factory=threading.Event)
     """Set when the next round is due at once."""
     _closing: bool = False
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._leases = Leases(store=self.store, role="worker", owner=self.worker, lease_ms=self.lease_ms)
 
     @property
     def alone(self) -> bool:
@@ -62,11 +66,13 @@ class Ownership:
 
     def epoch_of(self, shard: int) -> int:
         """The epoch under which we hold a shard."""
-        return self._epochs.get(shard, 0)
+        lease = self._leases.held.get(shard)
+        return 0 if lease is None else lease.epoch
 
     def left_s(self, shard: int, epoch: int) -> float:
         """Seconds for which the shard is ours for certain, under this epoch."""
-        if self._epochs.get(shard) != epoch:
+        lease = self._leases.held.get(shard)
+        if lease is None or lease.epoch != epoch:
             return 0.0
         if self.alone:
             return math.inf
@@ -81,12 +87,12 @@ class Ownership:
         """One round: renew, take over what is free, give back what is too much."""
         began = self.monotonic()
         self._leave_fenced()
-        alive = self.store.beat(self.worker, lease_ms=self.lease_ms)
+        fair = self._leases.fair()
         self._renew()
         if abs(self.store.now() - self.clock()) > CLOCK_SKEW_MAX_US:
             log.error("clock_skew", extra={"skew_ms": (self.store.now() - self.clock()) // 1000})
             return
-        self._balance(alive, began)
+        self._balance(fair, began)
 
     def round(self) -> bool:
         """One turn, if the store is there; leases that ran out meanwhile are given up."""
@@ -94,8 +100,8 @@ class Ownership:
             self.turn()
         except StoreUnavailable as error:
             log.warning("leases_not_renewed", extra={"why": error.why})
-            if self._epochs and self.monotonic() > self._renewed_at + self.lease_ms / 1000:
-                self._forget(tuple(self._epochs))
+            if self._leases.held and self.monotonic() > self._renewed_at + self.lease_ms / 1000:
+                self._leave(list(self._leases.held))
             return False
         return True
 
@@ -106,45 +112,32 @@ class Ownership:
         if self._thread is not None:
             self._thread.join(timeout=2.0)
         try:
-            self.store.release("worker", self.worker, tuple(self._epochs), clean=clean)
-            self.store.retire(self.worker)
+            self._leases.give_back(clean=clean)
         except StoreUnavailable as error:
             log.warning("leases_not_released", extra={"why": error.why})
-        self._epochs.clear()
 
     def _renew(self) -> None:
-        """Prolong what is ours. A lease without an epoch here is one whose release or claim was never answered."""
         began = self.monotonic()
-        kept = set(self.store.renew("worker", self.worker, lease_ms=self.lease_ms))
-        if lost := self._epochs.keys() - kept:
-            self._forget(lost)
+        if lost := self._leases.renew():
+            self._left(lost)
         self._renewed_at = began
-        if stray := kept - self._epochs.keys():
-            self.store.release("worker", self.worker, sorted(stray), clean=False)
 
     def _leave_fenced(self) -> None:
         """A shard that the engine was fenced out of is not ours, even where our lease still stands."""
-        fenced = []
+        fenced = set()
         while self._fenced:
-            shard = self._fenced.pop()
-            if shard in self._epochs:
-                fenced.append(shard)
-        if fenced:
-            self._forget(fenced)
-            self.store.release("worker", self.worker, fenced, clean=False)
+            fenced.add(self._fenced.pop())
+        if gone := self._leave(fenced):
+            self._leases.release(gone, clean=False)
 
-    def _balance(self, alive: int, began: float) -> None:
-        shards = len(self.store.shards())
-        fair = math.ceil(shards / max(1, alive))
-        if len(self._epochs) < fair:
-            leases = self.store.claim("worker", self.worker, lease_ms=self.lease_ms, limit=fair - len(self._epochs))
-            if leases:
-                self._renewed_at = began
-                self._epochs.update((lease.shard, lease.epoch) for lease in leases)
-                log.info("shards_gained", extra={"shards": [lease.shard for lease in leases]})
-                self.tell(Gained(leases=leases))
-        elif len(self._epochs) > fair:
-            self._give_back(sorted(self._epochs)[fair:])
+    def _balance(self, fair: int, began: float) -> None:
+        held = self._leases.held
+        if len(held) > fair:
+            self._give_back(sorted(held)[fair:])
+        elif leases := self._leases.take(fair - len(held)):
+            self._renewed_at = began
+            log.info("shards_gained", extra={"shards": [lease.shard for lease in leases]})
+            self.tell(Gained(leases=leases))
 
     def _give_back(self, surplus: list[int]) -> None:
         self.tell(Yielding(shards=surplus))
@@ -154,19 +147,25 @@ class Ownership:
             if self.monotonic() - self._renewed_at > self.lease_ms / 3000:
                 self._renew()
         clean = not any(self.busy(shard) for shard in surplus)
-        self._forget(surplus)
-        self.store.release("worker", self.worker, surplus, clean=clean)
+        self._leases.release(self._leave(surplus), clean=clean)
 
-    def _forget(self, shards: Collection[int]) -> None:
-        gone = [shard for shard in list(self._epochs) if shard in shards]
-        for shard in gone:
-            del self._epochs[shard]
+    def _leave(self, shards: Collection[int]) -> list[int]:
+        """Hold them no more, whatever the store says; those of them that were held."""
+        gone = self._leases.drop(shards)
+        if gone:
+            self._left(gone)
+        return gone
+
+    def _left(self, gone: list[int]) -> None:
         log.info("shards_left", extra={"shards": gone})
         self.tell(Lost(shards=gone))
 
     def _run(self) -> None:
         try:
             self._keep()
+        except AmendsError as error:
+            log.error("leases_failed", extra={"why": error.why})  # noqa: TRY400  it says all that there is to say
+            self.broken(error)
         except BaseException as error:
             log.exception("leases_failed")
             self.broken(error)
