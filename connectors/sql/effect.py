@@ -112,7 +112,8 @@ class Effect:
         try:
             return self._adapter.dump_json(value, warnings="error").decode()
         except (PydanticSerializationError, ValueError) as error:
-            said = "no returns= was given" if self._returns is None else "returns= says another type"
+            without = "no returns= was given: give it, or return nothing"
+            said = without if self._returns is None else "returns= says another type"
             reason = f"{self._name}: the work returned a value of type {type(value).__name__}, but {said}"
             raise StepRefused(reason, kind="invalid_result") from error
 

@@ -112,4 +112,9 @@ class SqliteDatabase:
         if primary in _BROKEN:
             why = f"{name}: {error}" if str(error).startswith(_NAMING) else name
             return Fault(trouble=Trouble.BROKEN, why=why, undecided=False)
-        return Fault(trouble=Trouble.GONE, why=name, undecided=primary == sqlite3.SQLITE_IOERR)
+        why = (
+            f"{name}: the file of its url is not there, or not to be opened"
+            if primary == sqlite3.SQLITE_CANTOPEN
+            else name
+        )
+        return Fault(trouble=Trouble.GONE, why=why, undecided=primary == sqlite3.SQLITE_IOERR)

@@ -1,6 +1,7 @@
 """From what a handler returned or raised to the message that the core is told (design, section 5)."""
 
 import asyncio
+import inspect
 import logging
 import math
 
@@ -39,6 +40,8 @@ _SAYING = (StepRefused, StepUnavailable, StepUnknown, ArgumentUnreadable, Invali
 
 def returned(work: Work, result: object) -> Item:
     """The handler returned."""
+    if inspect.isawaitable(result):
+        return raised(work, _not_awaited(work, result))
     role = work.identity.role
     if role == "verify":
         return _verified(work, result)
@@ -128,6 +131,13 @@ def _written(work: Work, result: object) -> bytes:
     if len(data) > work.result_bytes_max:
         raise InvalidResult(f"the result is {len(data)} bytes, {work.result_bytes_max} are allowed")
     return data
+
+
+def _not_awaited(work: Work, result: object) -> InvalidResult:
+    """What it returned has not been done: nobody awaited it."""
+    if inspect.iscoroutine(result):
+        result.close()
+    return InvalidResult(f"{work.handler.name!r} returned a {type(result).__name__}: make it async def, and await it")
 
 
 def _external_id(work: Work) -> str | None:

@@ -5,7 +5,6 @@ Nothing here waits: time jumps to the next instant at which something is due.
 
 import asyncio
 import heapq
-import inspect
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
@@ -248,7 +247,7 @@ def _really(work: Work) -> Item:
     try:
         with attempting(work.attempt):
             result = work.handler.function(**work.arguments())
-            if inspect.isawaitable(result):
+            if work.handler.is_async:
                 result = asyncio.run(_awaited(result))
     except Exception as error:  # noqa: BLE001  whatever a handler raises is its reply
         return answers.raised(work, error)

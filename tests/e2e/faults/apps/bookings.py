@@ -110,6 +110,7 @@ WRONG: dict[str, Callable[[Booking], Any]] = {
     "returns an object": lambda _: object(),
     "returns a loop": lambda _: looped(),
     "returns a lone surrogate": lambda _: Booked(key="\ud800"),
+    "returns what nobody awaits": lambda _: leave(),
     "returns 20 MB": lambda _: Booked(key="x" * 20_000_000),
 }
 """What a handler can do wrong, and end."""
