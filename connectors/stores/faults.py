@@ -132,3 +132,11 @@ def not_allowed(where: str, why: str) -> UsageError:
         f"the user of AMENDS_STORE may not do this in {where} ({why})",
         do="let the user own the schema amends, or grant CREATE on the database so that it can be made",
     )
+
+
+def taken_away(where: str) -> UsageError:
+    return UsageError(
+        "AM0321",
+        f"the store {where} was removed or replaced while it was in use",
+        do="stop everything that uses it, then put the files back or restore a backup",
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from amends.coordinator.errors import AmendsError
 from amends.coordinator.runtime.engine import Engine
 from amends.coordinator.runtime.inbound import Inbound, Wake
 from amends.schemas.instants import SECOND, Instant
@@ -84,6 +85,9 @@ class EngineThread:
                 engine.work_off(arrived, self._clock())
                 engine.dispatch.look_after()
                 self._idle, self._quiet, self.backlog = engine.idle, engine.quiet, engine.backlog
+        except AmendsError as error:
+            log.error("engine_failed", extra={"why": error.why})  # noqa: TRY400  it says all that there is to say
+            self._failed(error)
         except BaseException as error:
             log.exception("engine_failed")
             self._failed(error)

@@ -224,6 +224,9 @@ class Worker:
                 patience.over()
             except StoreUnavailable as error:
                 await patience.wait(error)
+            except UsageError as error:
+                self._broken(error)
+                return
             await asyncio.sleep(LOOK_S)
 
     async def _mark(self) -> object:

@@ -87,6 +87,7 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         That one never writes, so commits of this process count as those of others do. It costs some microseconds and
         reads no table.
         """
+        self._writer.require_files()
         with self._mark_lock, told_as_faults(self.path):
             self._marking = self._marking or self._datastore.pool.open()
             return self._marking.execute("PRAGMA data_version").fetchone()[0]

@@ -35,6 +35,9 @@ def many(values: Sequence[str]) -> str:
     return json.dumps(values)
 
 
+Files = tuple[int | None, int | None]
+
+
 class SqliteWork:
     """An open transaction on the writing connection."""
 
@@ -55,6 +58,7 @@ class Writer:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._files: Files | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteWork]:
@@ -62,8 +66,10 @@ class Writer:
         with self._lock, told_as_faults(self.path):
             connection = self._connection = self._connection or open_writer(self.path)
             connection.execute("BEGIN IMMEDIATE")
+            self._files = self._files or files(self.path)  # Only now has SQLite opened both.
             try:
                 yield SqliteWork(connection)
+                self.require_files()
                 connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):
@@ -71,11 +77,16 @@ class Writer:
                         connection.execute("ROLLBACK")
                 raise
 
+    def require_files(self) -> None:
+        """Refuse to go on where the files were removed or replaced: nobody would ever see what is written there."""
+        if self._files is not None and files(self.path) != self._files:
+            raise faults.taken_away(str(self.path))
+
     def close(self) -> None:
         with self._lock:
             if self._connection:
                 self._connection.close()
-                self._connection = None
+                self._connection = self._files = None
 
 
 class Readers(SQLiteConnectionPool):
@@ -170,6 +181,18 @@ def open_writer(path: Path) -> sqlite3.Connection:
             str(path), f"SQLite offers journal mode {mode}, synchronous {synchronous} there, not WAL, FULL"
         )
     return connection
+
+
+def files(path: Path) -> Files:
+    """Which files bear the names now. SQLite goes on with those that it opened, come what may."""
+    return _inode(path), _inode(path.with_name(f"{path.name}-wal"))
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def uri(path: Path, mode: str) -> str:

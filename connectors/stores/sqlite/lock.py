@@ -2,12 +2,17 @@
 
 The kernel holds it (`flock`) and lets go of it when the process ends, however it ends. So whoever gets it knows that no
 former owner lives; the text in the file only names the holder to a person and decides nothing.
+
+A process forked from the holder (a handler's pool of processes, say) shares what it has open, the lock too, and may
+outlive it. So it lets go of it first of all, or nobody could follow a holder that was killed.
 """
 
 import fcntl
 import os
 import socket
 from pathlib import Path
+from typing import Final
+from weakref import WeakSet
 
 from amends.connectors.stores import faults
 
@@ -40,12 +45,25 @@ class CoordinatorLock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor
+        _HELD.add(self)
 
     def release(self) -> None:
         """Let go; the file stays, for removing it would let two holders hold two files of one name."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+_HELD: Final[WeakSet[CoordinatorLock]] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Closing a copy lets go of nothing that the holder itself has."""
+    for lock in _HELD:
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def lock_of(path: Path) -> Path:

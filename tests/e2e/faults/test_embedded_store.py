@@ -109,6 +109,16 @@ def test_a_lock_outlives_nobody(used: Installation) -> None:
     used.ok("worker", BOOKINGS, "--until-idle")
 
 
+def test_a_worker_whose_store_is_taken_away_ends_and_says_so(used: Installation) -> None:
+    used.publish("bookings", *({"id": f"open {number}"} for number in range(500)))
+    with used.running("worker", BOOKINGS) as worker:
+        worker.says("shards_gained")
+        used.database.unlink()
+        done = worker.ends(within_s=5)
+    assert (done.code, done.error.partition(":")[0]) == (2, "error AM0321")
+    assert "Traceback" not in done.err
+
+
 def test_a_disk_that_gets_full_is_waited_for_and_work_resumes_by_itself(installation: Installation) -> None:
     installation.ok("init")
     with SmallDisk(installation.folder) as disk:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -128,6 +130,26 @@ def test_a_process_that_dies_leaves_its_shards_to_the_next_one_at_once(
     child.communicate()
     (lease,) = opened().claim("worker", "same name", lease_ms=LEASE_MS, limit=9)
     assert (lease.epoch, lease.position, lease.clean) == (2, 1, False)
+
+
+def test_a_process_forked_from_the_holder_holds_nothing_and_lets_go_of_nothing(
+    opened: Callable[..., SqliteStore], path: Path
+) -> None:
+    program = "import os, signal\nstore.lock.acquire()\nforked = os.fork()\nforked or signal.pause()\n"
+    holder = in_child(program + "print(forked, flush=True); sys.stdin.read()", path)
+    assert holder.stdout is not None
+    forked = int(holder.stdout.readline())
+    try:
+        store = opened()
+        with pytest.raises(Conflict, match=f"process {holder.pid} on "):
+            store.lock.acquire()
+        holder.kill()
+        holder.wait()
+        os.kill(forked, 0)
+        store.lock.acquire()
+    finally:
+        os.kill(forked, signal.SIGKILL)
+        holder.communicate()
 
 
 def test_the_lock_follows_the_file_not_the_name_it_is_opened_by(
@@ -267,6 +289,34 @@ def test_a_damaged_store_says_so(opened: Callable[..., SqliteStore], path: Path)
     with pytest.raises(UsageError) as refused:
         list(opened(damaged, read_only=True).open_entries(0))
     assert refused.value.code == "AM0307"
+
+
+def remove(*files: Path) -> None:
+    for file in files:
+        file.unlink()
+
+
+def replace(*files: Path) -> None:
+    for file in files:
+        other = file.with_name(f"other-{file.name}")
+        shutil.copyfile(file, other)
+        other.rename(file)
+
+
+@pytest.mark.parametrize("do", [remove, replace])
+@pytest.mark.parametrize("names", [("amends.db",), ("amends.db-wal",), ("amends.db", "amends.db-wal", "amends.db-shm")])
+def test_a_store_that_is_taken_away_while_it_is_used_says_so_instead_of_writing_where_nobody_looks(
+    opened: Callable[..., SqliteStore], path: Path, do: Callable[..., None], names: Sequence[str]
+) -> None:
+    store = opened()
+    owner = Owner(store)
+    owner.start("a")
+    store.change_mark()
+    do(*(path.with_name(name) for name in names))
+    for use in (lambda: owner.start("b"), store.change_mark, lambda: store.publish([local("t")])):
+        with pytest.raises(UsageError, match="removed or replaced while it was in use") as refused:
+            use()
+        assert refused.value.code == "AM0321"
 
 
 def test_unknown_urls_are_refused_with_the_known_ones(tmp_path: Path) -> None:
@@ -429,7 +479,7 @@ def test_every_error_says_what_to_do_under_a_code_of_its_own() -> None:
         for make in vars(faults).values()
         if isfunction(make)
     ]
-    assert len({error.code for error in made}) == len(made) == 19
+    assert len({error.code for error in made}) == len(made) == 20
     for error in made:
         assert isinstance(error, AmendsError)
         assert re.fullmatch(r"error AM03\d\d: .+; .+", error.line())
