@@ -132,8 +132,9 @@ class Intake:
         if known.had(start):
             self.redelivered += 1
             return NOTHING_NEW
-        start = known.current(start)
-        item = item.with_message(start, saga_id=start.saga_id)
+        current = known.current(start)
+        if current is not start:
+            start, item = current, item.with_message(current, saga_id=current.saga_id)
         run, row = runs.get(item.saga_id), known.runs.get(item.saga_id)
         if run is None and row is None:
             return Taken(start=item, record=record)

@@ -69,11 +69,12 @@ class SchemaSource:
         await self._source.stop()
 
     async def _ask(self, until: float) -> None:
-        """See that the registry is being asked for what is missing; wait a little for its answer."""
+        """See that the registry is being asked for what is missing; wait for its answer if there is nothing else."""
         if self._asking is None and self._missing:
             self._asking = asyncio.create_task(self._ask_for_missing())
         if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=max(LOOK_S, until - time.monotonic()))
+            left_s = 0 if self._held.is_ready(self._answered) else until - time.monotonic()
+            await asyncio.wait({self._asking}, timeout=max(LOOK_S, left_s))
             if self._asking.done():
                 asking, self._asking = self._asking, None
                 asking.result()

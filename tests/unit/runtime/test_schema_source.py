@@ -127,6 +127,18 @@ async def test_only_what_stands_behind_a_missing_schema_waits(
     assert str(error) in caplog.records[0].__dict__["why"]
 
 
+async def test_who_need_not_wait_for_the_registry_does_not(
+    source: SchemaSource, store: MemoryStore, registry: Registry
+) -> None:
+    registry.refuses[7] = AWAY
+    put(store, "a", "a1", schema_id=7)
+    assert await polled(source) == []
+    put(store, "b", "b1")
+    async with asyncio.timeout(2):
+        found = await source.poll(records_max=100, timeout_s=30)
+    assert [record.topic for record in found] == ["b"]
+
+
 async def test_without_room_nothing_is_taken_and_the_source_beneath_is_told_so(
     source: SchemaSource, store: MemoryStore, beneath: Beneath
 ) -> None:
