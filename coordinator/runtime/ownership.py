@@ -88,6 +88,8 @@ class Ownership:
         began = self.monotonic()
         self._leave_fenced()
         fair = self._leases.fair()
+        if self.alone:
+            fair = len(self.store.shards())  # Whoever else has given a sign of life is dead by now.
         self._renew()
         if abs(self.store.now() - self.clock()) > CLOCK_SKEW_MAX_US:
             log.error("clock_skew", extra={"skew_ms": (self.store.now() - self.clock()) // 1000})
@@ -100,7 +102,7 @@ class Ownership:
             self.turn()
         except StoreUnavailable as error:
             log.warning("leases_not_renewed", extra={"why": error.why})
-            if self._leases.held and self.monotonic() > self._renewed_at + self.lease_ms / 1000:
+            if not self.alone and self._leases.held and self.monotonic() > self._renewed_at + self.lease_ms / 1000:
                 self._leave(list(self._leases.held))
             return False
         return True

@@ -97,6 +97,22 @@ def test_an_attempt_of_a_former_lease_may_not_send_though_its_worker_has_the_sha
     assert (ownership.left_s(1, 1), ownership.left_s(1, 2) > 0) == (0.0, True)
 
 
+def test_whoever_is_alone_takes_every_shard_though_another_has_just_died(store: Store, ownership: Ownership) -> None:
+    store.beat("w0", lease_ms=LEASE_MS)
+    ownership.turn()
+    assert [row.owner for row in store.shards()] == ["w1"] * SHARDS
+
+
+def test_whoever_is_alone_keeps_its_shards_while_the_store_is_away(
+    store: Store, ownership: Ownership, told: list[Inbound]
+) -> None:
+    ownership.turn()
+    ownership._renewed_at -= LEASE_MS
+    store.error = StoreUnavailable("AM0301", "the store is away", do="wait")
+    assert not ownership.round()
+    assert [type(each) for each in told] == [Gained]
+
+
 def test_a_lease_thread_that_cannot_go_on_says_so(
     store: Store, ownership: Ownership, broken: list[BaseException]
 ) -> None:
