@@ -12,6 +12,7 @@ from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknow
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
+from amends.schemas.entry import EXTERNAL_BYTES
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.simulation import Faults
 from tests.simulation.workers.judge import Judged
@@ -143,7 +144,8 @@ class Calls:
         if call.verdict == "refused":
             self._end(call, StepRefused(""))
         else:
-            self._return(call, call.work.identity.path)
+            large = self._percent(2)  # Then it stands beside its entry.
+            self._return(call, call.work.identity.path * (EXTERNAL_BYTES if large else 1))
 
     def _answer(self, call: Call) -> None:
         """A read-back or lookup looks at the world."""

@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from random import Random
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
-from amends.coordinator.ports.rows import Batch, StoredEntry
+from amends.coordinator.ports.rows import Batch, Lease, StoredEntry
+from amends.coordinator.ports.store import Role
 from amends.schemas.instants import MILLISECOND, Instant
 from tests.simulation.workers.troubles import READS, Fired, Troubles
 
@@ -38,6 +39,8 @@ class Weather:
     troubles: Troubles
     fired: Fired
     away_until: Instant = 0
+    embedded: bool = False
+    """One coordinator at a time, and no other can own anything: whoever begins has the lock, and every shard."""
     poison: int = 0
     """How many more workers the handler dies with that kills them."""
     calm: bool = False
@@ -51,10 +54,9 @@ class Weather:
 class Connection(MemoryStore):
     """A store whose questions may stay without an answer. Several share the tables of one."""
 
-    kind: Literal["memory", "sqlite", "postgresql"] = "postgresql"
-
     def __init__(self, shared: MemoryStore, *, weather: Weather, judge: Watching) -> None:
         super().__init__()
+        self.kind = "sqlite" if weather.embedded else "postgresql"
         self._tables = shared._tables
         self._weather = weather
         self._judge = judge
@@ -103,6 +105,13 @@ class Connection(MemoryStore):
         if away or weather.percent(weather.troubles.shy):
             weather.fired["the store was away at an append" if what == "append" else f"the store was away: {what}"] += 1
             raise StoreUnavailable("AM4001", "the store is away", do="wait")
+
+    def claim(self, role: Role, owner: str, *, lease_ms: int, limit: int) -> list[Lease]:
+        self.ask("claim")
+        if self._weather.embedded:
+            for row in self._tables.leases[role].values():
+                row.owner = owner if row.owner == owner else None
+        return super().claim(role, owner, lease_ms=lease_ms, limit=limit)
 
     def open_entries(self, shard: int) -> Iterator[StoredEntry]:
         self.ask("open_entries")

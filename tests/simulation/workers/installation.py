@@ -65,7 +65,9 @@ class Installation:
         store.put_definition(row)
         topic = Topic(form=form, random=random, partitions=[Partition() for _ in range(random.randrange(1, 4))])
         troubles = troubles or drawn(random)
-        weather = Weather(random=random, troubles=troubles, fired=Counter(), poison=troubles.poison)
+        embedded = random.random() < 0.2
+        weather = Weather(random=random, troubles=troubles, fired=Counter(), poison=troubles.poison, embedded=embedded)
+        weather.fired["the store was one coordinator's"] += embedded
         judge = Judge(store=store, plan=plan_of(form), topic=topic, clock=clock)
         installation = cls(
             random=random,
@@ -79,7 +81,7 @@ class Installation:
         )
         people = installation.people = People(installation=installation)
         judge.parked = people.parked
-        for _ in range(random.choice((1, 2, 2, 3))):
+        for _ in range(1 if embedded else random.choice((1, 2, 2, 3))):
             installation.begin()
         installation._plan()
         return installation
@@ -108,6 +110,11 @@ class Installation:
 
     def begin(self) -> None:
         """A worker more."""
+        if self._over:
+            return
+        if self.weather.embedded and self.living:
+            self.at(self.clock.now + SECOND, self.begin)  # The lock is taken.
+            return
         saga = self.saga
         if self.weather.percent(self.weather.troubles.missing):
             saga = lacking(saga, self.random)

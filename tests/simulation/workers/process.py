@@ -221,25 +221,27 @@ class Process:
 
     def _give_up(self, shards: tuple[int, ...]) -> None:
         self.ownership.give_up(shards)
-        self.after(self.random.randrange(50) * MILLISECOND, self._fenced_round)
+        self.after(self.random.randrange(50) * MILLISECOND, self._soon)
 
-    def _fenced_round(self) -> None:
-        if not self._in_round:
-            self._one_round()
+    def _soon(self) -> None:
+        """A round out of its turn; one that finds the store away is repeated, as `Ownership._keep` does."""
+        if not self._one_round() and self.ownership.alone:
+            self.after(LEASE_MS * MILLISECOND // 3, self._soon)
 
     def _round(self) -> None:
-        if not self._in_round:
-            self._one_round()
-        self.after(LEASE_MS * MILLISECOND // 3, self._round)
+        done = self._one_round()
+        if not (self.ownership.alone and done):
+            self.after(LEASE_MS * MILLISECOND // 3, self._round)
 
-    def _one_round(self) -> None:
-        if self.stopping:
-            return
+    def _one_round(self) -> bool:
+        """Whether the store was there."""
+        if self.stopping or self._in_round:
+            return True
         self._in_round = True
         try:
-            self.ownership.round()
+            done = self.ownership.round()
         except Died:
-            return
+            return True
         except InvariantBroken:
             raise
         except Exception as error:
@@ -247,7 +249,8 @@ class Process:
         finally:
             self._in_round = False
         if self.ownership._fenced:
-            self.after(self.random.randrange(50) * MILLISECOND, self._fenced_round)
+            self.after(self.random.randrange(50) * MILLISECOND, self._soon)
+        return done
 
     def _sleep(self, seconds: float) -> None:
         """The lease thread sleeps; everything else goes on meanwhile."""

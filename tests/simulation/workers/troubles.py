@@ -54,6 +54,7 @@ def drawn(random: Random) -> Troubles:
 
 READS: Final = (
     "beat",
+    "blob",
     "change_mark",
     "claim",
     "entries_of",
@@ -95,6 +96,7 @@ KINDS: Final = frozenset(
         "a worker stopped in order",
         "partitions were given to other workers",
         "a start was handed on",
+        "the store was one coordinator's",
         "a handler outlived its lease",
         "a shard could be read only in part",
         "the store was away at an append",
