@@ -382,3 +382,16 @@ def test_facts_are_recorded_while_parked_and_nothing_is_requested() -> None:
     assert run.status == "parked"
     assert run.ok("a") == ["a succeeded"]
     assert run.resolve("b", "retry") == ["resolved b: retry", "request b again", "request c"]
+
+
+def test_a_run_does_not_go_forward_beside_an_undo_that_a_person_gave_up_while_it_was_read_back() -> None:
+    run = Run.of(saga(action("a", undo_attempts=1), action("b"), read("bad")))
+    run.ok("a")
+    run.ok("b")
+    run.refused("bad")
+    run.ok("undo of b")
+    while run.status != "parked":
+        run.recovers()
+    assert run.resolve("b", "skip") == ["resolved b: skip", "request undo of a"]
+    run.unavailable("undo of a")
+    assert resolutions(run.plan, run.get()) == ("retry", "done_by_hand", "skip")

@@ -21,6 +21,13 @@ def test_the_pivot_waits_for_everything_else_that_acts() -> None:
     assert run.ok("b") == ["b succeeded", "request pay"]
 
 
+def test_the_pivot_waits_for_the_read_back_of_what_was_done_beside_it() -> None:
+    run = Run.of(saga(action("a", ()), action("b", (), verify=True), pivot("pay", ("a",))))
+    run.ok("a")
+    assert run.ok("b") == ["b succeeded"]
+    assert run.finds("b") == ["b verified by readback", "request pay"]
+
+
 def test_the_pivot_waits_for_a_retry_beside_it() -> None:
     run = Run.of(saga(action("a", ()), action("b", ()), pivot("pay", ("a",))))
     run.unavailable("b")

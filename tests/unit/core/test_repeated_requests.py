@@ -49,6 +49,12 @@ def test_a_refusal_behind_the_keys_window_says_nothing_about_the_first_request()
     assert run.refused("a")[0] == "a in doubt (refused)"
 
 
+def test_a_refusal_that_comes_late_is_one_of_who_knew_the_key_when_it_was_asked() -> None:
+    run = sent_again(window_ms=1_500)
+    run.now += 3_000_000
+    assert run.refused("a")[0] == "a failed (refused)"
+
+
 def test_an_attempt_that_raised_leaves_the_first_request_in_doubt() -> None:
     run = sent_again()
     assert run.raises("a")[0] == "a in doubt (exception)"
@@ -85,7 +91,7 @@ def test_a_lost_request_goes_out_again_at_once_under_its_key() -> None:
     assert (run.effect("a").key, run.effect("a").attempt, run.effect("a").counted) == (key, 2, 1)
 
 
-@pytest.mark.parametrize(("window_ms", "again"), [(1_199, False), (1_400, True)], ids=["too short", "long enough"])
+@pytest.mark.parametrize(("window_ms", "again"), [(1_199, False), (1_200, True)], ids=["too short", "long enough"])
 def test_a_key_counts_as_known_only_if_the_whole_attempt_fits_its_window(window_ms: int, *, again: bool) -> None:
     run = Run.of(saga(action("a", key=True, window_ms=window_ms)))
     run.now += 200_000  # The attempt may take 1000 ms more.

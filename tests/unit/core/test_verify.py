@@ -31,6 +31,13 @@ def test_dependants_wait_for_the_read_back() -> None:
     assert run.finds("pay") == ["pay verified by readback", "request ship"]
 
 
+def test_a_read_back_is_asked_a_last_time_when_its_time_is_just_over() -> None:
+    run = Run.of(saga(action("pay", verify=True, within_ms=100)))
+    run.ok("pay")
+    assert run.denies("pay") == ["ask about pay later"]
+    assert run.denies("pay")[0] == "pay in doubt (verify_false)"
+
+
 def test_a_read_back_may_lag_and_is_asked_ever_less_often() -> None:
     run = verified()
     done_at = run.now

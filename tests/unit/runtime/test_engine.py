@@ -11,7 +11,7 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
 from amends.coordinator.runtime.batching import Pending
-from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, Waiting
+from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, Waiting, Yielding
 from amends.coordinator.testing.replies import Reply
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
@@ -72,7 +72,7 @@ class Slow:
         self._world._turn()
 
 
-def installed(saga: Saga[Order], **replies: Reply) -> tuple[World, Store]:
+def installed(saga: Saga[Order], **replies: Reply | list[Reply]) -> tuple[World, Store]:
     clock = Clock()
     store = Store(clock=clock)
     store.migrate(shards=1)
@@ -144,6 +144,54 @@ def test_a_step_whose_reply_is_in_a_batch_that_was_taken_back_does_not_begin_aga
     slow.tell()  # It is taken back with the one before it, and now only the first of them can be decided.
     slow.tell()
     assert [name for name, _ in installation.script.calls] == ["left", "right"]
+
+
+def test_a_step_committed_before_its_shard_went_and_came_back_does_not_begin_beside_its_successor() -> None:
+    installation, store = installed(order_saga(), a=times_out())
+    slow = installation.engine.writer = Slow(installation)
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    (shard,) = store.shards()
+    assert shard.owner is not None
+    store.release("worker", shard.owner, [0], clean=False)
+    leases = store.claim("worker", "again", lease_ms=10_000, limit=1)
+    installation._arrived += [Lost(shards=[0]), Gained(leases=leases)]
+    installation._turn()
+    for _ in range(2):  # Now it hears of the first commit, and then of its own.
+        slow.tell()
+    assert [name for name, _ in installation.script.calls] == ["a"]
+
+
+def test_a_shard_that_is_being_given_back_begins_nothing_more() -> None:
+    installation, store = installed(order_saga(), a=late(Done(key="k"), after="1s"))
+    installation.publish({"id": "A-1"})
+    installation.run(until=installation.clock.now)
+    installation._arrived.append(Yielding(shards=[0]))
+    installation.run(until=installation.clock.now + 2 * SECOND)
+    assert [name for name, _ in installation.script.calls] == ["a"]
+    (shard,) = store.shards()
+    assert shard.owner is not None
+    store.release("worker", shard.owner, [0], clean=True)
+    leases = store.claim("worker", "again", lease_ms=10_000, limit=1)
+    installation._arrived += [Lost(shards=[0]), Gained(leases=leases)]
+    installation.run()
+    assert [name for name, _ in installation.script.calls] == ["a", "b", "c"]
+
+
+def test_while_a_suspect_is_alone_nothing_is_started_but_that_lasts_seconds_only() -> None:
+    installation, store = installed(order_saga(), a=[times_out(), times_out(), times_out(), DONE])
+    installation.publish({"id": "A-1"})
+    for _ in range(2):
+        for _ in range(3):
+            installation._turn()
+        installation.crash()
+    installation.publish({"id": "A-2"})
+    installation.run(until=installation.clock.now + SECOND)
+    assert [row.idempotency_key for row in store.runs()] == ["A-1"]
+    installation.run(until=installation.clock.now + 2 * SECOND)
+    assert {row.idempotency_key for row in store.runs()} == {"A-1", "A-2"}
+    installation.run()
+    assert {row.idempotency_key: row.status for row in store.runs()} == {"A-1": "completed", "A-2": "completed"}
 
 
 def test_a_wish_to_start_is_not_lost_while_the_store_is_away() -> None:
