@@ -37,12 +37,14 @@ def unpublished(settings: KafkaSettings, records: int, why: object) -> BusUnavai
 
 
 def missing_topics(settings: KafkaSettings, topics: list[str]) -> UsageError:
-    """Only `amends topics create` makes topics in Kafka."""
-    names = ", ".join(topics)
-    verb = "do not exist" if len(topics) > 1 else "does not exist"
-    return UsageError(
-        "AM4104", f"{names} {verb} in Kafka at {settings.bootstrap}", do=f"run: amends topics create {' '.join(topics)}"
-    )
+    """Only `amends topics create` makes topics; what a user may not see looks the same as what is not there."""
+    several = len(topics) > 1
+    what = f"{', '.join(topics)} {'do' if several else 'does'} not exist in Kafka at {settings.bootstrap}"
+    do = f"run: amends topics create {' '.join(topics)}"
+    if settings.user:
+        what += f", or {settings.user} may not see {'them' if several else 'it'}"
+        do += ", or give the user the rights that it lacks"
+    return UsageError("AM4104", what, do=do)
 
 
 def refused(settings: KafkaSettings, why: object, *, topic: str, index: int) -> RecordRefused:

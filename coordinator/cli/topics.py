@@ -13,6 +13,7 @@ from amends.coordinator.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from amends.coordinator.cli.topic_reading import Decoding
+    from amends.coordinator.ports.store import Store
     from amends.schemas.record import Record
 
 
@@ -101,8 +102,8 @@ async def tail(
     from amends.coordinator.cli.topic_reading import Decoding, records
 
     kept: deque[dict[str, Any]] = deque(maxlen=limit)
-    await _exists(call, topic)
     with call.store() as store:
+        await _exists(call, topic, store)
         async with Decoding(call.settings) as decoding:
             async for record in records(call.settings, topic, store=store, follow=follow):
                 facts = await _decoded(decoding, record)
@@ -114,11 +115,11 @@ async def tail(
         show_list(call, kept, lambda found: "\n".join(_line(each) for each in found))
 
 
-async def _exists(call: Call, topic: str) -> None:
+async def _exists(call: Call, topic: str, store: "Store") -> None:
     """Raise `NotFound` (AM5040) for a topic that Kafka does not have; local ones are looked for while reading."""
-    from amends.coordinator.bootstrap import describe_topics
+    from amends.coordinator.bootstrap import topic_names
 
-    if call.settings.kafka is not None and (await describe_topics(call.settings, [topic]))[2]:
+    if call.settings.kafka is not None and topic not in await topic_names(call.settings, store):
         raise NotFound("AM5040", f"there is no topic {topic!r}", do="`amends topics check` lists those there are")
 
 
