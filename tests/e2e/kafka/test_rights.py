@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[list[object], str]] = {
     "topics create": (["topics", "create", ORDERS], "AM4110"),
     "topics check": (["topics", "check"], "AM4108"),
 }
-"""How a command is called, and what it says without a right: a topic that may not be seen looks as if it was missing."""
+"""How a command is called, and what it says without a right: what it may not see looks to it as if it was missing."""
 
 NEEDED = [(command, right) for command, rights in RIGHTS.items() for right in rights if right[1] != "Describe"]
 """Describe is for what is there before: without it `topics create` tries to make it again, and `check` misses it."""
