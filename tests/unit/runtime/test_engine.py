@@ -15,6 +15,8 @@ from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, 
 from amends.coordinator.testing.replies import Reply
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
+from amends.schemas.chain import next_head
+from amends.schemas.entry import decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND
@@ -144,6 +146,21 @@ def test_a_step_whose_reply_is_in_a_batch_that_was_taken_back_does_not_begin_aga
     slow.tell()  # It is taken back with the one before it, and now only the first of them can be decided.
     slow.tell()
     assert [name for name, _ in installation.script.calls] == ["left", "right"]
+
+
+def test_a_batch_that_was_taken_back_leaves_no_trace_in_the_head_of_its_shard() -> None:
+    installation, store = installed(order_saga())
+    slow = installation.engine.writer = Slow(installation)
+    slow.error = RunExists([])
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    for _ in range(12):
+        slow.tell()
+    assert store.runs()[0].status == "completed"
+    head = ""
+    for entry in store.entries_from(0, after=0, limit=100):
+        head = next_head(head, decode(entry.data).hash)
+    assert store.shards()[0].head == head
 
 
 def test_a_step_committed_before_its_shard_went_and_came_back_does_not_begin_beside_its_successor() -> None:
