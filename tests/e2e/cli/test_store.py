@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from amends.connectors.stores import open_store
+from amends.coordinator.ports.rows import RelayWait
 from tests.e2e.cli.conftest import REFUNDS, TOPIC
 from tests.e2e.faults.installation import Installation
 
@@ -164,3 +166,20 @@ def test_the_audit_topic_carries_the_entries(played: Installation) -> None:
 def test_topics_are_checked_and_on_the_local_bus_made_by_themselves(played: Installation) -> None:
     assert played.ok("topics", "check") == f"✔  {TOPIC}  a table in the store\n"
     assert played.json("topics", "create", REFUNDS) == [{"topic": TOPIC, "created": False}]
+
+
+def test_the_status_says_what_the_relay_stands_still_before_and_why(played: Installation) -> None:
+    at = 1_795_262_527_110_000
+    store = open_store(played.store, data_dir=played.folder)
+    store.relay_waits_at(RelayWait(shard=0, position=3, why="AM4107: a record of 2097210 bytes", since=at))
+    store.relay_waits_at(RelayWait(shard=None, position=2, why="AM4108: not allowed", since=at))
+    store.close()
+    on_kafka = ("store", "status", "--bus", "kafka://127.0.0.1:9")
+    assert played.json(*on_kafka)["relay_waits"] == [
+        {"shard": None, "position": 2, "since": "2026-11-21T12:02:07.110000Z", "why": "AM4108: not allowed"},
+        {"shard": 0, "position": 3, "since": "2026-11-21T12:02:07.110000Z", "why": "AM4107: a record of 2097210 bytes"},
+    ]
+    text = played.ok(*on_kafka)
+    assert "! the relay waits before dead letter 2 since 2026-11-21T12:02:07.110000Z: AM4108: not allowed\n" in text
+    assert "! the relay waits before shard 0 at 3 since" in text
+    assert "the relay waits" not in played.ok("store", "status")
