@@ -46,7 +46,9 @@ class Calls:
     def submit(self, works: list[Work]) -> None:
         for work in works:
             self._process.judge.begins(work)
-            self._process.judge.leaves_alone(work, self._process.engine._resuming.alone)
+            suspect = self._process.engine._resuming.alone
+            if any(not call.over and call.work.saga_id == suspect for call in self._calls.values()):
+                self._process.judge.leaves_alone(work, suspect)
             call = self._calls[id(work)] = Call(work=work, thread=self._percent(60))
             self._process.after(self._random.randrange(2_000), lambda call=call: self._begin(call))  # type: ignore[misc]
 

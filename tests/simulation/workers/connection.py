@@ -67,7 +67,6 @@ class Connection(MemoryStore):
 
     def append(self, batch: Batch) -> None:
         self.ask("append")
-        self._judge.before(batch)
         if self._weather.percent(self._weather.troubles.refused):
             self._weather.fired["a batch was not committed, and nobody could find out"] += 1
             raise Fenced(part.shard for part in batch.appends)
@@ -77,6 +76,7 @@ class Connection(MemoryStore):
 
     def land(self, batch: Batch) -> None:
         """Commit. Raises `Fenced` or `RunExists`."""
+        self._judge.before(batch)
         try:
             super().append(batch)
         except Fenced as error:

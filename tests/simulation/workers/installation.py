@@ -184,7 +184,8 @@ class Installation:
     def _freeze(self) -> None:
         if self.living:
             us = self.random.choice((SECOND, 5 * SECOND, 2 * LEASE_MS * MILLISECOND))
-            self.random.choice(self.living).frozen_until = self.clock.now + us
+            process = self.random.choice(self.living)
+            process.frozen_until = max(process.frozen_until, self.clock.now + us)
             self.weather.fired["a worker froze for longer than its lease"] += us > LEASE_MS * MILLISECOND
 
     def _stop(self) -> None:

@@ -154,15 +154,10 @@ class Judge:
 
     def leaves_alone(self, work: Work, suspect: SagaId | None) -> None:
         """Nothing begins beside a suspect at work but what was one itself, and has shown itself harmless (rule 19)."""
-        if suspect is None or suspect == work.saga_id or not self._resumed_alone(suspect):
-            return
-        harmless = self._resumed_alone(work.saga_id)
-        self.require(harmless, "rule 19", f"{work.identity} of {work.saga_id} begins beside the suspect {suspect}")
-
-    def _resumed_alone(self, saga_id: SagaId) -> bool:
-        events = self.runs[saga_id].checker.events
+        events = self.runs[work.saga_id].checker.events
         resumed = (event for event in reversed(events) if isinstance(event, e.RunResumed) and event.why == "recovery")
-        return any(event.alone for event in islice(resumed, 1))
+        harmless = work.saga_id == suspect or any(event.alone for event in islice(resumed, 1))
+        self.require(harmless, "rule 19", f"{work.identity} of {work.saga_id} begins beside the suspect {suspect}")
 
     def sends(self, work: Work) -> None:
         """A request goes out under the epoch of its shard, or a later owner may settle what is not yet sent."""
