@@ -103,6 +103,8 @@ class Pending:
     """Next offsets by topic and partition, to be committed on the bus afterwards."""
     quarantined: list[SagaId] = field(default_factory=list)
     size_bytes: int = 0
+    ended: int = 0
+    """Runs that end with it: they want nothing more of a worker, so others may take their places."""
     _parts: dict[int, _ShardPart] = field(default_factory=dict)
     _shards: dict[int, OwnedShard] = field(default_factory=dict)
 
@@ -149,6 +151,7 @@ class Pending:
         self.size_bytes += len(data)
         run.state, run.due = state, due
         shard.open_runs += (before is None) - state.closed
+        self.ended += state.closed and (before is None or not before.closed)
         if before is None:
             part.started.append(_row(run, waiting_for))
         else:

@@ -128,11 +128,6 @@ class Engine:
         return self.timers.next_due()
 
     @property
-    def room(self) -> int:
-        """How many more runs may be in flight."""
-        return self.settings.in_flight_max - len(self.runs) + len(self._carrying_out.resting)
-
-    @property
     def backlog(self) -> int:
         """Trigger records taken from the bus and not decided yet."""
         return sum(len(start.records) if isinstance(start, Arrived) else 1 for start in self._starts)
@@ -230,7 +225,7 @@ class Engine:
             self._fill_with_messages(pending, held, now)
         finally:
             self._messages.extendleft(reversed(held))
-        while self._starts and not pending.full and self._admits:
+        while self._starts and not pending.full and self._admits(pending):
             self._decide_start(pending, self._starts.popleft(), now)
         self._quarantine.mark(pending, self.shards)
 
@@ -247,9 +242,13 @@ class Engine:
                 self._messages.appendleft(item)
                 raise
 
-    @property
-    def _admits(self) -> bool:
-        return self.room > 0 and not self._stopping and not self._resuming.busy
+    def _admits(self, pending: Pending) -> bool:
+        return self._room(pending) > 0 and not self._stopping and not self._resuming.busy
+
+    def _room(self, pending: Pending) -> int:
+        """How many more runs may be in flight. Those that end with a batch on its way give up their places."""
+        ended = pending.ended + (self._writing.ended if self._writing is not None else 0)
+        return self.settings.in_flight_max - len(self.runs) + len(self._carrying_out.resting) + ended
 
     def _decide_item(self, pending: Pending, item: Item, now: Instant) -> None:
         if not self._wishing.holds(item):
@@ -327,7 +326,7 @@ class Engine:
 
     def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
         if isinstance(start, Arrived):
-            room = min(self.room, DECISIONS_MAX - len(pending.decided))
+            room = min(self._room(pending), DECISIONS_MAX - len(pending.decided))
             records, rest = start.records[:room], start.records[room:]
             if rest:
                 self._starts.appendleft(Arrived(records=rest))
