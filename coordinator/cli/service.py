@@ -77,6 +77,7 @@ async def serve(call: Call, wanted: Wanted) -> int:
             log.warning("handler_missing", extra={"run": line})
         if settings.kafka is not None and (wanted.relay or bootstrap.only_sqlite(settings)):
             relay = _relay(settings, store, await _schema_ids(settings, registry, stopping))
+            worker.appended = relay.wake
         log.info("worker_started", extra={"sagas": [f"{saga.name} v{saga.version}" for saga in app.current]})
         await _run(worker, relay, stopping, until_idle=wanted.until_idle, show=_shown(call, store, wanted))
         log.info("worker_stopped", extra={})

@@ -63,6 +63,8 @@ class Worker:
     writers: Callable[[str], Writers] = lambda _topic: Writers()
     wake_source: Callable[[], None] | None = None
     """Tells a local source that something may have been published."""
+    appended: Callable[[], None] | None = None
+    """Called on the worker's loop after each commit: a relay in the same process need not look for it."""
 
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: BaseException | None = None
@@ -138,7 +140,7 @@ class Worker:
         catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
         self._thread = EngineThread(self.clock, self._broken)
         self._hands = HandlerThreads(replies=self._thread)
-        self._writer = WriterThread(self.store, self._thread.put)
+        self._writer = WriterThread(self.store, self._thread.put, self._on_committed)
         self._ownership = Ownership(
             store=self.store,
             worker=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}",
@@ -198,6 +200,11 @@ class Worker:
         """From the engine's thread: these are accounted for in the store."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._consumed.update, offsets)
+
+    def _on_committed(self) -> None:
+        """From the engine's or the writer's thread."""
+        if self._loop is not None and self.appended is not None:
+            self._loop.call_soon_threadsafe(self.appended)
 
     async def _commit(self) -> None:
         if self._consumed:

@@ -25,11 +25,17 @@ _backoff = wait_exponential_jitter(multiplier=0.05, max=5.0, jitter=0.05)
 
 
 class WriterThread:
-    """One batch at a time, in order. A failure other than an absent store is answered, not retried."""
+    """One batch at a time, in order. A failure other than an absent store is answered, not retried.
 
-    def __init__(self, store: Store, answer: Callable[[Inbound], None]) -> None:
+    `committed` is called after each commit, on the thread that made it.
+    """
+
+    def __init__(
+        self, store: Store, answer: Callable[[Inbound], None], committed: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
         self._answer = answer
+        self._committed = committed
         self._queue: SimpleQueue[tuple[Pending, Batch] | None] = SimpleQueue()
         self._closing = threading.Event()
         self.away = False
@@ -83,6 +89,7 @@ class WriterThread:
         except Exception as error:  # noqa: BLE001  fenced, raced, or a fault of ours: the engine decides which
             return AppendFailed(pending=pending, error=error)
         self._waits_s += (time.monotonic() - time.thread_time() - began_s - self._waits_s) / _REMEMBERED
+        self._committed()
         return Committed(pending=pending)
 
     def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:
