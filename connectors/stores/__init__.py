@@ -54,12 +54,23 @@ def _memory(shards: int | None, clock: Callable[[], Instant]) -> Store:
 def _sqlite(path: Path, data_dir: Path, shards: int | None, clock: Callable[[], Instant], *, read_only: bool) -> Store:
     from amends.connectors.stores.sqlite import SqliteStore, make_folder  # noqa: PLC0415  the library costs a start 50 ms
 
-    path = path.resolve()  # One file, one lock, whatever links lead to it.
+    path = _file(path)
     if path.is_relative_to(data_dir.resolve()):
         make_folder(data_dir)
     store = SqliteStore(path, read_only=read_only, clock=clock)
     store.migrate(shards=shards or 1)
     return store
+
+
+def _file(path: Path) -> Path:
+    """One file, one lock, whatever links lead to it. Raises `UsageError` for what can never be a store."""
+    try:
+        found = path.resolve()
+    except RuntimeError:  # Until Python 3.13: links that lead to each other.
+        found = path
+    if found.is_symlink() or (found.exists() and not found.is_file()):
+        raise faults.not_a_store(str(path), "it is no file")
+    return found
 
 
 def _postgresql(url: str, shards: int | None, *, read_only: bool) -> Store:

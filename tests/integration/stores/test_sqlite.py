@@ -135,8 +135,8 @@ def test_a_process_that_dies_leaves_its_shards_to_the_next_one_at_once(
 def test_a_process_forked_from_the_holder_holds_nothing_and_lets_go_of_nothing(
     opened: Callable[..., SqliteStore], path: Path
 ) -> None:
-    program = "import os, signal\nstore.lock.acquire()\nforked = os.fork()\nforked or signal.pause()\n"
-    holder = in_child(program + "print(forked, flush=True); sys.stdin.read()", path)
+    program = "import os, signal\nstore.lock.acquire()\nif os.fork():\n    sys.stdin.read()\n"
+    holder = in_child(program + "print(os.getpid(), flush=True)\nsignal.pause()", path)
     assert holder.stdout is not None
     forked = int(holder.stdout.readline())
     try:
@@ -247,6 +247,17 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
         assert store.entries_of(row.saga_id) == [entry for entry in entries if entry.saga_id == row.saga_id]
     store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
     assert store.relay_waits() == [wait]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_no_store(
+    opened: Callable[..., SqliteStore], path: Path, make: Callable[[Path], None]
+) -> None:
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(UsageError, match=r"amends\.db is not a store of Amends") as refused:
+        opened()
+    assert refused.value.code == "AM0306"
 
 
 @pytest.mark.parametrize(
