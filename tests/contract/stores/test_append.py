@@ -141,6 +141,8 @@ def test_a_run_that_exists_rolls_the_whole_batch_back_and_is_named(store: Store)
     assert everything(store) == before
     owner.append(owner.part(1, [("c", 1)], started=[run("c", shard=1)]))
     assert store.entries_of(saga_id("c")) == [entry("c", 1, position=1, shard=1)]
+    owner.append(owner.part(0, [("a", 2)]))
+    assert [each.version for each in store.entries_of(saga_id("a"))] == [1, 2]
 
 
 def test_of_two_owners_who_start_the_same_run_at_once_one_is_told(opened: Callable[..., Store]) -> None:

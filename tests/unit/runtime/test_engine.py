@@ -10,8 +10,9 @@ from amends import Context, Saga, Topic
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
+from amends.coordinator.runtime.answers import returned
 from amends.coordinator.runtime.batching import Pending
-from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, Waiting, Yielding
+from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, StopWished, Waiting, Yielding
 from amends.coordinator.testing.replies import Reply
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
@@ -19,7 +20,7 @@ from amends.schemas.chain import next_head
 from amends.schemas.entry import decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
-from amends.schemas.instants import SECOND
+from amends.schemas.instants import SECOND, text_of
 from amends.testing import fails, late, ok, times_out
 from tests.unit.runtime.sagas import Done, Order, order_saga
 
@@ -193,6 +194,63 @@ def test_a_shard_that_is_being_given_back_begins_nothing_more() -> None:
     installation._arrived += [Lost(shards=[0]), Gained(leases=leases)]
     installation.run()
     assert [name for name, _ in installation.script.calls] == ["a", "b", "c"]
+
+
+def test_a_worker_that_stops_begins_nothing_more() -> None:
+    installation, _ = installed(order_saga(), a=late(Done(key="k"), after="1s"))
+    installation.publish({"id": "A-1"})
+    installation.run(until=installation.clock.now)
+    installation._arrived.append(StopWished())
+    installation.run(until=installation.clock.now + 2 * SECOND)
+    assert [name for name, _ in installation.script.calls] == ["a"]
+
+
+def test_a_worker_whose_shards_have_gone_is_idle_whatever_still_runs_for_them() -> None:
+    installation, _ = installed(order_saga(), a=late(Done(key="k"), after="1s"))
+    installation.publish({"id": "A-1"})
+    installation.run(until=installation.clock.now)
+    assert not installation.engine.idle
+    installation._arrived.append(Lost(shards=[0]))
+    installation._turn()
+    assert installation.engine.idle
+
+
+def test_a_worker_without_a_shard_hands_a_record_on_for_each_saga_that_takes_it() -> None:
+    clock = Clock()
+    store = Store(clock=clock)
+    store.migrate(shards=1)
+    invoice = Saga("invoice", version=1, trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @invoice.read
+    async def look(ctx: Context) -> None: ...
+
+    installation = World(store, order_saga(), invoice, clock=clock)
+    installation._turn()
+    (shard,) = store.shards()
+    assert shard.owner is not None
+    installation._arrived.append(Lost(shards=[0]))
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    store.release("worker", shard.owner, [0], clean=True)
+    leases = store.claim("worker", "again", lease_ms=10_000, limit=1)
+    installation._arrived.append(Gained(leases=leases))
+    installation._turn()
+    installation.take_inbox()
+    installation.run()
+    assert sorted((row.saga, row.status) for row in store.runs()) == [("invoice", "completed"), ("order", "completed")]
+
+
+def test_a_clock_that_is_turned_back_turns_no_run_back() -> None:
+    installation, store = installed(order_saga(), a=late(Done(key="k"), after="1s"))
+    installation.publish({"id": "A-1"})
+    installation.run(until=installation.clock.now)
+    began, installation.clock.now = installation.clock.now, installation.clock.now - 3_600 * SECOND
+    work, _ = installation.script._later.pop()[2:]
+    installation.offer(returned(work, Done(key="k")))
+    installation._turn()
+    entries = [decode(entry.data) for entry in store.entries_of(store.runs()[0].saga_id)]
+    assert len(entries) > 1
+    assert {entry.at for entry in entries} == {text_of(began)}
 
 
 def test_while_a_suspect_is_alone_nothing_is_started_but_that_lasts_seconds_only() -> None:
