@@ -6,11 +6,12 @@ import pytest
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.ports.store import Role
-from amends.coordinator.runtime.inbound import Gained, Inbound, Lost
+from amends.coordinator.ports.store import Kind, Role
+from amends.coordinator.runtime.inbound import Gained, Inbound, Lost, Yielding
 from amends.coordinator.runtime.ownership import Ownership
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.coordinator.testing.world import Clock
+from amends.schemas.instants import SECOND
 from tests.servers.waiting import wait_until
 
 LEASE_MS = 10_000
@@ -22,6 +23,13 @@ class Store(MemoryStore):
 
     away = False
     error: Exception | None = None
+    renews = True
+
+    def renew(self, role: Role, owner: str, *, lease_ms: int) -> list[int]:
+        if not self.renews:
+            self.away = True
+            raise StoreUnavailable("AM0301", "the store is away", do="wait")
+        return super().renew(role, owner, lease_ms=lease_ms)
 
     def release(self, role: Role, owner: str, shards: Sequence[int], *, clean: bool) -> None:
         if self.away:
@@ -34,6 +42,17 @@ class Store(MemoryStore):
         if error is not None:
             raise error
         return super().beat(worker, lease_ms=lease_ms, role=role)
+
+
+class Shared(Store):
+    """One that workers share, as far as a worker can tell. To renew leases takes it a while."""
+
+    kind: Kind = "postgresql"
+    seconds = 0.0
+
+    def renew(self, role: Role, owner: str, *, lease_ms: int) -> list[int]:
+        self.seconds += 2.0
+        return super().renew(role, owner, lease_ms=lease_ms)
 
 
 @pytest.fixture
@@ -64,6 +83,66 @@ def ownership(store: Store, told: list[Inbound], broken: list[BaseException]) ->
         busy=lambda _shard: False,
         broken=broken.append,
     )
+
+
+@pytest.fixture
+def shared() -> Shared:
+    made = Shared(clock=Clock())
+    made.migrate(shards=SHARDS)
+    return made
+
+
+@pytest.fixture
+def sharing(shared: Shared, told: list[Inbound], broken: list[BaseException]) -> Ownership:
+    return Ownership(
+        store=shared,
+        worker="w1",
+        lease_ms=LEASE_MS,
+        clock=shared.now,
+        tell=told.append,
+        busy=lambda shard: shard == 1,
+        broken=broken.append,
+        monotonic=lambda: shared.seconds,
+        sleep=lambda seconds: setattr(shared, "seconds", shared.seconds + seconds),
+    )
+
+
+def test_what_is_left_of_a_lease_counts_from_before_it_was_renewed_and_ends_before_the_lease_does(
+    sharing: Ownership,
+) -> None:
+    sharing.turn()
+    sharing.turn()
+    assert sharing.left_s(1, 1) == LEASE_MS / 1000 * 0.8 - 2.0
+
+
+def test_a_worker_whose_clock_is_off_leases_nothing(shared: Shared, sharing: Ownership, told: list[Inbound]) -> None:
+    sharing.clock = lambda: shared.now() + SECOND + 1
+    sharing.turn()
+    assert told == []
+    sharing.clock = lambda: shared.now() + SECOND
+    sharing.turn()
+    assert [type(each) for each in told] == [Gained]
+
+
+def test_leases_that_ran_out_while_the_store_was_away_are_left(
+    shared: Shared, sharing: Ownership, told: list[Inbound]
+) -> None:
+    sharing.turn()
+    for seconds, so_far in ((10.0, [Gained]), (10.1, [Gained, Lost])):
+        shared.seconds = seconds
+        shared.error = StoreUnavailable("AM0301", "the store is away", do="wait")
+        assert not sharing.round()
+        assert [type(each) for each in told] == so_far
+
+
+def test_a_shard_too_many_is_given_back_as_not_left_in_order_if_something_runs_there_to_the_end(
+    shared: Shared, sharing: Ownership, told: list[Inbound]
+) -> None:
+    sharing.turn()
+    shared.beat("w2", lease_ms=LEASE_MS)
+    sharing.turn()
+    assert [type(each) for each in told] == [Gained, Yielding, Lost]
+    assert [(row.owner, row.clean) for row in shared.shards()] == [("w1", False), (None, False)]
 
 
 def test_a_shard_is_leased_anew_though_the_store_went_away_while_it_was_given_up(
@@ -111,6 +190,19 @@ def test_whoever_is_alone_keeps_its_shards_while_the_store_is_away(
     store.error = StoreUnavailable("AM0301", "the store is away", do="wait")
     assert not ownership.round()
     assert [type(each) for each in told] == [Gained]
+
+
+def test_what_was_told_to_yield_is_left_though_the_store_goes_away(
+    store: Store, ownership: Ownership, told: list[Inbound]
+) -> None:
+    ownership.turn()
+    ownership.busy = lambda _shard: True
+    ownership.sleep = lambda _seconds: None
+    ownership._renewed_at -= LEASE_MS
+    store.renews = False
+    with pytest.raises(StoreUnavailable):
+        ownership._give_back([1])
+    assert [type(each) for each in told] == [Gained, Yielding, Lost]
 
 
 def test_a_lease_thread_that_cannot_go_on_says_so(

@@ -12,6 +12,7 @@ import pytest
 from amends.connectors.stores import open_store
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.ports.rows import InboxRow, RunRow
+from amends.coordinator.runtime.inbound import Lost
 from amends.coordinator.runtime.loading import Loading
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
@@ -57,6 +58,20 @@ def crash(installation: World) -> None:
     assert shard.owner is not None
     installation.store.release("worker", shard.owner, [shard.shard], clean=False)
     installation.crash()
+
+
+def test_a_shard_that_goes_takes_its_ruined_runs_along(file: Path, damage: Callable[[str, SagaId], None]) -> None:
+    clock = Clock()
+    store = open_store(f"sqlite:///{file}", data_dir=file.parent, clock=clock)
+    installation = World(store, order_saga(), clock=clock, replies={"b": late(Done(key="k"), after="50s")})
+    installation.publish({"id": "A-1"})
+    installation.run(until=clock.now + SECOND)
+    damage(GARBAGE[0], store.runs()[0].saga_id)
+    crash(installation)
+    installation._arrived.append(Lost(shards=[0]))
+    installation.run()
+    assert [row.quarantined for row in store.runs()] == [False]
+    assert installation.engine.idle
 
 
 @pytest.mark.parametrize("done", [GARBAGE, GONE], ids=["an entry is garbage", "a large value is gone"])
