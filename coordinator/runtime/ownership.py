@@ -147,7 +147,10 @@ class Ownership:
         while any(self.busy(shard) for shard in surplus) and self.monotonic() < until:
             self.sleep(0.05)
             if self.monotonic() - self._renewed_at > self.lease_ms / 3000:
-                self._renew()
+                try:
+                    self._renew()
+                except StoreUnavailable:
+                    break  # They are left all the same: nothing is begun any more in what was told to yield.
         clean = not any(self.busy(shard) for shard in surplus)
         self._leases.release(self._leave(surplus), clean=clean)
 
