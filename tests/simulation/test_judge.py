@@ -125,10 +125,10 @@ def records_are_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
-    "a step begins again whose reply is being written": (attempts_are_forgotten, "S4"),
+    "a step begins again whose reply is being written": (attempts_are_forgotten, "S4|S14"),
     "steps begin before their commit": (before_writing(carry_out), "S3"),
     "offsets are given back before their commit": (before_writing(consume), "S2"),
-    "what failed stays in memory": (forgotten(Pending, "take_back"), "S14|S15|S16"),
+    "what failed stays in memory": (forgotten(Pending, "take_back"), "S2|S14|S15|S16|L1"),
     "what was prepared is lost when the batch before it fails": (prepared_is_lost, "S2|S15|S16|L1"),
     "what failed is not offered again": (forgotten(Engine, "_offer_again"), "S2|L1"),
     "an attempt of a former lease may send": (any_epoch_will_do, "S16"),

@@ -46,9 +46,6 @@ class Calls:
     def submit(self, works: list[Work]) -> None:
         for work in works:
             self._process.judge.begins(work)
-            suspect = self._process.engine._resuming.alone
-            if any(not call.over and call.work.saga_id == suspect for call in self._calls.values()):
-                self._process.judge.leaves_alone(work, suspect)
             call = self._calls[id(work)] = Call(work=work, thread=self._percent(60))
             self._process.after(self._random.randrange(2_000), lambda call=call: self._begin(call))  # type: ignore[misc]
 
@@ -146,7 +143,7 @@ class Calls:
         if call.verdict == "refused":
             self._end(call, StepRefused(""))
         else:
-            large = self._percent(2)  # Then it stands beside its entry.
+            large = self._percent(self._process.large)  # Then it stands beside its entry.
             self._return(call, call.work.identity.path * (EXTERNAL_BYTES if large else 1))
 
     def _answer(self, call: Call) -> None:

@@ -162,7 +162,7 @@ class Installation:
     def _publish(self) -> None:
         for _ in range(self.random.choice((1, 1, 1, 2, 6))):
             self.topic.publish()
-        if self.random.random() < 0.5:  # Those who poll have them at once.
+        if self.random.random() < 0.8:  # Those who poll have them at once.
             for process in self.living:
                 if not process.stopping and process.frozen_until <= self.clock.now:
                     process.take_records()

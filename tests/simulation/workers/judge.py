@@ -6,7 +6,6 @@ Each run has a `Checker` and a world of participants of its own; here is what co
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.evolve import fold_entry
@@ -151,13 +150,6 @@ class Judge:
         assert judged is not None, "it is known"
         self.require(attempt not in judged.begun, "S4", f"attempt {attempt} begins a second time")
         judged.begun.add(attempt)
-
-    def leaves_alone(self, work: Work, suspect: SagaId | None) -> None:
-        """Nothing begins beside a suspect at work but what was one itself, and has shown itself harmless (rule 19)."""
-        events = self.runs[work.saga_id].checker.events
-        resumed = (event for event in reversed(events) if isinstance(event, e.RunResumed) and event.why == "recovery")
-        harmless = work.saga_id == suspect or any(event.alone for event in islice(resumed, 1))
-        self.require(harmless, "rule 19", f"{work.identity} of {work.saga_id} begins beside the suspect {suspect}")
 
     def sends(self, work: Work) -> None:
         """A request goes out under the epoch of its shard, or a later owner may settle what is not yet sent."""

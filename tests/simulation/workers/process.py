@@ -59,6 +59,7 @@ class Process:
         self.random: Random = installation.random
         self.judge: Judge = installation.judge
         self.fired: Fired = installation.weather.fired
+        self.large = installation.weather.troubles.large
         self.store = Connection(installation.store, weather=installation.weather, judge=installation.judge)
         self.consumed: dict[tuple[str, int], int] = {}
         self._arrived: deque[Inbound] = deque()

@@ -49,7 +49,7 @@ class Topic:
     def publish(self) -> None:
         """A request: new, repeated, repeated with another payload, or no request at all; sometimes twice at once."""
         key = f"R-{self.random.randrange(12)}"
-        everywhere = self.random.random() < 0.5
+        everywhere = self.random.random() < 0.7
         numbers = range(len(self.partitions)) if everywhere else [self.random.randrange(len(self.partitions))]
         for number in numbers:
             self._publish(number, key)

@@ -29,6 +29,8 @@ class Troubles(NamedTuple):
     """To cancel or to kill."""
     poison: int = 0
     """How often a handler of one run kills its worker as it begins."""
+    large: int = 0
+    """That a result is so large that it stands beside its entry."""
     missing: int = 0
     """That a worker lacks some handlers, as an older build does."""
 
@@ -37,18 +39,19 @@ def drawn(random: Random) -> Troubles:
     """Some stories know no trouble of a kind, so that others stand out; some are full of it."""
     return Troubles(
         at_once=random.choice((0, 50, 100)),
-        slow=random.choice((0, 10, 60)),
-        reply_lost=random.choice((0, 3, 15)),
-        refused=random.choice((0, 1, 8)),
-        shy=random.choice((0, 1, 10)),
+        slow=random.choice((0, 10, 60, 95)),
+        reply_lost=random.choice((0, 3, 15, 30)),
+        refused=random.choice((0, 1, 8, 20)),
+        shy=random.choice((0, 1, 10, 30)),
         away=random.choice((0, 0, 1, 4)),
-        crashes=random.choice((0, 0, 1, 3)),
-        freezes=random.choice((0, 0, 1, 2)),
-        stops=random.choice((0, 0, 1, 2)),
-        rebalances=random.choice((0, 0, 1, 3)),
-        wishes=random.choice((0, 0, 1, 4)),
-        poison=random.choice((0, 0, 0, 5)),
-        missing=random.choice((0, 0, 0, 50)),
+        crashes=random.choice((0, 0, 1, 3, 6)),
+        freezes=random.choice((0, 0, 1, 2, 5)),
+        stops=random.choice((0, 0, 1, 2, 5)),
+        rebalances=random.choice((0, 0, 1, 3, 8)),
+        wishes=random.choice((0, 0, 1, 4, 10)),
+        poison=random.choice((0, 0, 0, 5, 10)),
+        large=random.choice((0, 0, 0, 0, 40)),
+        missing=random.choice((0, 0, 0, 50, 80)),
     )
 
 
