@@ -17,8 +17,10 @@ Keys = dict[str, Any]
 
 _STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _PLAIN: Final = "\x1b[0m"
-_CONTROL: Final = re.compile("\x1b\\[(?:0|1|2|31|32|33)m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Our own styles, and what else a terminal might obey."""
+_CONTROL: Final = re.compile(
+    "\x1b\\[(?:0|1|2|31|32|33)m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+"""Our own styles, and what else a terminal might obey: controls, line breaks, and what turns the direction of text."""
 
 _TONES: Final = {
     "completed": "good",

@@ -47,6 +47,7 @@ def test_what_is_no_terminal_gets_no_color(capsys: pytest.CaptureFixture[str]) -
         ("a\rb", "a\\rb\n"),
         ("a\x07\x9bb", "a\\x07\\x9bb\n"),
         ("tab\tand\nline", "tab\tand\nline\n"),
+        ("R-1\u202e1-R\u2028", "R-1\\u202e1-R\\u2028\n"),
         ("\ud800", "\\ud800\n"),
         ("", ""),
     ],
