@@ -72,6 +72,11 @@ class HandlerLoop:
         """Whether works wait for it that it has not begun."""
         return bool(self._queue) and not self.blocked
 
+    @property
+    def stranded(self) -> bool:
+        """Whether works wait behind a handler that blocks."""
+        return bool(self._queue) and self.blocked
+
     def not_begun(self) -> list[Work]:
         """Take back what no handler has been called for, from any thread: for another loop, if this one is blocked."""
         taken: list[Work] = []
@@ -111,6 +116,11 @@ class HandlerLoop:
         await close_all()
         await self.loop.shutdown_asyncgens()
 
+    def _check_soon(self) -> None:
+        if not self._checking:
+            self._checking = True
+            self.loop.call_soon(self._check)
+
     def _check(self) -> None:
         """Called when a handler really waits: the next one is begun, and the engine told of those that are done."""
         self._checking = False
@@ -136,13 +146,14 @@ class HandlerLoop:
         while True:
             while self._queue:
                 work = self._queue.popleft()
-                if self._queue and not self._checking:
-                    self._checking = True
-                    self.loop.call_soon(self._check)  # Runs as soon as this handler really waits.
+                if self._queue:
+                    self._check_soon()
                 await self._perform(work, task)
                 if not self._queue or time.monotonic() - self._rung_at > RING_AFTER_S:
                     self._rung_at = time.monotonic()
                     self._replies.ring()
+                else:
+                    self._check_soon()  # The next one may wait, and the engine has not been told of this one.
             if len(self._idle) >= IDLE_TASKS_MAX:
                 return
             waiter = self.loop.create_future()
@@ -169,5 +180,5 @@ class HandlerLoop:
                 task.uncancel()  # It was meant for this handler, whether it heard of it or not.
 
     def _cancel(self, work: Work) -> None:
-        if work.task is not None:
+        if work.task in self._tasks:  # A task is cancelled by its own loop alone.
             work.task.cancel()

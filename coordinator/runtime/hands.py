@@ -44,13 +44,12 @@ class HandlerThreads:
         return any(loop.behind for loop in self._loops)
 
     def look_after(self) -> None:
-        """Give the work behind a blocking handler to another loop."""
-        for loop in self._loops:
-            if loop.blocked:
-                stranded = loop.not_begun()
-                if stranded:
-                    log.warning("handler_blocks_its_loop", extra={"works_moved": len(stranded)})
-                    self._loop().submit(stranded)
+        """Give the work behind a blocking handler to another loop, as long as there is one that turns."""
+        for loop in tuple(self._loops):
+            if loop.stranded and not (other := self._loop()).blocked:
+                works = loop.not_begun()
+                log.warning("handler_blocks_its_loop", extra={"works_moved": len(works)})
+                other.submit(works)
 
     def close(self, *, timeout_s: float) -> None:
         """End all threads that let themselves be ended."""
