@@ -114,9 +114,19 @@ class Pending:
         return not (self.decided or self.dead_letters or self.duplicates or self.handed_on or self._parts)
 
     @property
+    def count(self) -> int:
+        """Decisions, and records that were decided otherwise: each costs the store about as much as a decision."""
+        return len(self.decided) + len(self.dead_letters) + len(self.duplicates) + len(self.handed_on)
+
+    @property
     def full(self) -> bool:
         """Whether further decisions belong to the next batch."""
-        return len(self.decided) >= DECISIONS_MAX or self.size_bytes >= BATCH_BYTES_MAX
+        return self.count >= DECISIONS_MAX or self.size_bytes >= BATCH_BYTES_MAX
+
+    def refuse(self, letter: DeadLetterRow) -> None:
+        """Keep a record that begins no run."""
+        self.dead_letters.append(letter)
+        self.size_bytes += len(letter.value or b"")
 
     def inbox_done(self, shard: OwnedShard, message_id: str) -> None:
         """Delete the row in the transaction that appends what it caused."""
@@ -236,6 +246,7 @@ class Pending:
             if not small or inline_bytes > ENTRY_BYTES_MAX // 2:
                 inline_bytes -= len(value) if small else 0
                 self.blobs[digest] = value
+                self.size_bytes += len(value)
                 found[digest] = External(external=len(value))
             else:
                 found[digest] = Inline(inline=value.decode())

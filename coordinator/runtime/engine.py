@@ -18,7 +18,7 @@ from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import DECISIONS_MAX, Decided, OwnedShard, Pending, Writer
+from amends.coordinator.runtime.batching import BATCH_BYTES_MAX, DECISIONS_MAX, Decided, OwnedShard, Pending, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
@@ -140,18 +140,23 @@ class Engine:
     @property
     def quiet(self) -> bool:
         """Nothing decided, written or running, and no reply to come."""
-        undecided = self._messages or self._writing is not None or self._prepared is not None
-        return not undecided and self.dispatch.under_way == 0
+        return not self._undecided and self.dispatch.under_way == 0
 
     @property
     def idle(self) -> bool:
-        """Quiet, and nothing to come but for runs that wait for a person or a handler."""
+        """Nothing to do or to come but for runs that wait for a person or a handler, or are over but for a reply."""
+        resting, lingering = self._carrying_out.resting, self._carrying_out.lingering
         return (
-            self.quiet
+            not self._undecided
             and not self._starts
             and not self._resuming.busy
-            and len(self._carrying_out.resting) == len(self.runs)
+            and len(resting) + len(lingering) == len(self.runs)
+            and self.dispatch.under_way == sum(len(self.runs[saga_id].running) for saga_id in lingering)
         )
+
+    @property
+    def _undecided(self) -> bool:
+        return bool(self._messages) or self._writing is not None or self._prepared is not None
 
     # -- taking
 
@@ -326,8 +331,8 @@ class Engine:
 
     def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
         if isinstance(start, Arrived):
-            room = min(self._room(pending), DECISIONS_MAX - len(pending.decided))
-            records, rest = start.records[:room], start.records[room:]
+            room = min(self._room(pending), DECISIONS_MAX - pending.count)
+            records, rest = start.cut(records_max=room, bytes_max=BATCH_BYTES_MAX - pending.size_bytes)
             if rest:
                 self._starts.appendleft(Arrived(records=rest))
             try:
@@ -356,7 +361,7 @@ class Engine:
 
     def _admit(self, pending: Pending, taken: Taken, now: Instant, shard: OwnedShard | None = None) -> None:
         if taken.dead_letter is not None:
-            pending.dead_letters.append(taken.dead_letter)
+            pending.refuse(taken.dead_letter)
         if taken.duplicate is not None:
             pending.duplicates.append(taken.duplicate)
         if taken.start is None:
@@ -372,7 +377,7 @@ class Engine:
         item = taken.start.with_message(replace(start, shard=shard.shard))
         error = self._decide(pending, run, shard, item, now)
         if error is not None and (letter := undecided(taken, now, error)) is not None:
-            pending.dead_letters.append(letter)
+            pending.refuse(letter)
 
     def _least_loaded(self) -> OwnedShard | None:
         usable = [shard for shard in self.shards.values() if not shard.yielding]

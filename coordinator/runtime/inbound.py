@@ -41,6 +41,16 @@ class Arrived(Struct, frozen=True, kw_only=True):
 
     records: Sequence[Record]
 
+    def cut(self, *, records_max: int, bytes_max: int) -> tuple[Sequence[Record], Sequence[Record]]:
+        """The first of them, at least one, and the rest."""
+        size_bytes = 0
+        for index, record in enumerate(self.records[:records_max]):
+            size_bytes += len(record.value or b"")
+            if size_bytes > bytes_max:
+                records_max = max(1, index)
+                break
+        return self.records[:records_max], self.records[records_max:]
+
 
 class Waiting(Struct, frozen=True, kw_only=True):
     """Rows of a shard's inbox."""
