@@ -144,7 +144,7 @@ class Ownership:
     def _give_back(self, surplus: list[int]) -> None:
         self.tell(Yielding(shards=surplus))
         until = self.monotonic() + YIELD_WITHIN_S
-        while any(self.busy(shard) for shard in surplus) and self.monotonic() < until:
+        while any(self.busy(shard) for shard in surplus) and self.monotonic() < until and not self._closing:
             self.sleep(0.05)
             if self.monotonic() - self._renewed_at > self.lease_ms / 3000:
                 try:

@@ -205,6 +205,24 @@ def test_what_was_told_to_yield_is_left_though_the_store_goes_away(
     assert [type(each) for each in told] == [Gained, Yielding, Lost]
 
 
+def test_a_worker_that_stops_waits_no_longer_for_what_runs_in_a_shard_too_many(
+    shared: Shared, sharing: Ownership, told: list[Inbound]
+) -> None:
+    slept: list[float] = []
+
+    def stop_meanwhile(seconds: float) -> None:
+        slept.append(seconds)
+        sharing._closing = True
+
+    sharing.turn()
+    shared.beat("w2", lease_ms=LEASE_MS)
+    sharing.sleep = stop_meanwhile
+    sharing.turn()
+    assert len(slept) == 1
+    assert [type(each) for each in told] == [Gained, Yielding, Lost]
+    assert [row.owner for row in shared.shards()] == ["w1", None]
+
+
 def test_a_lease_thread_that_cannot_go_on_says_so(
     store: Store, ownership: Ownership, broken: list[BaseException]
 ) -> None:
