@@ -3,13 +3,9 @@
 import io
 import json
 import struct
-import sys
-import time
 import tracemalloc
 from base64 import b64encode
-from collections.abc import Callable
 from decimal import Decimal
-from types import FrameType
 from typing import Any
 
 import avro.schema
@@ -29,6 +25,7 @@ from amends.schemas.avro.codec import (
     writer_schema,
 )
 from amends.schemas.undecodable import Undecodable
+from tests.unit.schemas.effort import calls, cpu_s
 
 
 def zigzag(number: int) -> bytes:
@@ -166,32 +163,6 @@ BOMBS = [
 
 HONEST = 100_000
 """Records of an honest datum of 200 kB."""
-
-
-def calls(read: Callable[[], object]) -> int:
-    """Calls that one reading makes, of Python's functions and of C's: the same number on any machine."""
-    counted = 0
-
-    def count(_frame: FrameType, event: str, _of: object) -> None:
-        nonlocal counted
-        counted += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        read()
-    finally:
-        sys.setprofile(None)
-    return counted
-
-
-def cpu_s(read: Callable[[], object]) -> float:
-    """CPU time of the best of five readings: what a single C call may hide, and other programs do not add to."""
-    taken: list[float] = []
-    for _ in range(5):
-        started = time.process_time()
-        read()
-        taken.append(time.process_time() - started)
-    return min(taken)
 
 
 @pytest.mark.parametrize(("schema", "data"), BOMBS)
