@@ -33,6 +33,8 @@ class CarryingOut:
     """Told of a run that cannot be carried out, which must not take the others down (rule 19)."""
     resting: set[SagaId] = field(default_factory=set)
     """Runs in memory that wait for a handler's arrival: they take no place in flight."""
+    lingering: set[SagaId] = field(default_factory=set)
+    """Runs that have ended or parked, and stay in memory for a handler that does not return."""
 
     def carry_out(self, decided: Decided, now: Instant) -> None:
         """Start what is wanted and not running; stop what runs and is not wanted any more."""
@@ -52,9 +54,13 @@ class CarryingOut:
         if self.runs.get(run.saga_id) is not run:
             return
         self.resting.discard(run.saga_id)
-        if run.uncommitted or run.running or run.put_off:
+        self.lingering.discard(run.saga_id)
+        if run.uncommitted or run.put_off:
             return
-        if run.state.closed or run.state.status == "parked":
+        over = run.state.closed or run.state.status == "parked"
+        if run.running:
+            self.lingering.update({run.saga_id} if over else ())
+        elif over:
             del self.runs[run.saga_id]
         elif waits_for_handler(run, now):
             self.resting.add(run.saga_id)
@@ -63,6 +69,7 @@ class CarryingOut:
         """Stop what runs for it, and drop it from memory."""
         self.dispatch.abandon(run)
         self.resting.discard(run.saga_id)
+        self.lingering.discard(run.saga_id)
         del self.runs[run.saga_id]
 
     def come_up(self, timer: Timer, now: Instant) -> Item | None:

@@ -171,7 +171,8 @@ class World:
                 continue
             dues = (due for due in (self.engine.next_due(), self.script.next_due()) if due is not None)
             due = min(dues, default=None)
-            if self.engine.idle or due is None or (until is not None and due > until):
+            rests = self.engine.idle and self.script.next_due() is None
+            if rests or due is None or (until is not None and due > until):
                 if until is not None:
                     self.clock.now = max(self.clock.now, until)
                 return

@@ -59,6 +59,18 @@ def test_a_handler_that_cannot_be_stopped_keeps_nobody_waiting_and_its_run_parks
     assert installation.json("audit", "verify", "--all")["ok"] is True
 
 
+def test_until_idle_does_not_wait_for_a_handler_that_never_returns(installation: Installation) -> None:
+    installation.publish("waits", {"id": "a", "how": "is deaf"})
+    installation.publish("stalls", {"id": "b"})
+    with installation.running("worker", BOOKINGS, "--until-idle") as worker:
+        ended = worker.ends()
+    assert ended.code == 0, ended
+    assert {row["business_key"] for row in installation.json("parked", "list")} == {
+        run["business_key"] for run in installation.json("runs", "list")
+    }
+    assert ended.err.count("parked  ") == 2
+
+
 def test_what_outlives_its_timeout_and_then_answers_is_believed(installation: Installation) -> None:
     installation.publish("stalls", {"id": "late"})
     with installation.running("worker", BOOKINGS) as worker:
