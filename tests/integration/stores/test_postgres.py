@@ -58,6 +58,16 @@ def test_a_lease_that_ran_out_is_another_owners(opened: Callable[..., Store]) ->
     assert store.claim("worker", "w2", lease_ms=LEASE_MS, limit=9) == []
 
 
+def test_a_shard_that_a_transaction_holds_is_passed_over_and_keeps_nobody_waiting(
+    opened: Callable[..., Store], admin: Admin
+) -> None:
+    store = opened()
+    with admin.transaction():
+        admin.execute("SELECT 1 FROM amends.shards WHERE shard = 0 FOR UPDATE")
+        assert [lease.shard for lease in store.claim("worker", "w1", lease_ms=LEASE_MS, limit=9)] == [1]
+    assert [lease.shard for lease in store.claim("worker", "w1", lease_ms=LEASE_MS, limit=9)] == [0]
+
+
 def test_leases_run_by_the_databases_clock(opened: Callable[..., Store], admin: Admin) -> None:
     store = opened()
     store.claim("worker", "w1", lease_ms=60_000, limit=1)
