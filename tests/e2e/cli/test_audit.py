@@ -32,6 +32,7 @@ def tampered(version: int, change: str) -> str:
 ALTERED = "replace(cast(state AS text), 'R-2', 'R-9')"
 TAMPERED = [
     pytest.param([tampered(1, ALTERED)], ("hash", 1), id="altered"),
+    pytest.param([tampered(1, "delete")], ("gap", 1), id="deleted at the beginning"),
     pytest.param([tampered(3, "delete")], ("gap", 3), id="deleted in the middle"),
     pytest.param([tampered(2, "'{'")], ("undecodable", 2), id="garbage"),
 ]
