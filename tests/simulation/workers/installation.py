@@ -47,7 +47,8 @@ class Installation:
     judge: Judge
     people: People = field(init=False)
     processes: list[Process] = field(default_factory=list)
-    _heap: list[tuple[Instant, int, Happening, Process | None]] = field(default_factory=list)
+    _heap: list[tuple[Instant, Instant, int, Happening, Process | None]] = field(default_factory=list)
+    """By the instant at which it comes, then by that at which it was to come before its worker froze."""
     _numbers: "count[int]" = field(default_factory=count)
     _names: "count[int]" = field(default_factory=lambda: count(1))
     _events: int = 0
@@ -88,7 +89,8 @@ class Installation:
 
     def at(self, at: Instant, happening: Happening, *, process: Process | None = None) -> None:
         """Have this happen then."""
-        heapq.heappush(self._heap, (max(at, self.clock.now), next(self._numbers), happening, process))
+        at = max(at, self.clock.now)
+        heapq.heappush(self._heap, (at, at, next(self._numbers), happening, process))
 
     def to_the_end(self) -> "Counter[str]":
         """Go on until everything has ended; how the runs ended."""
@@ -128,12 +130,12 @@ class Installation:
         return [process for process in self.processes if process.alive]
 
     def _next(self) -> None:
-        at, _, happening, process = heapq.heappop(self._heap)
+        at, meant_for, number, happening, process = heapq.heappop(self._heap)
         if process is not None and not process.alive:
             return
         self.clock.now = max(self.clock.now, at)
         if process is not None and process.frozen_until > self.clock.now:
-            self.at(process.frozen_until, happening, process=process)  # In their order, all at once.
+            heapq.heappush(self._heap, (process.frozen_until, meant_for, number, happening, process))
             return
         self._events += 1
         if self._events > EVENTS_MAX:
