@@ -31,9 +31,11 @@ def fold(entries: Iterable[Entry], state: State | None = None) -> State:
 
 
 def fold_entry(state: State | None, entry: Entry) -> State:
-    """Fold one entry; the first one makes the state."""
+    """Fold one entry; the first one makes the state. Raises `ValueError` for one that is not the next."""
     if state is None:
         state = blank(entry)
+    if entry.version != state.version + 1:
+        raise ValueError(f"version {entry.version} comes after version {state.version}")  # Nothing holds of the rest.
     at = instant_of(entry.at)
     for index, event in enumerate(entry.events):
         state = evolve(state, event, Moment(at, entry.version, index))

@@ -20,6 +20,11 @@ _OF_RUN: Final = """SELECT originator_id, originator_version, rowid, state FROM 
 _OF_RUNS: Final = f"""SELECT e.originator_id, e.originator_version, e.rowid, e.state
     FROM events f JOIN events e ON e.first = f.rowid
     WHERE f.originator_version = 1 AND f.originator_id {AMONG} ORDER BY f.originator_id, e.originator_version"""
+_BEHEADED: Final = f"""SELECT originator_id, originator_version, rowid, state FROM events
+    WHERE originator_id {AMONG} ORDER BY originator_id, originator_version"""
+"""For runs whose first entry somebody deleted: it looks through the whole log, so that what is left does not pass for
+nothing, and the run is quarantined."""
+_RUN: Final = "SELECT 1 FROM runs WHERE saga_id = ?"
 _FIRSTS: Final = f"SELECT originator_id, rowid FROM events WHERE originator_version = 1 AND originator_id {AMONG}"
 _FIRSTS_MAX: Final = 50_000
 """First entries that are remembered: more than runs are ever in flight."""
@@ -101,6 +106,8 @@ class SqliteLog(SQLiteApplicationRecorder):
     def entries_of(self, saga_id: SagaId, *, after: int, limit: int) -> list[StoredEntry]:
         with self.datastore.reading() as connection:
             found = connection.execute(_OF_RUN, (saga_id, after, limit)).fetchall()
+            if not found and not after and connection.execute(_RUN, (saga_id,)).fetchone():
+                found = connection.execute(_BEHEADED, (many([saga_id]),)).fetchmany(limit)
         return [_entry(*row) for row in found]
 
     def entries_from(self, shard: int, *, after: int, limit: int) -> list[StoredEntry]:
@@ -115,6 +122,8 @@ class SqliteLog(SQLiteApplicationRecorder):
         for portion in portions(runs):
             with self.datastore.reading() as connection:
                 found = connection.execute(_OF_RUNS, (many(portion),)).fetchall()
+                if beheaded := set(portion) - {saga_id for saga_id, *_ in found}:
+                    found += connection.execute(_BEHEADED, (many(sorted(beheaded)),)).fetchall()
             for row in found:
                 yield _entry(*row)
 

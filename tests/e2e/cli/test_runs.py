@@ -145,21 +145,35 @@ def test_watching_a_run_ends_with_it(played: Installation) -> None:
     assert watched == lines(played.ok("runs", "events", "refund/R-1", "-o", "jsonl"))
 
 
-def test_a_history_that_was_changed_is_named_instead_of_told(played: Installation) -> None:
+RUINED = [
+    pytest.param("UPDATE events SET state = 'garbage'", 2, id="changed"),
+    pytest.param("DELETE FROM events", 1, id="without its beginning"),
+    pytest.param("DELETE FROM events", 2, id="with a hole"),
+]
+
+
+@pytest.mark.parametrize(("statement", "version"), RUINED)
+def test_a_history_that_was_changed_is_named_instead_of_told(
+    played: Installation, statement: str, version: int
+) -> None:
     whole = saga_id(played, "R-2")
-    played.write(f"UPDATE events SET state = 'garbage' WHERE originator_id = '{whole}' AND originator_version = 2")
-    for command in ("show", "story", "events", "state"):
-        played.command("runs", command, whole).refused(1, "AM5041", f"version 2 of run {whole}", "audit verify")
+    played.write(f"{statement} WHERE originator_id = '{whole}' AND originator_version = {version}")
+    for command in ("show", "story", "events", "state", "watch"):
+        told = f"version {version} of run {whole}"
+        played.command("runs", command, whole).refused(1, "AM5041", told, "audit verify")
     assert len(played.json("runs", "list")) == 3
     assert {outcome["idempotency_key"] for outcome in played.json("outcomes")} == {"R-1", "R-3"}
 
 
-def test_a_run_that_cannot_be_folded_is_quarantined_visibly_and_hides_no_other(played: Installation) -> None:
+@pytest.mark.parametrize(("statement", "version"), RUINED)
+def test_a_run_that_cannot_be_folded_is_quarantined_visibly_and_hides_no_other(
+    played: Installation, statement: str, version: int
+) -> None:
     whole = saga_id(played, "R-3")
-    played.write(f"UPDATE events SET state = 'garbage' WHERE originator_id = '{whole}' AND originator_version = 2")
+    played.write(f"{statement} WHERE originator_id = '{whole}' AND originator_version = {version}")
     listed = played.command("parked", "list", "-o", "json")
     assert (listed.code, json.loads(listed.out)) == (0, [])
-    assert listed.error.startswith(f"error AM5041: version 2 of run {whole}")
+    assert listed.error.startswith(f"error AM5041: version {version} of run {whole}")
     played.publish(TOPIC, trigger(8))
     done = played.command("worker", REFUNDS, "--until-idle")
     assert done.code == 0

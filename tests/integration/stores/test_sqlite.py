@@ -371,6 +371,22 @@ def test_the_library_reads_the_log_and_cannot_write_past_the_fence(
     log.datastore.close()
 
 
+def test_what_is_left_of_a_run_without_its_first_entry_is_read(opened: Callable[..., SqliteStore], path: Path) -> None:
+    store = opened()
+    owner = Owner(store)
+    owner.start("a", "b")
+    owner.append(owner.part(0, [("a", 2), ("a", 3)], changed=[change("a")]))
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM events WHERE originator_id = ? AND originator_version = 1", (saga_id("a"),))
+    connection.close()
+    assert [entry.version for entry in store.entries_of(saga_id("a"))] == [2, 3]
+    assert [entry.version for entry in store.entries_of(saga_id("a"), limit=1)] == [2]
+    assert store.entries_of(saga_id("a"), after=3) == store.entries_of(saga_id("c")) == []
+    assert sorted((entry.saga_id, entry.version) for entry in store.open_entries(0)) == sorted(
+        [(saga_id("a"), 2), (saga_id("a"), 3), (saga_id("b"), 1)]
+    )
+
+
 def test_vacuum_keeps_every_position(opened: Callable[..., SqliteStore], path: Path) -> None:
     store = open_store(f"sqlite:///{path}", data_dir=path.parent, shards=3)
     owner = Owner(store)

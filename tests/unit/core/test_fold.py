@@ -70,6 +70,13 @@ def test_a_run_without_entries_is_none() -> None:
     assert fold([], state) is state
 
 
+def test_a_history_with_a_hole_is_not_folded() -> None:
+    run = played()
+    for left_out in range(len(run.entries) - 1):
+        with pytest.raises(ValueError, match=f"version {left_out + 2} comes after version {left_out}"):
+            fold([*run.entries[:left_out], *run.entries[left_out + 1 :]])
+
+
 def test_the_state_stands_where_its_last_entry_stands() -> None:
     run = played()
     state: State | None = None
