@@ -6,6 +6,7 @@ attempt fails at once instead of acting for nobody.
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,10 @@ from amends.coordinator.redaction import redact
 from amends.schemas.events import Digest, EvidenceRecorded, PermissionDenied, Role
 from amends.schemas.ids import Direction, EffectKey, SagaId
 from amends.schemas.instants import Instant, text_of
+
+CALLS_MAX: Final = 500
+"""Calls that one attempt may make: each leaves evidence, and all of it stands in one entry."""
+RESOURCE_CHARACTERS_MAX: Final = 300
 
 
 class Undoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +64,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     def before_send(self, *, tool: str, action: str, resource: str, acts: bool) -> None:
         """Call directly before each request. Raises what is definite, as nothing was sent yet."""
+        if len(self.notes) >= CALLS_MAX:
+            raise StepUnavailable(f"an attempt may make {CALLS_MAX} calls; nothing was sent", kind="limit")
         if acts and not self.may_act:
             self._deny(tool, action, resource)
         if self.lease_left_s() <= 0:
@@ -84,11 +91,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
                 role=self.role,
                 attempt=self.number,
                 tool=tool,
-                action=action,
-                resource=redact(resource),
+                action=_text(action),
+                resource=_text(resource)[:RESOURCE_CHARACTERS_MAX],
                 permission="allowed",
-                status=status,
-                external_id=None if external_id is None else redact(external_id.encode(errors="replace").decode()),
+                status=_text(status),
+                external_id=None if external_id is None else _text(external_id),
                 at=text_of(self.clock()),
                 arguments=self.arguments,
                 result=result,
@@ -104,12 +111,17 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
                 role=self.role,
                 attempt=self.number,
                 tool=tool,
-                action=action,
-                resource=redact(resource),
+                action=_text(action),
+                resource=_text(resource)[:RESOURCE_CHARACTERS_MAX],
                 why=why,
             )
         )
         raise StepRefused(f"{tool} {action} {resource} was not sent: {why}", kind="permission_denied")
+
+
+def _text(said: object) -> str:
+    """What a connector calls something, whatever it is, without secrets and as a log can hold it."""
+    return redact(str(said).encode(errors="replace").decode())
 
 
 _current: ContextVar[Attempt] = ContextVar("amends_attempt")

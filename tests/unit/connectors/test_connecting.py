@@ -7,7 +7,7 @@ import pytest
 from amends import StepRefused, StepUnavailable, StepUnknown, connecting
 from amends.connecting import current_attempt, promise, sending, value_of
 from amends.connectors.sending import EffectInPart
-from amends.coordinator.attempt import Attempt, attempting
+from amends.coordinator.attempt import CALLS_MAX, RESOURCE_CHARACTERS_MAX, Attempt, attempting
 from amends.coordinator.errors import UsageError
 from amends.coordinator.redaction import redact
 from amends.schemas.events import EvidenceRecorded
@@ -85,6 +85,28 @@ def test_a_second_effect_under_one_key_is_stopped_unless_it_is_named() -> None:
         with pytest.raises(UsageError, match="second effect under one key") as caught:
             send(resource="P-3")
     assert caught.value.code == "AM2004"
+
+
+def test_evidence_is_text_that_a_log_can_hold_whatever_a_connector_calls_things() -> None:
+    odd: Any = 201
+    with attempting(attempt()) as made, sending("labels", action="put\ud800", resource=odd) as request:
+        request.status, request.external_id = odd, odd
+    with attempting(made), sending("labels", action="look", resource="x" * 1_000_000, acts=False):
+        pass
+    first, second = (note for note in made.notes if isinstance(note, EvidenceRecorded))
+    assert (first.action, first.resource, first.status, first.external_id) == ("put?", "201", "201", "201")
+    assert second.resource == "x" * RESOURCE_CHARACTERS_MAX
+
+
+def test_an_attempt_makes_so_many_calls_and_no_more() -> None:
+    with attempting(attempt()) as made:
+        for part in range(CALLS_MAX):
+            send(part=str(part))
+        with pytest.raises(StepUnavailable, match=f"may make {CALLS_MAX} calls; nothing was sent"):
+            made.before_send(tool="labels", action="put", resource="P-1", acts=True)
+        with pytest.raises(EffectInPart, match="nothing was sent"):
+            send(part="one more")
+    assert len(made.notes) == CALLS_MAX
 
 
 def test_an_undo_and_its_read_back_know_what_is_undone() -> None:
