@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
 from pathlib import Path
 
 from amends.connectors.kafka.membership import Group
-from amends.connectors.kafka.source import KafkaSource
+from amends.connectors.kafka.source import PAUSE_AFTER_S, KafkaSource
 from tests.integration.kafka.clients import create_topic, polled, produce, settings_of
 
 MEMBER = Path(__file__).with_name("member.py")
@@ -41,6 +42,27 @@ async def test_a_killed_member_s_partitions_go_to_the_other_and_every_record_is_
                 member.kill()
                 await member.wait()
     assert found == {f"{n:08d}" for n in range(800)}
+
+
+async def test_what_was_read_and_not_handed_out_outlasts_backpressure(kafka: str, prefix: str) -> None:
+    topic = f"{prefix}orders"
+    create_topic(kafka, topic, partitions=1)
+    source = KafkaSource(settings_of(kafka), group=group(prefix))
+    await source.start([topic])
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):  # What is read for this poll comes to the next one, which has less room.
+                await source.poll(records_max=5, timeout_s=20)
+        produce(kafka, topic, [b"%d" % n for n in range(5)])
+        found = await source.poll(records_max=1, timeout_s=20)
+        assert not await source.at_end()
+        held_back = time.monotonic() + PAUSE_AFTER_S + 1
+        while time.monotonic() < held_back:
+            assert await source.poll(records_max=0, timeout_s=0.1) == []
+        found += await polled(source, 4)
+    finally:
+        await source.stop()
+    assert [record.offset for record in found] == [0, 1, 2, 3, 4]
 
 
 async def test_a_commit_after_a_rebalance_took_the_partition_is_ignored(kafka: str, prefix: str) -> None:

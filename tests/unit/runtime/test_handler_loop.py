@@ -1,158 +1,79 @@
-"""Handlers on their own event loop: when the engine hears of their replies, and who is stopped."""
+"""What is handed to a loop of handlers, and is not wanted any more before its turn comes."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
-
-import pytest
-
-from amends.coordinator.core.messages import Done, Replied
-from amends.coordinator.definition.handler import Handler
-from amends.coordinator.runtime import handler_loop, hands
+from amends import Context, Saga, Topic
+from amends.connectors.stores.memory import MemoryStore
+from amends.coordinator.core.messages import Failed, Replied
 from amends.coordinator.runtime.handler_loop import HandlerLoop
-from amends.coordinator.runtime.hands import HandlerThreads
 from amends.coordinator.runtime.inbound import Item
-from amends.coordinator.runtime.runs import Identity
 from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.attempts import attempt_at
-from amends.schemas.ids import SagaId
+from amends.coordinator.testing.world import Clock, World
+from tests.servers.waiting import wait_until
+from tests.unit.runtime.sagas import Order
 
-SOON_S: Final = 5.0
+
+class Keeping:
+    """Takes works and calls nobody."""
+
+    behind = False
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+
+    def submit(self, works: list[Work]) -> None:
+        self.works += works
+
+    def stop(self, work: Work) -> bool:
+        return False
+
+    def look_after(self) -> None: ...
 
 
 class Heard:
-    """What the engine has been told of: replies that were left are heard at the next ring."""
+    """Where replies go."""
 
     def __init__(self) -> None:
-        self._left: list[Item] = []
-        self._news = threading.Condition()
-        self.heard: dict[SagaId, Item] = {}
+        self.items: list[Item] = []
 
     def put(self, item: Item) -> None:
-        self.leave(item)
-        self.ring()
+        self.items.append(item)
 
     def leave(self, item: Item) -> None:
-        with self._news:
-            self._left.append(item)
+        self.items.append(item)
 
-    def ring(self) -> None:
-        with self._news:
-            self.heard |= {item.saga_id: item for item in self._left}
-            self._left.clear()
-            self._news.notify_all()
-
-    def wait_for(self, *runs: str) -> bool:
-        with self._news:
-            return self._news.wait_for(lambda: set(runs) <= self.heard.keys(), SOON_S)
+    def ring(self) -> None: ...
 
 
-@pytest.fixture
-def replies() -> Heard:
-    return Heard()
+def test_a_handler_that_is_told_to_stop_before_its_turn_is_not_called() -> None:
+    called: list[str] = []
+    saga = Saga("order", version=1, trigger=Topic("orders", Order, idempotency_key="id"))
 
+    @saga.action(idempotent=True)
+    async def a(ctx: Context, trigger: Order) -> None:
+        called.append(trigger.id)
 
-@pytest.fixture
-def loop(replies: Heard) -> Iterator[HandlerLoop]:
-    loop = HandlerLoop(replies, name="handlers")
-    yield loop
-    loop.close(timeout_s=SOON_S)
+    @a.undo(verify="reply")
+    async def undo_a(ctx: Context) -> None: ...
 
-
-def work_of(run: str, function: Callable[[], Any]) -> Work:
-    handler = Handler(
-        name=run,
-        role="step",
-        function=function,
-        is_async=asyncio.iscoroutinefunction(function),
-        dependency=None,
-        dependency_name=None,
-        takes_context=False,
-        parameters=(),
-        result=None,
-    )
-    return Work(
-        saga_id=SagaId(run),
-        identity=Identity("step", "forward", "step", 1),
-        handler=handler,
-        values={},
-        attempt=attempt_at(SagaId(run)),
-        result_bytes_max=1_000,
-    )
-
-
-def test_a_reply_is_told_of_though_the_handler_after_it_waits(loop: HandlerLoop, replies: Heard) -> None:
-    """The first rings; so soon after it the second need not, as there is another one to be called."""
-
-    async def first() -> None:
-        loop.submit([work_of("second", second)])
-
-    async def second() -> None:
-        loop.submit([work_of("third", waits)])
-
-    async def waits() -> None:
-        await asyncio.Event().wait()
-
-    loop.submit([work_of("first", first)])
-    assert replies.wait_for("first", "second")
-
-
-def test_a_handler_is_stopped_by_its_own_loop_alone(loop: HandlerLoop, replies: Heard) -> None:
-    gate, begun = asyncio.Event(), threading.Event()
-
-    async def waits() -> None:
-        begun.set()
-        await gate.wait()
-
-    async def passes() -> None: ...
-
-    work = work_of("waiting", waits)
-    loop.submit([work])
-    assert begun.wait(SOON_S)
-    other = HandlerLoop(replies, name="other")
+    clock = Clock()
+    store = MemoryStore(clock=clock)
+    store.migrate(shards=1)
+    installation = World(store, saga, clock=clock)
+    installation.engine.dispatch.hands = keeping = Keeping()
+    for order in ("A-1", "A-2"):
+        installation.publish({"id": order})
+    for _ in range(3):
+        installation._turn()
+    lost, wanted = keeping.works
+    lost.stopping = "another worker owns the run"
+    heard = Heard()
+    loop = HandlerLoop(heard, name="handlers of a test")
     try:
-        other.stop(work)
-        other.submit([work_of("passing", passes)])
-        assert replies.wait_for("passing")
+        loop.submit([lost, wanted])
+        wait_until(lambda: len(heard.items) == 2, within_s=5, what="both are answered")
     finally:
-        other.close(timeout_s=SOON_S)
-    loop.loop.call_soon_threadsafe(gate.set)
-    assert replies.wait_for("waiting")
-    message = replies.heard[SagaId("waiting")].message
-    assert isinstance(message, Replied)
-    assert isinstance(message.answer, Done)
-
-
-@pytest.mark.parametrize(("loops_max", "moved"), [pytest.param(1, 0, id="no other"), pytest.param(2, 1, id="another")])
-def test_what_waits_behind_a_handler_that_blocks_is_moved_once_if_there_is_a_loop_for_it(
-    loops_max: int, moved: int, replies: Heard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(hands, "LOOPS_MAX", loops_max)
-    monkeypatch.setattr(handler_loop, "BLOCKED_AFTER_S", 0.5)
-    begun, gate = threading.Event(), threading.Event()
-
-    async def blocks() -> None:
-        begun.set()
-        gate.wait(SOON_S)
-
-    async def passes() -> None: ...
-
-    threads = HandlerThreads(replies=replies)
-    try:
-        threads.submit([work_of("blocking", blocks), work_of("passing", passes)])
-        assert begun.wait(SOON_S)
-        until = time.monotonic() + SOON_S
-        while threads.behind and time.monotonic() < until:
-            gate.wait(0.01)
-        for _ in range(3):
-            threads.look_after()
-        assert [record.msg for record in caplog.records] == ["handler_blocks_its_loop"] * moved
-        if moved:
-            assert replies.wait_for("passing")
-        gate.set()
-        assert replies.wait_for("blocking", "passing")
-    finally:
-        gate.set()
-        threads.close(timeout_s=SOON_S)
+        loop.close(timeout_s=5)
+    assert called == ["A-2"]
+    (told,) = (item.message for item in heard.items if item.saga_id == lost.saga_id)
+    assert isinstance(told, Replied)
+    assert isinstance(told.answer, Failed)
+    assert (told.answer.kind, told.answer.retriable) == ("withdrawn", True)
