@@ -19,7 +19,8 @@ from amends.schemas.instants import Instant, text_of
 
 CALLS_MAX: Final = 500
 """Calls that one attempt may make: each leaves evidence, and all of it stands in one entry."""
-RESOURCE_CHARACTERS_MAX: Final = 300
+TEXT_CHARACTERS_MAX: Final = 300
+"""Of what evidence calls an action, a resource, a status, or what a participant calls an effect, so much is kept."""
 
 
 class Undoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
                 attempt=self.number,
                 tool=tool,
                 action=_text(action),
-                resource=_text(resource)[:RESOURCE_CHARACTERS_MAX],
+                resource=_text(resource),
                 permission="allowed",
                 status=_text(status),
                 external_id=None if external_id is None else _text(external_id),
@@ -112,7 +113,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
                 attempt=self.number,
                 tool=tool,
                 action=_text(action),
-                resource=_text(resource)[:RESOURCE_CHARACTERS_MAX],
+                resource=_text(resource),
                 why=why,
             )
         )
@@ -121,7 +122,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 def _text(said: object) -> str:
     """What a connector calls something, whatever it is, without secrets and as a log can hold it."""
-    return redact(str(said).encode(errors="replace").decode())
+    return redact(str(said).encode(errors="replace").decode())[:TEXT_CHARACTERS_MAX]
 
 
 _current: ContextVar[Attempt] = ContextVar("amends_attempt")

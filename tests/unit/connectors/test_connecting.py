@@ -7,7 +7,7 @@ import pytest
 from amends import StepRefused, StepUnavailable, StepUnknown, connecting
 from amends.connecting import current_attempt, promise, sending, value_of
 from amends.connectors.sending import EffectInPart
-from amends.coordinator.attempt import CALLS_MAX, RESOURCE_CHARACTERS_MAX, Attempt, attempting
+from amends.coordinator.attempt import CALLS_MAX, TEXT_CHARACTERS_MAX, Attempt, attempting
 from amends.coordinator.errors import UsageError
 from amends.coordinator.redaction import redact
 from amends.schemas.events import EvidenceRecorded
@@ -91,11 +91,12 @@ def test_evidence_is_text_that_a_log_can_hold_whatever_a_connector_calls_things(
     odd: Any = 201
     with attempting(attempt()) as made, sending("labels", action="put\ud800", resource=odd) as request:
         request.status, request.external_id = odd, odd
-    with attempting(made), sending("labels", action="look", resource="x" * 1_000_000, acts=False):
-        pass
+    with attempting(made), sending("labels", action="look", resource="x" * 1_000_000, acts=False) as request:
+        request.status = request.external_id = "y" * 1_000_000
     first, second = (note for note in made.notes if isinstance(note, EvidenceRecorded))
     assert (first.action, first.resource, first.status, first.external_id) == ("put?", "201", "201", "201")
-    assert second.resource == "x" * RESOURCE_CHARACTERS_MAX
+    assert second.resource == "x" * TEXT_CHARACTERS_MAX
+    assert second.status == second.external_id == "y" * TEXT_CHARACTERS_MAX
 
 
 def test_an_attempt_makes_so_many_calls_and_no_more() -> None:
