@@ -151,7 +151,6 @@ class Engine:
             and not self._starts
             and not self._resuming.busy
             and len(resting) + len(lingering) == len(self.runs)
-            and self.dispatch.under_way == sum(len(self.runs[saga_id].running) for saga_id in lingering)
         )
 
     @property

@@ -215,6 +215,20 @@ def test_a_worker_whose_shards_have_gone_is_idle_whatever_still_runs_for_them() 
     assert installation.engine.idle
 
 
+def test_a_worker_is_idle_though_what_a_killed_run_had_begun_never_returns() -> None:
+    installation, store = installed(parallel_saga(), left=late(Done(key="k"), after="10h"))
+    installation.publish({"id": "A-1"})
+    installation._turn()
+    installation._turn()
+    body = wishes.write(wishes.Kill(actor="eva", saga_id=store.runs()[0].saga_id, reason="no"))
+    store.put_inbox([InboxRow(shard=0, message_id="w-1", body=body)])
+    installation.take_inbox()
+    for _ in range(3):
+        installation._turn()
+    assert store.runs()[0].status == "killed"
+    assert (installation.engine.idle, installation.engine.quiet) == (True, False)
+
+
 def test_a_worker_without_a_shard_hands_a_record_on_for_each_saga_that_takes_it() -> None:
     clock = Clock()
     store = Store(clock=clock)
