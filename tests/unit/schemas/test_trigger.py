@@ -344,6 +344,12 @@ def test_every_definition_that_takes_the_record_answers_for_itself() -> None:
     assert [getattr(answer, "reason", "accepted") for answer in answers] == ["accepted", "invalid", "too_large"]
 
 
+def test_a_record_of_just_the_size_that_is_allowed_is_taken() -> None:
+    rec = record(BODY)
+    exact = Acceptor(saga="refund", validate=VALIDATE, idempotency_key="request", size_bytes_max=len(rec.value or b""))
+    assert accepted(rec, TopicSpec(topic="t", acceptors=[exact])).saga == "refund"
+
+
 def test_a_record_of_a_topic_without_definitions_has_no_saga() -> None:
     assert rejected(record(BODY), TopicSpec(topic="t", acceptors=[])).reason == "no_saga"
 
