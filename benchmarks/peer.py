@@ -31,8 +31,7 @@ def main() -> None:
     DBOS(config=config)
     workflow = order(Ledger(Path(ledger)))
     DBOS.launch()
-    for key in keys_of("warm", WARM_UP):
-        performed(workflow, key)
+    run(workflow, "warm", IN_FLIGHT, WARM_UP)
     tell(run(workflow, "alone", 1, int(alone)))
     tell(run(workflow, "together", IN_FLIGHT, int(together)))
     DBOS.destroy()
