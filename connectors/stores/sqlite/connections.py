@@ -1,6 +1,7 @@
 """SQLite connections: one that writes, durably, a pool of read-only ones, and what SQLite says as errors of ours."""
 
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -185,12 +186,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def files(path: Path) -> Files:
     """Which files bear the names now. SQLite goes on with those that it opened, come what may."""
-    return _inode(path), _inode(path.with_name(f"{path.name}-wal"))
+    name = str(path)
+    return _inode(name), _inode(f"{name}-wal")
 
 
-def _inode(path: Path) -> int | None:
+def _inode(name: str) -> int | None:
     try:
-        return path.stat().st_ino
+        return os.stat(name).st_ino  # noqa: PTH116  at each commit, and a path takes several times as long
     except OSError:
         return None
 
