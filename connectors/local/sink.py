@@ -38,11 +38,17 @@ class LocalSink:
         rows = [self._row(record) for record in records]
         if not rows:
             return []
+        loop = asyncio.get_running_loop()
+
+        def publish() -> list[int]:
+            offsets = self._store.publish(rows)
+            loop.call_soon_threadsafe(self._published)  # From here: its reader need not wait for us to be told.
+            return offsets
+
         try:
-            offsets = await asyncio.to_thread(self._store.publish, rows)
+            offsets = await asyncio.to_thread(publish)
         except StoreUnavailable as error:
             raise BusUnavailable(error.code, error.what, do=error.do) from error
-        self._published()
         return [Place(topic=row.topic, partition=0, offset=offset) for row, offset in zip(rows, offsets, strict=True)]
 
     async def stop(self) -> None:

@@ -38,6 +38,8 @@ class LocalSource:
         self._unwritten: dict[str, int] = {}
         self._write_at = 0.0
         self._published = asyncio.Event()
+        self._more = True
+        """Whether there may be records that nobody tells of: the last reading was cut off, by its limit or a fault."""
 
     async def start(self, topics: Sequence[str]) -> None:
         self._next = {topic: await self._read(self._store.consumed, self._group, topic) for topic in topics}
@@ -45,13 +47,13 @@ class LocalSource:
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         while True:
+            if not (self._more and records_max) and not self._published.is_set():
+                await self._wait(min(max(0.0, deadline - time.monotonic()), LOOK_S))
             self._published.clear()
             await self._write_offsets(at_once=False)  # First: what was taken must reach the caller.
-            records = await self._read(self._taken, records_max) if records_max and self._next else []
-            left_s = deadline - time.monotonic()
-            if records or left_s <= 0:
+            records = await self._records(records_max) if records_max and self._next else []
+            if records or time.monotonic() >= deadline:
                 return records
-            await self._wait(min(left_s, LOOK_S))
 
     def wake(self) -> None:
         """Say that something was published: by this process, or by another as the store's change mark shows.
@@ -73,6 +75,12 @@ class LocalSource:
     async def stop(self) -> None:
         await self._write_offsets(at_once=True)
         self._next = {}
+
+    async def _records(self, records_max: int) -> list[Record]:
+        self._more = True  # Should the store go away now.
+        records = await self._read(self._taken, records_max)
+        self._more = len(records) == records_max
+        return records
 
     async def _read(self, ask: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         if self._store.kind not in EMBEDDED:

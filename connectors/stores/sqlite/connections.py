@@ -139,7 +139,10 @@ class Readers(SQLiteConnectionPool):
 
 
 class Datastore(SQLiteDatastore):
-    """The library's handle on a database, over our read-only pool."""
+    """The library's handle on a database, over our read-only pool.
+
+    Our own reads have a connection for each thread instead: to take one from the pool lasts longer than a short read.
+    """
 
     pool: Readers
 
@@ -148,12 +151,26 @@ class Datastore(SQLiteDatastore):
         self.pool = Readers(path)
         self.single_row_tracking = True
         self.originator_id_type = "text"
+        self._opened: list[sqlite3.Connection] = []
+        self._threads = threading.local()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A read-only connection of the pool; each statement on it is a snapshot of its own."""
-        with told_as_faults(self.path), self.get_connection(commit=False) as pooled:
-            yield pooled._sqlite_conn  # noqa: SLF001  the library has no name for it
+        """A read-only connection of this thread's own; each statement on it is a snapshot of its own."""
+        with told_as_faults(self.path):
+            yield self._own()
+
+    def close(self) -> None:
+        super().close()
+        while self._opened:
+            self._opened.pop().close()
+
+    def _own(self) -> sqlite3.Connection:
+        own: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if own is None:
+            own = self._threads.connection = self.pool.open()
+            self._opened.append(own)
+        return own
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

@@ -52,3 +52,36 @@ async def test_no_record_is_lost_when_the_store_goes_away_between_two_topics_or_
     assert failures >= COUNT // 3
     assert {(record.topic, record.offset) for record in found} == {(t, n) for t in TOPICS for n in range(COUNT)}
     assert len(found) == 2 * COUNT
+
+
+class Counting(MemoryStore):
+    """Counts the readings of a source."""
+
+    read = 0
+
+    def records(self, topic: str, *, after: int, limit: int) -> list[LocalRecord]:
+        self.read += 1
+        return super().records(topic, after=after, limit=limit)
+
+
+async def test_what_nobody_tells_of_is_looked_for_once_and_what_is_told_of_at_once() -> None:
+    store = Counting(clock=wall_clock)
+    store.migrate(shards=1)
+    store.publish(
+        [LocalRecord(topic="orders", key=None, value=b"%d" % number, headers=(), at=0) for number in range(3)]
+    )
+    source = LocalSource(store, group="g")
+    await source.start(["orders"])
+    assert len(await source.poll(records_max=2, timeout_s=5)) == 2
+    assert len(await source.poll(records_max=2, timeout_s=5)) == 1, (
+        "the reading before was cut off, so this one waits not"
+    )
+    assert store.read == 2
+    assert await source.poll(records_max=0, timeout_s=0.05) == []
+    assert store.read == 2, "a reader without room asks nothing"
+    assert await source.poll(records_max=2, timeout_s=0.05) == []
+    assert store.read == 3, "it waited, and looked once"
+    store.publish([LocalRecord(topic="orders", key=None, value=b"4", headers=(), at=0)])
+    source.wake()
+    assert len(await source.poll(records_max=2, timeout_s=5)) == 1
+    assert store.read == 4
