@@ -81,7 +81,7 @@ async def test_what_nobody_tells_of_is_looked_for_once_and_what_is_told_of_at_on
     assert store.read == 2, "a reader without room asks nothing"
     assert await source.poll(records_max=2, timeout_s=0.05) == []
     assert store.read == 3, "it waited, and looked once"
-    store.publish([LocalRecord(topic="orders", key=None, value=b"4", headers=(), at=0)])
+    store.publish([record])
     source.wake()
     assert len(await source.poll(records_max=2, timeout_s=5)) == 1
     assert store.read == 4
