@@ -67,9 +67,8 @@ class Counting(MemoryStore):
 async def test_what_nobody_tells_of_is_looked_for_once_and_what_is_told_of_at_once() -> None:
     store = Counting(clock=wall_clock)
     store.migrate(shards=1)
-    store.publish(
-        [LocalRecord(topic="orders", key=None, value=b"%d" % number, headers=(), at=0) for number in range(3)]
-    )
+    record = LocalRecord(topic="orders", key=None, value=b"", headers=(), at=0)
+    store.publish([record] * 3)
     source = LocalSource(store, group="g")
     await source.start(["orders"])
     assert len(await source.poll(records_max=2, timeout_s=5)) == 2
