@@ -195,7 +195,10 @@ class Store(LogReading, LocalTopics, Protocol):
     def mark_redriven(self, n: int, at: Instant) -> None: ...
 
     def put_definition(self, row: DefinitionRow) -> None:
-        """Store under its hash. The same hash again changes nothing while a run of it is open, then its body only."""
+        """Store under its hash. The same hash again changes nothing while a run of it is open, then its body only.
+
+        Graphs of one version have instants in the order in which they were stored, whatever the clocks say.
+        """
         ...
 
     def relay_position(self, shard: int) -> int:

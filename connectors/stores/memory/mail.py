@@ -99,10 +99,12 @@ class Mail(Part):
 
     def put_definition(self, row: DefinitionRow) -> None:
         with self._tables.lock:
-            known = self._tables.definitions.get(row.hash)
+            known, named = self._tables.definitions.get(row.hash), (row.name, row.version)
             runs = self._tables.runs.values()
             if known is None:
-                self._tables.definitions[row.hash] = row
+                same = (each for each in self._tables.definitions.values() if (each.name, each.version) == named)
+                stored_at = max(row.stored_at, max((each.stored_at for each in same), default=0) + 1)
+                self._tables.definitions[row.hash] = msgspec.structs.replace(row, stored_at=stored_at)
             elif not any(run.definition_hash == row.hash and run.status not in CLOSED for run in runs):
                 self._tables.definitions[row.hash] = msgspec.structs.replace(known, body=row.body)
 

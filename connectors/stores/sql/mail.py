@@ -72,11 +72,16 @@ class SqlMail(SqlStore):
 
     def put_definition(self, row: DefinitionRow) -> None:
         with self._writing() as work:
+            work.change("UPDATE store SET made_at = made_at")  # One at a time: each sees what was stored before it.
+            (latest,) = work.rows(
+                "SELECT coalesce(max(stored_at), 0) FROM definitions WHERE name = ? AND version = ?",
+                (row.name, row.version),
+            )[0]
             work.change(
                 f"""INSERT INTO definitions VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET body = excluded.body
                 WHERE definitions.body <> excluded.body
                 AND NOT EXISTS (SELECT 1 FROM runs WHERE {OPEN} AND definition_hash = excluded.hash)""",
-                (row.hash, row.name, row.version, row.body, row.stored_at),
+                (row.hash, row.name, row.version, row.body, max(row.stored_at, latest + 1)),
             )
 
     def definition(self, digest: str) -> DefinitionRow | None:

@@ -170,6 +170,19 @@ def test_a_definition_is_stored_once_under_its_hash(store: Store) -> None:
     assert store.definitions() == [older, row]
 
 
+def test_graphs_of_one_version_bear_the_order_in_which_they_were_stored_whatever_the_clocks_say(store: Store) -> None:
+    first = DefinitionRow(hash="sha256:b", name="refund", version=2, body=b"1", stored_at=T0)
+    behind = msgspec.structs.replace(first, hash="sha256:a", stored_at=T0 - 5)
+    elsewhere = msgspec.structs.replace(behind, hash="sha256:c", version=3)
+    for row in (first, behind, elsewhere):
+        store.put_definition(row)
+    assert [(row.hash, row.stored_at) for row in store.definitions()] == [
+        ("sha256:a", T0 + 1),
+        ("sha256:b", T0),
+        ("sha256:c", T0 - 5),
+    ]
+
+
 def test_a_definition_gets_another_body_once_no_run_of_it_is_open(store: Store) -> None:
     row = DefinitionRow(hash="sha256:d", name="refund", version=3, body=b'{"schemas":1}', stored_at=T0)
     today = msgspec.structs.replace(row, body=b'{"schemas":2}', stored_at=T0 + 1)

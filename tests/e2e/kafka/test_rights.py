@@ -157,7 +157,7 @@ def test_with_the_documented_rights_a_trigger_has_its_outcome(
 
 
 REFUSED: dict[str, tuple[list[object], str]] = {
-    "worker": (["worker", ORDERS, "--until-idle"], "AM4108"),
+    "worker": (["worker", ORDERS], "AM4104"),
     "relay": (["relay"], "AM4108"),
     "publish": (["publish", "ORDERS", "--json", "{}"], "AM4104"),
     "dead-letters redrive": (["dead-letters", "redrive", "--all"], "AM4108"),
@@ -168,7 +168,13 @@ REFUSED: dict[str, tuple[list[object], str]] = {
 }
 """How a command is called, and what it says without a right: what it may not see looks to it as if it was missing."""
 
-NEEDED = [(command, right) for command, rights in RIGHTS.items() for right in rights if right[1] != "Describe"]
+GROUP = ("group `PREFIX.NAMESPACE`", "Read")
+NEEDED = [
+    (command, right)
+    for command, rights in RIGHTS.items()
+    for right in rights
+    if right != GROUP and right[1] != "Describe"
+]
 """Describe is for what is there before: without it `topics create` tries to make it again, and `check` misses it."""
 
 
@@ -186,3 +192,13 @@ def test_with_one_right_fewer_a_command_ends_with_what_it_lacks(
     names = {"ORDERS": installation.orders, "OUTCOMES": installation.own.outcomes}
     said = user.run(*(names.get(str(each), each) for each in arguments), code=6 if code == "AM5040" else 2, stderr=True)
     assert f"error {code}: " in said
+
+
+def test_a_worker_without_the_right_to_its_group_says_so_and_reads_once_it_has_it(
+    installation: Installation, as_user: Callable[[str, Sequence[Right]], Installation], strict_kafka: StrictKafka
+) -> None:
+    user = as_user("nobody", [right for right in RIGHTS["worker"] if right != GROUP])
+    with user.started("worker", "worker", ORDERS):
+        wait_for(lambda: "AM4108: " in user.log_of("worker"), "it says what it lacks")
+        grant(strict_kafka, installation, "nobody", [GROUP])
+        installation.run("publish", installation.orders, "--json", as_json(order("1")).decode(), "--wait")

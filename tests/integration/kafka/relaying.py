@@ -34,13 +34,24 @@ def own_of(prefix: str) -> OwnTopics:
 
 
 async def create_topics(
-    address: str, prefix: str, *, partitions: int = 3, settings: KafkaSettings | None = None
+    address: str,
+    prefix: str,
+    *,
+    partitions: int = 3,
+    settings: KafkaSettings | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> OwnTopics:
-    """Make the topics that a relay publishes to, as `amends topics create` does."""
+    """Make the topics that a relay publishes to, as `amends topics create` does.
+
+    `limits` are the sizes of their largest records in bytes, by the name that `OwnTopics` has for them. A limit that is
+    set later counts some moment later only.
+    """
     own = own_of(prefix)
+    smaller = {getattr(own, name): {"max.message.bytes": str(size)} for name, size in (limits or {}).items()}
     async with KafkaAdmin.connected(settings or KafkaSettings(bootstrap=address)) as admin:
         for topic in (own.audit, own.outcomes, own.dead_letters):
-            await admin.create(topic, partitions=partitions, replication=1, settings=topic_settings(topic, own))
+            wanted = {**topic_settings(topic, own), **smaller.get(topic, {})}
+            await admin.create(topic, partitions=partitions, replication=1, settings=wanted)
     return own
 
 

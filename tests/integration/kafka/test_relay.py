@@ -245,8 +245,7 @@ async def test_a_relay_that_lost_its_lease_cannot_move_the_position(store: Store
 async def test_an_outcome_too_large_for_its_topic_goes_out_without_its_result(
     store: Store, kafka: str, prefix: str
 ) -> None:
-    own = await create_topics(kafka, prefix)
-    limit_records(kafka, own.outcomes, 4_000)
+    own = await create_topics(kafka, prefix, limits={"outcomes": 4_000})
     large = ok(Done(key=random.Random(1).randbytes(10_000).hex()))
     play(store, range(2))
     play(store, range(2, 3), {"c": large})
@@ -261,8 +260,7 @@ async def test_an_outcome_too_large_for_its_topic_goes_out_without_its_result(
 async def test_an_entry_too_large_for_its_topic_is_waited_with_until_the_limit_is_raised(
     store: Store, kafka: str, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = await create_topics(kafka, prefix)
-    limit_records(kafka, own.audit, 600)
+    own = await create_topics(kafka, prefix, limits={"audit": 600})
     play(store, range(10))
     async with running(new_relay(store, kafka, prefix)) as relay:
         await eventually(lambda: "relay_waits" in caplog.text, what="the relay says that it waits")

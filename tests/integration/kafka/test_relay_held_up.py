@@ -52,8 +52,7 @@ async def test_an_entry_that_its_topic_refuses_holds_up_its_own_shard_alone(
     store: Store, kafka: str, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "amends.relay")
-    own = await create_topics(kafka, prefix)
-    limit_records(kafka, own.audit, 5_000)
+    own = await create_topics(kafka, prefix, limits={"audit": 5_000})
     play(store, range(20))
     play(store, range(20, 21), LARGE)
     play(store, range(21, 41))
@@ -79,8 +78,7 @@ async def test_an_entry_that_its_topic_refuses_holds_up_its_own_shard_alone(
 async def test_what_stands_before_the_refused_entry_is_published_and_not_again_at_each_try(
     kafka: str, prefix: str, store: Store
 ) -> None:
-    own = await create_topics(kafka, prefix)
-    limit_records(kafka, own.audit, 5_000)
+    own = await create_topics(kafka, prefix, limits={"audit": 5_000})
     for first in range(0, 12, 4):
         play(store, range(first, first + 4))
     play(store, range(12, 16), LARGE)
