@@ -13,12 +13,15 @@ import msgspec
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
 from amends.coordinator.redaction import redact
+from amends.schemas.canonical import encode
 from amends.schemas.events import Digest, EvidenceRecorded, PermissionDenied, Role
 from amends.schemas.ids import Direction, EffectKey, SagaId
 from amends.schemas.instants import Instant, text_of
 
 CALLS_MAX: Final = 500
 """Calls that one attempt may make: each leaves evidence, and all of it stands in one entry."""
+EVIDENCE_BYTES_MAX: Final = 256 * 1024
+"""Where so much evidence stands no further call is made: with a result beside it, it leaves an entry its 512 kB."""
 TEXT_CHARACTERS_MAX: Final = 300
 """Of what evidence calls an action, a resource, a status, or what a participant calls an effect, so much is kept."""
 
@@ -67,6 +70,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         """Call directly before each request. Raises what is definite, as nothing was sent yet."""
         if len(self.notes) >= CALLS_MAX:
             raise StepUnavailable(f"an attempt may make {CALLS_MAX} calls; nothing was sent", kind="limit")
+        if len(encode(self.notes)) >= EVIDENCE_BYTES_MAX:
+            what = f"an attempt may leave {EVIDENCE_BYTES_MAX} bytes of evidence; nothing was sent"
+            raise StepUnavailable(what, kind="limit")
         if acts and not self.may_act:
             self._deny(tool, action, resource)
         if self.lease_left_s() <= 0:

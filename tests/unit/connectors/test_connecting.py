@@ -1,5 +1,6 @@
 """`amends.connecting`: what a connector of a user's own may rely on; the conformance kit tries the rest."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from amends.connectors.sending import EffectInPart
 from amends.coordinator.attempt import CALLS_MAX, TEXT_CHARACTERS_MAX, Attempt, attempting
 from amends.coordinator.errors import UsageError
 from amends.coordinator.redaction import redact
+from amends.schemas.canonical import encode
+from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES
 from amends.schemas.events import EvidenceRecorded
 from amends.testing import connector_kit
 
@@ -108,6 +111,24 @@ def test_an_attempt_makes_so_many_calls_and_no_more() -> None:
         with pytest.raises(EffectInPart, match="nothing was sent"):
             send(part="one more")
     assert len(made.notes) == CALLS_MAX
+
+
+def _repeat(call: Callable[[], None], *, times: int) -> None:
+    for _ in range(times):
+        call()
+
+
+def test_however_long_its_evidence_an_attempt_with_a_result_beside_it_fits_an_entry() -> None:
+    long, made = "\U0001f600" * TEXT_CHARACTERS_MAX, attempt()
+
+    def call() -> None:
+        made.before_send(tool="labels", action=long, resource=long, acts=True)
+        made.record(tool="labels", action=long, resource=long, status=long, external_id=long)
+
+    with pytest.raises(StepUnavailable, match="bytes of evidence; nothing was sent"):
+        _repeat(call, times=CALLS_MAX)
+    assert 50 < len(made.notes) < CALLS_MAX
+    assert len(encode(made.notes)) + 2 * EXTERNAL_BYTES < ENTRY_BYTES_MAX - 64 * 1024, "a result may be escaped"
 
 
 def test_an_undo_and_its_read_back_know_what_is_undone() -> None:
