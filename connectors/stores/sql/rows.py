@@ -18,10 +18,14 @@ _encode: Final = msgspec.json.Encoder().encode
 SELECT_RUN: Final = f"""SELECT {", ".join(f"r.{column}" for column in RUN_COLUMNS)}, d.count, d.origins
     FROM runs r LEFT JOIN duplicates d ON d.saga_id = r.saga_id"""
 
-SELECT_DEAD_LETTER: Final = (
-    f"""SELECT {", ".join(DEAD_LETTER_COLUMNS).replace("offset", '"offset"')} FROM dead_letters"""
-)
-SELECT_DEAD_LETTER_FACTS: Final = SELECT_DEAD_LETTER.replace(" value,", " NULL,").replace(" headers,", " '[]',")
+
+def _select_dead_letter(**instead: str) -> str:
+    columns = (instead.get(column, f'"{column}"') for column in DEAD_LETTER_COLUMNS)
+    return f"SELECT {', '.join(columns)} FROM dead_letters"
+
+
+SELECT_DEAD_LETTER: Final = _select_dead_letter()
+SELECT_DEAD_LETTER_FACTS: Final = _select_dead_letter(value="NULL", headers="'[]'")
 """Without what may be large."""
 
 
