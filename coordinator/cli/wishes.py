@@ -1,6 +1,6 @@
 """`amends runs cancel|kill`: wishes of people, left in the run's inbox."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,28 +14,25 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait for what becomes of the
 Timeout = Annotated[str, typer.Option(metavar="DURATION", help="How long --wait waits.")]
 
 
-def _declare(request: Literal["cancel", "kill"], *, example: str, says: str) -> None:
-    def wish(  # noqa: PLR0917  options of a command
-        call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
-    ) -> int:
-        from amends.coordinator.cli.wishing import Wished, leave
-        from amends.schemas.wishes import Cancel, Kill
+@command(RUNS, "cancel", example='amends runs cancel refund/R-77 --reason "ordered twice"')
+def cancel(  # noqa: PLR0917  options of a command
+    call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
+) -> int:
+    """Stop forward work and undo what was done."""
+    from amends.coordinator.cli.wishing import Wished, leave
+    from amends.schemas.wishes import Cancel
 
-        kind = Cancel if request == "cancel" else Kill
-        wished = Wished(request, lambda row, by: kind(actor=by, saga_id=row.saga_id, reason=reason))
-        return leave(call, run, wished, actor, wait=wait, timeout=timeout)
-
-    wish.__doc__ = says
-    command(RUNS, request, example=example)(wish)
+    wished = Wished("cancel", lambda row, by: Cancel(actor=by, saga_id=row.saga_id, reason=reason))
+    return leave(call, run, wished, actor, wait=wait, timeout=timeout)
 
 
-_declare(
-    "cancel",
-    example='amends runs cancel refund/R-77 --reason "ordered twice"',
-    says="Stop forward work and undo what was done.",
-)
-_declare(
-    "kill",
-    example='amends runs kill 8f1c1a52 --reason "participant is gone for good"',
-    says="Stop a run where it stands, undo nothing, and publish what it leaves in the world.",
-)
+@command(RUNS, "kill", example='amends runs kill 8f1c1a52 --reason "participant is gone for good"')
+def kill(  # noqa: PLR0917  options of a command
+    call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
+) -> int:
+    """Stop a run where it stands, undo nothing, and publish what it leaves in the world."""
+    from amends.coordinator.cli.wishing import Wished, leave
+    from amends.schemas.wishes import Kill
+
+    wished = Wished("kill", lambda row, by: Kill(actor=by, saga_id=row.saga_id, reason=reason))
+    return leave(call, run, wished, actor, wait=wait, timeout=timeout)
