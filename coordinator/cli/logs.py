@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,6 +13,7 @@ from amends.coordinator.redaction import redact
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LEVELS: Final = {"debug", "info", "warning", "error"}
+_LOUD: Final = ("asyncio", "aiokafka")
 
 
 def start_logging(flag: str | None) -> None:
@@ -27,8 +30,21 @@ def set_level(name: str) -> None:
     level = name.lower() if name.lower() in _LEVELS else "info"
     logging.getLogger().setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
     logging.getLogger("amends").setLevel(level.upper())
-    for loud in ("asyncio", "aiokafka"):
+    for loud in _LOUD:
         logging.getLogger(loud).setLevel(logging.INFO if level == "debug" else logging.CRITICAL)
+
+
+@contextmanager
+def logging_kept() -> Iterator[None]:
+    """Leave logging as it was before the block: for a command that is run inside a process which goes on."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {log: log.level for log in map(logging.getLogger, (None, "amends", *_LOUD))}
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        for log, level in levels.items():
+            log.setLevel(level)
 
 
 def debugging() -> bool:

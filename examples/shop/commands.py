@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from amends.coordinator.cli.logs import logging_kept
 from amends.coordinator.errors import FoundFault
 
 END_WITHIN_S = 10
@@ -53,7 +54,7 @@ class Amends:
     def text(self, *arguments: str) -> str:
         """Run a command in this process, which saves its start, and return what it prints."""
         said, complained = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
-        with _uninterrupted(), redirect_stdout(said), redirect_stderr(complained):
+        with _uninterrupted(), logging_kept(), redirect_stdout(said), redirect_stderr(complained):
             from amends.coordinator.cli.main import run  # noqa: PLC0415  the participants can use the time it takes
 
             code = run([*arguments, *self.options, "--log", "error"])
