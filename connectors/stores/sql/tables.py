@@ -6,7 +6,7 @@ The log's own table `events` is made by each log, because its columns are the li
 from dataclasses import dataclass
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Rises with every change of the tables; a store of a higher version is refused."""
 
 UNFINISHED: Final = "status <> 'completed'"
@@ -29,6 +29,10 @@ class Types:
     flag: str
     numbered: str
     """A row number that the database gives, as primary key."""
+    of_run: str = ""
+    """Further columns of `runs`, which the store's own statements know."""
+    clustered: str = ""
+    """Behind a table that is nothing but its primary key."""
 
 
 def create(types: Types) -> list[str]:
@@ -82,17 +86,23 @@ def _runs(types: Types) -> list[str]:
             business_key {text} NOT NULL, generation {integer} NOT NULL, request_digest {text} NOT NULL,
             status {text} NOT NULL, cause {text}, version {integer} NOT NULL, started_at {integer} NOT NULL,
             updated_at {integer} NOT NULL, ended_at {integer}, next_due_at {integer}, waiting_for {text},
-            quarantined {flag} NOT NULL, duplicates {integer} NOT NULL, origins {text} NOT NULL)""",
+            quarantined {flag} NOT NULL, duplicates {integer} NOT NULL, origins {text} NOT NULL{types.of_run})""",
         "CREATE INDEX runs_newest ON runs (started_at, saga_id)",
         "CREATE INDEX runs_saga ON runs (saga, started_at, saga_id)",
         "CREATE INDEX runs_idempotency_key ON runs (idempotency_key)",
         "CREATE INDEX runs_business_key ON runs (business_key)",
         f"CREATE INDEX runs_status ON runs (status, started_at, saga_id, shard) WHERE {UNFINISHED}",
-        f"""CREATE TABLE origins (
-            topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL, saga_id {text} NOT NULL,
-            PRIMARY KEY (topic, partition, "offset", saga_id))""",
+        origins(types),
         f"CREATE TABLE duplicates (saga_id {text} PRIMARY KEY, count {integer} NOT NULL, origins {text} NOT NULL)",
     ]
+
+
+def origins(types: Types) -> str:
+    """Which records began or repeated which run."""
+    integer, text = types.integer, types.text
+    return f"""CREATE TABLE origins (
+        topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL, saga_id {text} NOT NULL,
+        PRIMARY KEY (topic, partition, "offset", saga_id)){types.clustered}"""
 
 
 def _relay_waits(types: Types) -> list[str]:
@@ -105,8 +115,8 @@ def _relay_waits(types: Types) -> list[str]:
 
 
 def upgrade(types: Types, *, found: int) -> list[str]:
-    """Every statement that brings the tables of an older store up to `VERSION`."""
-    since: dict[int, list[str]] = {2: _relay_waits(types)}
+    """Every statement that brings the tables of an older store up to `VERSION`, but for the store's own."""
+    since: dict[int, list[str]] = {2: _relay_waits(types), 3: []}
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 
 

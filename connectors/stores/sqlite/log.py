@@ -1,6 +1,6 @@
 """The log on SQLite: the library's application recorder, with our table, our writes, and its reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NoReturn
 
 from eventsourcing.persistence import StoredEvent
@@ -14,18 +14,12 @@ from amends.schemas.ids import SagaId
 
 _INSERT: Final = f"""INSERT INTO events (originator_id, originator_version, topic, state, rowid, first)
     VALUES (?, ?, '{ENTRY_TOPIC}', ?, ?, ?)"""
-_OF_RUN: Final = """SELECT originator_id, originator_version, rowid, state FROM events
-    WHERE first = (SELECT rowid FROM events WHERE originator_id = ? AND originator_version = 1)
+_COLUMNS: Final = "originator_id, originator_version, rowid, state"
+_OF_RUN: Final = f"""SELECT {_COLUMNS} FROM events WHERE first = (SELECT first FROM runs WHERE saga_id = ?)
     AND originator_version > ? ORDER BY originator_version LIMIT ?"""
-_OF_RUNS: Final = f"""SELECT e.originator_id, e.originator_version, e.rowid, e.state
-    FROM events f JOIN events e ON e.first = f.rowid
-    WHERE f.originator_version = 1 AND f.originator_id {AMONG} ORDER BY f.originator_id, e.originator_version"""
-_BEHEADED: Final = f"""SELECT originator_id, originator_version, rowid, state FROM events
-    WHERE originator_id {AMONG} ORDER BY originator_id, originator_version"""
-"""For runs whose first entry somebody deleted: it looks through the whole log, so that what is left does not pass for
-nothing, and the run is quarantined."""
-_RUN: Final = "SELECT 1 FROM runs WHERE saga_id = ?"
-_FIRSTS: Final = f"SELECT originator_id, rowid FROM events WHERE originator_version = 1 AND originator_id {AMONG}"
+_OF_RUNS: Final = f"""SELECT {_COLUMNS} FROM events WHERE first IN (SELECT first FROM runs WHERE saga_id {AMONG})
+    ORDER BY originator_id, originator_version"""
+_FIRSTS: Final = f"SELECT saga_id, first FROM runs WHERE saga_id {AMONG} AND first IS NOT NULL"
 _FIRSTS_MAX: Final = 50_000
 """First entries that are remembered: more than runs are ever in flight."""
 
@@ -37,18 +31,15 @@ class SqliteLog(SQLiteApplicationRecorder):
     no gaps; the library reads it as its notification id.
 
     `first` is the `rowid` of the run's first entry. Ids of runs are random: an index by them would have every entry
-    touch a page of its own. By `first` the entries of runs that began together stand together, and only a run's first
-    entry is found by its id.
+    touch a page of its own. By `first` the entries of runs that began together stand together, and the run's row, which
+    is found by its id, knows the number.
     """
 
     datastore: Datastore
 
     def __init__(self, datastore: Datastore) -> None:
         super().__init__(datastore, events_table_name="events")
-        self.select_events_statement = (
-            "SELECT * FROM events WHERE first = ("
-            "SELECT rowid FROM events WHERE originator_id = ? AND originator_version = 1) "
-        )
+        self.select_events_statement = "SELECT * FROM events WHERE first = (SELECT first FROM runs WHERE saga_id = ?) "
         self._firsts: dict[SagaId, int] = {}
 
     def construct_create_table_statements(self) -> list[str]:
@@ -57,20 +48,27 @@ class SqliteLog(SQLiteApplicationRecorder):
                 originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL,
                 state BLOB NOT NULL, rowid INTEGER PRIMARY KEY, first INTEGER NOT NULL,
                 UNIQUE (first, originator_version))""",
-            "CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1",
         ]
 
     def upgrade(self, *, found: int) -> list[str]:
         """Every statement that brings the table of an older store up to this version."""
+        new = "ALTER TABLE runs ADD COLUMN first INTEGER"
         if found > 1:
-            return []
+            return [
+                new,
+                """UPDATE runs SET first = coalesce(
+                    (SELECT first FROM events WHERE originator_id = saga_id AND originator_version = 1),
+                    (SELECT min(first) FROM events WHERE originator_id = saga_id))""",
+                "DROP INDEX events_first",
+            ]
         return [
+            new,
+            "UPDATE runs SET first = (SELECT min(rowid) FROM events WHERE originator_id = saga_id)",
             "ALTER TABLE events RENAME TO events_before",
             *self.construct_create_table_statements(),
             """INSERT INTO events
-                SELECT e.originator_id, e.originator_version, e.topic, e.state, e.rowid, coalesce(f.rowid, e.rowid)
-                FROM events_before e LEFT JOIN events_before f
-                ON f.originator_id = e.originator_id AND f.originator_version = 1""",
+                SELECT originator_id, originator_version, topic, state, e.rowid, coalesce(first, e.rowid)
+                FROM events_before e LEFT JOIN runs ON saga_id = originator_id""",
             "DROP TABLE events_before",
         ]
 
@@ -78,9 +76,9 @@ class SqliteLog(SQLiteApplicationRecorder):
         """Refused: this way round there is no fence, no position and no chain. Use the store's `append`."""
         raise NotImplementedError("entries are written by the store's append, behind its compare-and-set")
 
-    def insert_entries(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> None:
+    def insert_entries(self, work: SqliteWork, entries: Sequence[StoredEntry], firsts: Mapping[SagaId, int]) -> None:
         """Part of the append's transaction. If that is rolled back, call `forget`."""
-        firsts, rows = self._firsts_of(work, entries), []
+        rows = []
         for entry in entries:
             place = place_of(entry.shard, entry.position)
             rows.append((entry.saga_id, entry.version, entry.data, place, firsts.get(entry.saga_id, place)))
@@ -90,7 +88,7 @@ class SqliteLog(SQLiteApplicationRecorder):
         """Remember no first entries: some of them may not have come about."""
         self._firsts.clear()
 
-    def _firsts_of(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> dict[SagaId, int]:
+    def firsts_of(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> Mapping[SagaId, int]:
         """Where the runs of these entries began. Those in flight are remembered, so the table is rarely asked."""
         known = self._firsts
         if len(known) > _FIRSTS_MAX:
@@ -106,8 +104,6 @@ class SqliteLog(SQLiteApplicationRecorder):
     def entries_of(self, saga_id: SagaId, *, after: int, limit: int) -> list[StoredEntry]:
         with self.datastore.reading() as connection:
             found = connection.execute(_OF_RUN, (saga_id, after, limit)).fetchall()
-            if not found and not after and connection.execute(_RUN, (saga_id,)).fetchone():
-                found = connection.execute(_BEHEADED, (many([saga_id]),)).fetchmany(limit)
         return [_entry(*row) for row in found]
 
     def entries_from(self, shard: int, *, after: int, limit: int) -> list[StoredEntry]:
@@ -122,8 +118,6 @@ class SqliteLog(SQLiteApplicationRecorder):
         for portion in portions(runs):
             with self.datastore.reading() as connection:
                 found = connection.execute(_OF_RUNS, (many(portion),)).fetchall()
-                if beheaded := set(portion) - {saga_id for saga_id, *_ in found}:
-                    found += connection.execute(_BEHEADED, (many(sorted(beheaded)),)).fetchall()
             for row in found:
                 yield _entry(*row)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
-from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, upgrade
+from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, origins, upgrade
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
@@ -19,7 +19,23 @@ from amends.connectors.stores.sqlite.log import SqliteLog
 APPLICATION_ID: Final = 0x416D6E64
 """`Amnd` in the file's header: what tells a store from any other SQLite database."""
 
-TYPES: Final = Types(integer="INTEGER", text="TEXT", data="BLOB", flag="INTEGER", numbered="INTEGER PRIMARY KEY")
+TYPES: Final = Types(
+    integer="INTEGER",
+    text="TEXT",
+    data="BLOB",
+    flag="INTEGER",
+    numbered="INTEGER PRIMARY KEY",
+    of_run=", first INTEGER",  # the `rowid` of its first entry; see log.py
+    clustered=" WITHOUT ROWID",
+)
+
+
+_ORIGINS_ANEW: Final = (
+    "ALTER TABLE origins RENAME TO origins_before",
+    origins(TYPES),
+    "INSERT INTO origins SELECT * FROM origins_before",
+    "DROP TABLE origins_before",
+)
 
 
 def make(path: Path, log: SqliteLog, *, shards: int) -> None:
@@ -102,8 +118,11 @@ def _upgrade(path: Path, log: SqliteLog) -> None:
 
 def _upgraded(work: SqliteWork, log: SqliteLog) -> None:
     work.change("BEGIN IMMEDIATE")
-    found = work.rows("PRAGMA user_version")[0][0]  # By now another process may have done it.
-    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found)):
+    found = work.rows("PRAGMA user_version")[0][0]
+    if found == VERSION:  # By now another process may have done it.
+        work.change("ROLLBACK")
+        return
+    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found), *_ORIGINS_ANEW):
         work.change(statement)
     work.change("UPDATE store SET version = ?", (VERSION,))
     work.change(f"PRAGMA user_version = {VERSION}")

@@ -202,14 +202,27 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 2\\)") as refused:
+    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 3\\)") as refused:
         opened()
     assert refused.value.code == "AM0304"
     assert path.read_bytes() == before
 
 
+OF_VERSION_2 = """
+    CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1;
+    ALTER TABLE runs DROP COLUMN first;
+    ALTER TABLE origins RENAME TO origins_after;
+    CREATE TABLE origins (
+        topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, saga_id TEXT NOT NULL,
+        PRIMARY KEY (topic, partition, "offset", saga_id));
+    INSERT INTO origins SELECT * FROM origins_after;
+    DROP TABLE origins_after;
+    UPDATE store SET version = 2;
+    PRAGMA user_version = 2;
+"""
 OF_VERSION_1 = """
     DROP TABLE relay_waits;
+    DROP INDEX events_first;
     ALTER TABLE events RENAME TO events_after;
     CREATE TABLE events (
         originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL,
@@ -221,18 +234,29 @@ OF_VERSION_1 = """
 """
 
 
+def tables_of(connection: sqlite3.Connection) -> dict[str, set[str]]:
+    """Every table's columns and every index's, as SQLite itself understands them."""
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")]
+    columns = "SELECT name || ' ' || type || ' ' || pk FROM pragma_table_info(?)"
+    asked = f"{columns} UNION ALL SELECT name FROM pragma_index_info(?)"
+    return {name: {str(row[0]) for row in connection.execute(asked, (name, name))} for name in names}
+
+
+@pytest.mark.parametrize("older", [OF_VERSION_2 + OF_VERSION_1, OF_VERSION_2], ids=["1", "2"])
 def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
-    opened: Callable[..., SqliteStore], path: Path
+    opened: Callable[..., SqliteStore], path: Path, older: str
 ) -> None:
     first = opened()
     owner = Owner(first)
     owner.start("a", "b")
     owner.append(owner.part(0, [("b", 2), ("a", 2)]))
+    with sqlite3.connect(path) as connection:
+        new = tables_of(connection)
+        connection.executescript(older + "DELETE FROM events WHERE rowid = 1;")
+        assert tables_of(connection) != new
+    connection.close()
     before, entries = first.runs(), first.entries_from(0, after=0, limit=10)
     first.close()
-    with sqlite3.connect(path) as connection:
-        connection.executescript(OF_VERSION_1)
-    connection.close()
     coordinator = CoordinatorLock(lock_of(path))
     coordinator.acquire()
     with pytest.raises(Conflict):
@@ -245,8 +269,12 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     assert store.entries_from(0, after=0, limit=10) == entries
     for row in before:
         assert store.entries_of(row.saga_id) == [entry for entry in entries if entry.saga_id == row.saga_id]
+    assert [row.idempotency_key for row in store.runs_by_origin("billing.refunds", 0, 1)] == ["R-b"]
     store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
     assert store.relay_waits() == [wait]
+    with sqlite3.connect(path) as connection:
+        assert tables_of(connection) == new
+    connection.close()
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path)])
