@@ -17,6 +17,7 @@ TYPES: Final = Types(
     data="bytea",
     flag="boolean",
     numbered="bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    run_id='saga_id text COLLATE "C" PRIMARY KEY',
 )
 _ONE_AT_A_TIME: Final = 0x416D656E6473
 """`Amends`: the key of the advisory lock under which a store is made."""

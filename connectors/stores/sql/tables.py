@@ -29,8 +29,8 @@ class Types:
     flag: str
     numbered: str
     """A row number that the database gives, as primary key."""
-    of_run: str = ""
-    """Further columns of `runs`, which the store's own statements know."""
+    run_id: str
+    """The columns by which a run's row is found."""
     clustered: str = ""
     """Behind a table that is nothing but its primary key."""
 
@@ -48,7 +48,9 @@ def create(types: Types) -> list[str]:
             expires_at {integer}, position {integer} NOT NULL, clean {flag} NOT NULL, PRIMARY KEY (role, shard))""",
         f"""CREATE TABLE workers (
             role {text} NOT NULL, worker {text} NOT NULL, expires_at {integer} NOT NULL, PRIMARY KEY (role, worker))""",
-        *_runs(types),
+        *runs(types),
+        origins(types),
+        f"CREATE TABLE duplicates (saga_id {text} PRIMARY KEY, count {integer} NOT NULL, origins {text} NOT NULL)",
         f"""CREATE TABLE inbox (
             id {types.numbered}, shard {integer} NOT NULL, message_id {text} NOT NULL UNIQUE, body {data} NOT NULL)""",
         "CREATE INDEX inbox_shard ON inbox (shard, id)",
@@ -76,24 +78,22 @@ def create(types: Types) -> list[str]:
     ]
 
 
-def _runs(types: Types) -> list[str]:
+def runs(types: Types) -> list[str]:
     """The index of runs. Duplicates stand apart: they are counted by workers that do not own the run's shard."""
     integer, text, flag = types.integer, types.text, types.flag
     return [
         f"""CREATE TABLE runs (
-            saga_id {text} PRIMARY KEY, shard {integer} NOT NULL, namespace {text} NOT NULL, saga {text} NOT NULL,
+            {types.run_id}, shard {integer} NOT NULL, namespace {text} NOT NULL, saga {text} NOT NULL,
             definition_version {integer} NOT NULL, definition_hash {text} NOT NULL, idempotency_key {text} NOT NULL,
             business_key {text} NOT NULL, generation {integer} NOT NULL, request_digest {text} NOT NULL,
             status {text} NOT NULL, cause {text}, version {integer} NOT NULL, started_at {integer} NOT NULL,
             updated_at {integer} NOT NULL, ended_at {integer}, next_due_at {integer}, waiting_for {text},
-            quarantined {flag} NOT NULL, duplicates {integer} NOT NULL, origins {text} NOT NULL{types.of_run})""",
+            quarantined {flag} NOT NULL, duplicates {integer} NOT NULL, origins {text} NOT NULL)""",
         "CREATE INDEX runs_newest ON runs (started_at, saga_id)",
         "CREATE INDEX runs_saga ON runs (saga, started_at, saga_id)",
         "CREATE INDEX runs_idempotency_key ON runs (idempotency_key)",
         "CREATE INDEX runs_business_key ON runs (business_key)",
         f"CREATE INDEX runs_status ON runs (status, started_at, saga_id, shard) WHERE {UNFINISHED}",
-        origins(types),
-        f"CREATE TABLE duplicates (saga_id {text} PRIMARY KEY, count {integer} NOT NULL, origins {text} NOT NULL)",
     ]
 
 

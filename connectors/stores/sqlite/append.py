@@ -1,7 +1,7 @@
 """The append on SQLite: one transaction for a batch, the compare-and-set first (design, section 2, Append)."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -9,25 +9,23 @@ import msgspec
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.rows import RUN_COLUMNS, run_columns
 from amends.connectors.stores.sqlite.connections import AMONG, SqliteWork, many
-from amends.connectors.stores.sqlite.log import SqliteLog
+from amends.connectors.stores.sqlite.log import Firsts, SqliteLog
 from amends.coordinator.errors import Fenced, RunExists
 from amends.coordinator.ports.rows import Batch, RunChange, RunRow, ShardAppend
-from amends.schemas.ids import SagaId
 
 _ADVANCE: Final = "UPDATE shards SET position = ?, head = ? WHERE shard = ? AND epoch = ? AND position = ?"
 _START: Final = f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}, first) VALUES ({'?, ' * len(RUN_COLUMNS)}?)"
 _ORIGIN: Final = "INSERT OR IGNORE INTO origins VALUES (?, ?, ?, ?)"
-_PLACES: Final = {column: f"?{place}" for place, column in enumerate(RunChange.__struct_fields__, 1)}
+_PLACES: Final = {column: f"?{place}" for place, column in enumerate(RunChange.__struct_fields__[1:], 2)}
 _MOVING: Final = {"version", "updated_at", "next_due_at"}
 """What each entry changes; in most of them it is all that does."""
 _MOVE: Final = (
-    f"UPDATE runs SET {', '.join(f'{column} = {_PLACES[column]}' for column in sorted(_MOVING))} WHERE "
+    f"UPDATE runs SET {', '.join(f'{column} = {_PLACES[column]}' for column in sorted(_MOVING))} WHERE first = ?1 AND "
     + " AND ".join(f"{column} IS {place}" for column, place in _PLACES.items() if column not in _MOVING)
 )
 """For a run that is otherwise what it was: no index knows of it."""
 _CHANGE: Final = (
-    f"UPDATE runs SET {', '.join(f'{column} = {place}' for column, place in _PLACES.items() if column != 'saga_id')}"
-    f" WHERE saga_id = {_PLACES['saga_id']}"
+    f"UPDATE runs SET {', '.join(f'{column} = {place}' for column, place in _PLACES.items())} WHERE first = ?1"
 )
 
 
@@ -59,28 +57,28 @@ def _advance(work: SqliteWork, part: ShardAppend) -> bool:
 
 
 def _write(work: SqliteWork, log: SqliteLog, part: ShardAppend) -> None:
-    connection, firsts = work.connection, log.firsts_of(work, part.entries)
+    connection, firsts = work.connection, log.firsts_of(work, part)
     if part.started:
         _start(connection, part.started, firsts)
     if part.entries:
         assert part.entries[0].position == part.position + 1
         log.insert_entries(work, part.entries, firsts)
     if part.changed:
-        _change(connection.cursor(), part.changed)
+        _change(connection.cursor(), part.changed, firsts)
     if part.inbox_done:
         connection.executemany("DELETE FROM inbox WHERE message_id = ?", [(done,) for done in part.inbox_done])
 
 
-def _start(connection: sqlite3.Connection, started: Sequence[RunRow], firsts: Mapping[SagaId, int]) -> None:
-    connection.executemany(_START, [(*run_columns(row), firsts.get(row.saga_id)) for row in started])
+def _start(connection: sqlite3.Connection, started: Sequence[RunRow], firsts: Firsts) -> None:
+    connection.executemany(_START, [(*run_columns(row), firsts[row.saga_id]) for row in started])
     connection.executemany(
         _ORIGIN, [(at.topic, at.partition, at.offset, row.saga_id) for row in started for at in row.origins]
     )
 
 
-def _change(cursor: sqlite3.Cursor, changed: Sequence[RunChange]) -> None:
+def _change(cursor: sqlite3.Cursor, changed: Sequence[RunChange], firsts: Firsts) -> None:
     for change in changed:
-        values = msgspec.structs.astuple(change)
+        values = (firsts.get(change.saga_id), *msgspec.structs.astuple(change)[1:])
         if change.ended_at is not None or cursor.execute(_MOVE, values).rowcount == 0:
             cursor.execute(_CHANGE, values)
 

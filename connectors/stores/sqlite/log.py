@@ -9,7 +9,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder
 from amends.connectors.stores.places import ENTRY_TOPIC, POSITION_BITS, POSITION_MASK, place_of
 from amends.connectors.stores.sql.portions import OPEN_RUNS, portions
 from amends.connectors.stores.sqlite.connections import AMONG, Datastore, SqliteWork, many
-from amends.coordinator.ports.rows import StoredEntry
+from amends.coordinator.ports.rows import ShardAppend, StoredEntry
 from amends.schemas.ids import SagaId
 
 _INSERT: Final = f"""INSERT INTO events (originator_id, originator_version, topic, state, rowid, first)
@@ -19,9 +19,12 @@ _OF_RUN: Final = f"""SELECT {_COLUMNS} FROM events WHERE first = (SELECT first F
     AND originator_version > ? ORDER BY originator_version LIMIT ?"""
 _OF_RUNS: Final = f"""SELECT {_COLUMNS} FROM events WHERE first IN (SELECT first FROM runs WHERE saga_id {AMONG})
     ORDER BY originator_id, originator_version"""
-_FIRSTS: Final = f"SELECT saga_id, first FROM runs WHERE saga_id {AMONG} AND first IS NOT NULL"
+_FIRSTS: Final = f"SELECT saga_id, first FROM runs WHERE saga_id {AMONG}"
 _FIRSTS_MAX: Final = 50_000
 """First entries that are remembered: more than runs are ever in flight."""
+
+Firsts = Mapping[SagaId, int]
+"""Where runs began: the `rowid` of the first entry of each."""
 
 
 class SqliteLog(SQLiteApplicationRecorder):
@@ -30,9 +33,9 @@ class SqliteLog(SQLiteApplicationRecorder):
     `rowid` is shard and position in one number. It is declared, so VACUUM keeps it, and given by the append, so it has
     no gaps; the library reads it as its notification id.
 
-    `first` is the `rowid` of the run's first entry. Ids of runs are random: an index by them would have every entry
-    touch a page of its own. By `first` the entries of runs that began together stand together, and the run's row, which
-    is found by its id, knows the number.
+    `first` is the `rowid` of the run's first entry, and the number of the run's own row. Ids of runs are random: by
+    them every entry, and every change of a row, would touch a page of its own. By `first` runs that began together
+    stand together, and one index of `runs` leads there from a run's id.
     """
 
     datastore: Datastore
@@ -51,32 +54,25 @@ class SqliteLog(SQLiteApplicationRecorder):
         ]
 
     def upgrade(self, *, found: int) -> list[str]:
-        """Every statement that brings the table of an older store up to this version."""
-        new = "ALTER TABLE runs ADD COLUMN first INTEGER"
+        """Every statement that brings the table of an older store up to version 2; it is the same since."""
         if found > 1:
-            return [
-                new,
-                """UPDATE runs SET first = coalesce(
-                    (SELECT first FROM events WHERE originator_id = saga_id AND originator_version = 1),
-                    (SELECT min(first) FROM events WHERE originator_id = saga_id))""",
-                "DROP INDEX events_first",
-            ]
+            return []
         return [
-            new,
-            "UPDATE runs SET first = (SELECT min(rowid) FROM events WHERE originator_id = saga_id)",
             "ALTER TABLE events RENAME TO events_before",
             *self.construct_create_table_statements(),
             """INSERT INTO events
-                SELECT originator_id, originator_version, topic, state, e.rowid, coalesce(first, e.rowid)
-                FROM events_before e LEFT JOIN runs ON saga_id = originator_id""",
+                SELECT e.originator_id, e.originator_version, e.topic, e.state, e.rowid, coalesce(f.rowid, e.rowid)
+                FROM events_before e LEFT JOIN events_before f
+                ON f.originator_id = e.originator_id AND f.originator_version = 1""",
             "DROP TABLE events_before",
+            "CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1",
         ]
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: object) -> NoReturn:
         """Refused: this way round there is no fence, no position and no chain. Use the store's `append`."""
         raise NotImplementedError("entries are written by the store's append, behind its compare-and-set")
 
-    def insert_entries(self, work: SqliteWork, entries: Sequence[StoredEntry], firsts: Mapping[SagaId, int]) -> None:
+    def insert_entries(self, work: SqliteWork, entries: Sequence[StoredEntry], firsts: Firsts) -> None:
         """Part of the append's transaction. If that is rolled back, call `forget`."""
         rows = []
         for entry in entries:
@@ -88,15 +84,15 @@ class SqliteLog(SQLiteApplicationRecorder):
         """Remember no first entries: some of them may not have come about."""
         self._firsts.clear()
 
-    def firsts_of(self, work: SqliteWork, entries: Sequence[StoredEntry]) -> Mapping[SagaId, int]:
-        """Where the runs of these entries began. Those in flight are remembered, so the table is rarely asked."""
+    def firsts_of(self, work: SqliteWork, part: ShardAppend) -> Firsts:
+        """Where the runs of an append began. Those in flight are remembered, so the table is rarely asked."""
         known = self._firsts
         if len(known) > _FIRSTS_MAX:
             known.clear()
-        for entry in entries:
+        for entry in part.entries:
             if entry.version == 1:
                 known[entry.saga_id] = place_of(entry.shard, entry.position)
-        asked = [entry.saga_id for entry in entries if entry.saga_id not in known]
+        asked = [row.saga_id for rows in (part.entries, part.changed) for row in rows if row.saga_id not in known]
         if asked:
             known.update(work.rows(_FIRSTS, (many(asked),)))
         return known

@@ -11,7 +11,8 @@ from typing import Final
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
-from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, origins, upgrade
+from amends.connectors.stores.sql.rows import RUN_COLUMNS
+from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, origins, runs, upgrade
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
@@ -25,12 +26,22 @@ TYPES: Final = Types(
     data="BLOB",
     flag="INTEGER",
     numbered="INTEGER PRIMARY KEY",
-    of_run=", first INTEGER",  # the `rowid` of its first entry; see log.py
+    run_id="first INTEGER PRIMARY KEY, saga_id TEXT NOT NULL UNIQUE",  # `first`: its first entry's place; see log.py
     clustered=" WITHOUT ROWID",
 )
 
 
-_ORIGINS_ANEW: Final = (
+_OF_VERSION_3: Final = (
+    *(f"DROP INDEX runs_{name}" for name in ("newest", "saga", "idempotency_key", "business_key", "status")),
+    "ALTER TABLE runs RENAME TO runs_before",
+    *runs(TYPES),
+    f"""INSERT INTO runs (first, {", ".join(RUN_COLUMNS)})
+        SELECT coalesce(
+            (SELECT first FROM events WHERE originator_id = saga_id AND originator_version = 1),
+            (SELECT min(first) FROM events WHERE originator_id = saga_id), -rowid), {", ".join(RUN_COLUMNS)}
+        FROM runs_before""",
+    "DROP TABLE runs_before",
+    "DROP INDEX events_first",
     "ALTER TABLE origins RENAME TO origins_before",
     origins(TYPES),
     "INSERT INTO origins SELECT * FROM origins_before",
@@ -122,7 +133,7 @@ def _upgraded(work: SqliteWork, log: SqliteLog) -> None:
     if found == VERSION:  # By now another process may have done it.
         work.change("ROLLBACK")
         return
-    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found), *_ORIGINS_ANEW):
+    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found), *_OF_VERSION_3):
         work.change(statement)
     work.change("UPDATE store SET version = ?", (VERSION,))
     work.change(f"PRAGMA user_version = {VERSION}")

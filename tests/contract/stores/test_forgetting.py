@@ -197,11 +197,14 @@ def test_a_start_from_the_inbox_is_new_again_in_the_same_way(store: Store) -> No
 def known(store: Store) -> Store:
     """Three generations of R-1, one of R-2, duplicates and a conflict; the same key elsewhere."""
     owner = Owner(store)
-    rows = [run(f"g{each}", idempotency_key="R-1", generation=each, offset=each) for each in (0, 1, 2)]
-    rows.append(run("other key", idempotency_key="R-2", offset=3))
-    rows.append(run("other saga", idempotency_key="R-1", generation=7, saga="ship", offset=4))
-    rows.append(run("other namespace", idempotency_key="R-1", generation=9, namespace="test", offset=5))
-    owner.append(owner.part(0, [(row.saga_id, 1) for row in rows], started=rows))
+    requests: dict[str, dict[str, Any]] = {
+        **{f"g{each}": {"idempotency_key": "R-1", "generation": each} for each in (0, 1, 2)},
+        "other key": {"idempotency_key": "R-2"},
+        "other saga": {"idempotency_key": "R-1", "generation": 7, "saga": "ship"},
+        "other namespace": {"idempotency_key": "R-1", "generation": 9, "namespace": "test"},
+    }
+    rows = [run(name, offset=offset, **changes) for offset, (name, changes) in enumerate(requests.items())]
+    owner.append(owner.part(0, [(name, 1) for name in requests], started=rows))
     owner.append(
         duplicates=tuple(duplicate("g1", offset) for offset in range(10, 20)),
         dead_letters=(

@@ -210,7 +210,23 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
 
 OF_VERSION_2 = """
     CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1;
-    ALTER TABLE runs DROP COLUMN first;
+    CREATE TABLE runs_before (
+        saga_id TEXT PRIMARY KEY, shard INTEGER NOT NULL, namespace TEXT NOT NULL, saga TEXT NOT NULL,
+        definition_version INTEGER NOT NULL, definition_hash TEXT NOT NULL, idempotency_key TEXT NOT NULL,
+        business_key TEXT NOT NULL, generation INTEGER NOT NULL, request_digest TEXT NOT NULL,
+        status TEXT NOT NULL, cause TEXT, version INTEGER NOT NULL, started_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL, ended_at INTEGER, next_due_at INTEGER, waiting_for TEXT,
+        quarantined INTEGER NOT NULL, duplicates INTEGER NOT NULL, origins TEXT NOT NULL);
+    INSERT INTO runs_before SELECT saga_id, shard, namespace, saga, definition_version, definition_hash,
+        idempotency_key, business_key, generation, request_digest, status, cause, version, started_at, updated_at,
+        ended_at, next_due_at, waiting_for, quarantined, duplicates, origins FROM runs ORDER BY saga_id;
+    DROP TABLE runs;
+    ALTER TABLE runs_before RENAME TO runs;
+    CREATE INDEX runs_newest ON runs (started_at, saga_id);
+    CREATE INDEX runs_saga ON runs (saga, started_at, saga_id);
+    CREATE INDEX runs_idempotency_key ON runs (idempotency_key);
+    CREATE INDEX runs_business_key ON runs (business_key);
+    CREATE INDEX runs_status ON runs (status, started_at, saga_id, shard) WHERE status <> 'completed';
     ALTER TABLE origins RENAME TO origins_after;
     CREATE TABLE origins (
         topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, saga_id TEXT NOT NULL,
