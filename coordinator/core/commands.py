@@ -38,19 +38,25 @@ def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
     """Every handler that should be running."""
     if state.closed:
         return ()
-    found: list[Command | None] = []
+    found: list[Command] = []
     for direction in _DIRECTIONS:
         for path, effect in state.effects(direction).items():
+            if effect.phase not in _ACTIVE:
+                continue
             if effect.attempt_open:
                 found.append(_perform(plan, path, direction, effect))
-            elif effect.phase in _ASKED and state.status != "parked":
-                found.append(_ask(plan, path, direction, question(plan, state, path, direction, now), effect))
-    return tuple(command for command in found if command is not None)
+            elif state.status != "parked" and effect.phase in _ASKED:
+                asked = _ask(plan, path, direction, question(plan, state, path, direction, now), effect)
+                if asked is not None:
+                    found.append(asked)
+    return tuple(found)
 
 
 _DIRECTIONS: Final[tuple[Direction, Direction]] = ("forward", "undo")
 _ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
 """Phases in which a question may be open."""
+_ACTIVE: Final = _ASKED | {"requested"}
+"""Phases in which a handler may be wanted."""
 _TIMED: Final = frozenset({"requested", "retrying", "in_doubt"})
 """Phases that an instant may end."""
 
@@ -89,13 +95,18 @@ def next_due(plan: Plan, state: State) -> Instant | None:
     """The next instant at which `decide` must look at the run again without a message."""
     if state.closed or state.status == "parked":
         return None
-    dues = [_effect_due(plan, state, path, effect) for path, effect in state.forward.items() if effect.phase in _TIMED]
-    dues += [_undo_due(plan, path, effect) for path, effect in state.undo.items() if effect.phase in _TIMED]
+    dues: list[Instant | None] = []
+    for path, effect in state.forward.items():
+        if effect.phase in _TIMED:
+            dues.append(_effect_due(plan, state, path, effect))
+    for path, effect in state.undo.items():
+        if effect.phase in _TIMED:
+            dues.append(_undo_due(plan, path, effect))
     if state.status != "compensating" and not pivot_passed(plan, state):
         dues.append(state.deadline_at)
         if plan.form.budget.wall_ms is not None:
             dues.append(state.running_since + plan.form.budget.wall_ms * MILLISECOND)
-    return min((due for due in dues if due is not None), default=None)
+    return min([due for due in dues if due is not None], default=None)
 
 
 def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant | None:

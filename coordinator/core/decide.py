@@ -104,7 +104,10 @@ def _advance(turn: Turn) -> None:
     for _ in range(STAGES_MAX):
         decided = len(turn.events)
         _stage(turn)
-        if all(type(event) in _INTENTS for event in turn.events[decided:]):
+        for event in turn.events[decided:]:
+            if type(event) not in _INTENTS:
+                break
+        else:
             return
     raise AssertionError(f"the decision does not come to rest: {turn.events[-4:]}")
 

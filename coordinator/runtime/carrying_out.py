@@ -3,7 +3,7 @@
 So are the timers of a run set here, and here they come up: what they mean for `decide` goes back as messages.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.commands import Command
@@ -12,7 +12,7 @@ from amends.coordinator.runtime.batching import Decided, OwnedShard
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.loading import waits_for_handler
-from amends.coordinator.runtime.runs import Run, identity_of
+from amends.coordinator.runtime.runs import Identity, Run, identity_of
 from amends.coordinator.runtime.timers import Timer, Timers
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, Instant
@@ -42,7 +42,7 @@ class CarryingOut:
         begin = self.dispatch.reconcile(run, decided.commands)
         if run.uncommitted:  # The next batch has heard replies by now: what they answer is not begun a second time.
             wanted = {identity_of(command) for command in Decided.of(run, now).commands}
-            begin = [command for command in begin if identity_of(command) in wanted]
+            begin = {identity: command for identity, command in begin.items() if identity in wanted}
         self._start(run, begin, now)
         if run.due is not None and run.due != run.timer_due:
             run.timer_due = run.due
@@ -87,20 +87,20 @@ class CarryingOut:
         elif timer.kind == "overdue" and identity in run.running:
             return self.dispatch.overdue(run, identity)
         elif timer.kind == "ask" and identity in run.put_off:
-            self._start(run, [run.put_off.pop(identity)], now)
+            self._start(run, {identity: run.put_off.pop(identity)}, now)
         return None
 
     def tidy(self) -> None:
         """Drop timers that mean nothing any more, now and then."""
         self.timers.tidy(self._is_current)
 
-    def _start(self, run: Run, commands: Iterable[Command], now: Instant) -> None:
+    def _start(self, run: Run, commands: Mapping[Identity, Command], now: Instant) -> None:
         if run.shard not in self.shards or self.shards[run.shard].yielding:
             return
         try:
-            for command in commands:
-                for due, kind, identity in self.dispatch.start(run, command, now):
-                    self.timers.set(due, kind, run.saga_id, identity)
+            for identity, command in commands.items():
+                for due, kind, about in self.dispatch.start(run, identity, command, now):
+                    self.timers.set(due, kind, run.saga_id, about)
         except Exception as error:  # noqa: BLE001  a value that is gone, say
             self.set_apart(run, error)
 

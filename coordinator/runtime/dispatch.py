@@ -64,25 +64,21 @@ class Dispatch:
         """Whether handlers that were handed over have not begun."""
         return self.hands.behind
 
-    def reconcile(self, run: Run, wanted: Iterable[Command]) -> list[Command]:
+    def reconcile(self, run: Run, wanted: Iterable[Command]) -> dict[Identity, Command]:
         """Stop what is not wanted any more; give what is wanted and not under way."""
         commands = {identity_of(command): command for command in wanted}
-        if not run.running and not run.put_off:
-            return [command for identity, command in commands.items() if identity not in run.begun]
         for identity in [identity for identity in run.running if identity not in commands]:
             self._stop(run, identity, "not needed any more")
             del run.running[identity]
         for identity in [identity for identity in run.put_off if identity not in commands]:
             del run.put_off[identity]
-        return [
-            command
-            for identity, command in commands.items()
-            if identity not in run.running and identity not in run.put_off and identity not in run.begun
-        ]
+        for known in (run.running, run.put_off, run.begun):
+            for identity in commands.keys() & known:
+                del commands[identity]
+        return commands
 
-    def start(self, run: Run, command: Command, now: Instant) -> list[Set]:
+    def start(self, run: Run, identity: Identity, command: Command, now: Instant) -> list[Set]:
         """Begin a command, or put it off; the timers that belong to it."""
-        identity = identity_of(command)
         if self.stopped or command.handler in run.plan.missing:
             return []
         if command.not_before is not None and command.not_before > now:

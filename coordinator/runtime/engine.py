@@ -211,7 +211,7 @@ class Engine:
 
     def _prepare(self, now: Instant) -> Pending | None:
         """Decide as much as one batch holds: replies and timers first, then new starts; never wait to fill it."""
-        if now < self._paused_until:
+        if now < self._paused_until or not self._has_more:
             return None
         pending = Pending()
         try:
@@ -221,6 +221,11 @@ class Engine:
             self._paused_until = now + STORE_PAUSE_US
             self.timers.set(self._paused_until, "due", SagaId(""))
         return None if pending.empty and not pending.consumed else pending
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is anything to put into a batch."""
+        return bool(self._messages or self._starts) or self._resuming.has_more or self._quarantine.has_more
 
     def _fill(self, pending: Pending, now: Instant) -> None:
         self._messages.extendleft(reversed(self._resuming.next_items()))  # What a stop cut off is known before a wish.

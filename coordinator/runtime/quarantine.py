@@ -33,6 +33,11 @@ class Quarantine:
         self._shards[saga_id] = shard
         self._unmarked[saga_id] = run
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the store is to be told of somebody."""
+        return bool(self._unmarked)
+
     def mark(self, pending: Pending, shards: Mapping[int, OwnedShard]) -> None:
         """Have the batch write down who is held here, unless the store has it."""
         for saga_id, run in self._unmarked.items():

@@ -34,6 +34,11 @@ class Resuming:
         """Whether a suspect is at work or to come: nothing else is decided meanwhile."""
         return self.alone is not None or bool(self._suspects)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether runs are still to be resumed."""
+        return bool(self._suspects or self._others)
+
     def begin(self, lease: Lease, runs: dict[SagaId, Run]) -> int:
         """Load the open runs of a shard that is ours from now on; how many there are."""
         count = 0

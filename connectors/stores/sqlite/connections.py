@@ -1,6 +1,5 @@
 """SQLite connections: one that writes, durably, a pool of read-only ones, and what SQLite says as errors of ours."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from amends.connectors.stores import faults
@@ -27,13 +27,15 @@ _CHECKPOINT_PAGES: Final = 4_000
 _CACHE_KIB: Final = 32 * 1024
 
 
+_json: Final = msgspec.json.Encoder()
+
 AMONG: Final = "IN (SELECT value FROM json_each(?))"
 """Asks whether a column is one of the values that `many` makes one parameter of."""
 
 
 def many(values: Sequence[str]) -> str:
     """Any number of values as one parameter, so that the statement stays the same and prepared."""
-    return json.dumps(values)
+    return _json.encode(values).decode()
 
 
 Files = tuple[int | None, int | None]
