@@ -90,8 +90,7 @@ class Log(Part):
 
     def _put_dead_letter(self, letter: DeadLetterRow) -> None:
         letters = self._tables.dead_letters
-        place = (letter.topic, letter.partition, letter.offset, letter.saga)
-        if all((known.topic, known.partition, known.offset, known.saga) != place for known in letters):
+        if all(_same_record(known) != _same_record(letter) for known in letters):
             letters.append(msgspec.structs.replace(letter, n=len(letters) + 1))
 
     def _count_duplicates(self, duplicates: Sequence[Duplicate]) -> None:
@@ -106,3 +105,9 @@ class Log(Part):
                 self._tables.runs[saga_id] = msgspec.structs.replace(
                     row, duplicates=row.duplicates + len(fresh), origins=(*row.origins, *fresh)[:ORIGINS_KEPT]
                 )
+
+
+def _same_record(letter: DeadLetterRow) -> tuple[object, ...]:
+    """What makes two dead letters one: the record, read again, and the saga that refused it."""
+    at = (letter.topic, letter.partition, letter.offset, letter.saga)
+    return (*at, letter.size_bytes, letter.key or b"", letter.value or b"")

@@ -18,6 +18,9 @@ TYPES: Final = Types(
     flag="boolean",
     numbered="bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
     run_id='saga_id text COLLATE "C" PRIMARY KEY',
+    dead_letter_digest="""encode(sha256(
+        convert_to(size_bytes || ':' || coalesce(length(key), 0) || ':', 'UTF8')
+        || coalesce(key, '') || coalesce(value, '')), 'hex')""",
 )
 _ONE_AT_A_TIME: Final = 0x416D656E6473
 """`Amends`: the key of the advisory lock under which a store is made."""

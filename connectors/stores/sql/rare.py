@@ -3,14 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from amends.connectors.stores.sql.rows import DEAD_LETTER_COLUMNS, dead_letter_columns, origins_of, origins_text
+from amends.connectors.stores.sql.rows import DEAD_LETTER_STORED, dead_letter_columns, origins_of, origins_text
 from amends.connectors.stores.sql.work import Work
 from amends.coordinator.ports.rows import ORIGINS_KEPT, DeadLetterRow, Duplicate
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 
-_INSERT_DEAD_LETTER = f"""INSERT INTO dead_letters ({", ".join(DEAD_LETTER_COLUMNS).replace("offset", '"offset"')})
-    VALUES ({", ".join("?" for _ in DEAD_LETTER_COLUMNS)}) ON CONFLICT DO NOTHING"""
+_INSERT_DEAD_LETTER = f"""INSERT INTO dead_letters ({", ".join(DEAD_LETTER_STORED).replace("offset", '"offset"')})
+    VALUES ({", ".join("?" for _ in DEAD_LETTER_STORED)}) ON CONFLICT DO NOTHING"""
 
 
 def put_dead_letters(work: Work, letters: Sequence[DeadLetterRow]) -> None:

@@ -6,10 +6,12 @@ from typing import Any, Final
 import msgspec
 
 from amends.coordinator.ports.rows import DeadLetterRow, LocalRecord, RunRow
+from amends.schemas.canonical import sha256_hex
 from amends.schemas.events import Origin
 
 RUN_COLUMNS: Final = RunRow.__struct_fields__
 DEAD_LETTER_COLUMNS: Final = DeadLetterRow.__struct_fields__
+DEAD_LETTER_STORED: Final = (*DEAD_LETTER_COLUMNS, "digest")
 
 _headers: Final = msgspec.json.Decoder(tuple[tuple[str, bytes], ...])
 _origins: Final = msgspec.json.Decoder(tuple[Origin, ...])
@@ -61,7 +63,13 @@ def dead_letter_columns(row: DeadLetterRow) -> tuple[Any, ...]:
     columns = msgspec.structs.asdict(row)
     columns["headers"] = _encode(row.headers).decode()
     columns["detail"] = row.detail.encode("utf-8", "backslashreplace").decode()
-    return tuple(columns[name] for name in DEAD_LETTER_COLUMNS if name != "n")
+    columns["digest"] = dead_letter_digest(row.size_bytes, row.key, row.value)
+    return tuple(columns[name] for name in DEAD_LETTER_STORED if name != "n")
+
+
+def dead_letter_digest(size_bytes: int, key: bytes | None, value: bytes | None) -> str:
+    """What tells the record of a dead letter from another one at the same place."""
+    return sha256_hex(b"%d:%d:%b%b" % (size_bytes, len(key or b""), key or b"", value or b""))
 
 
 def dead_letter_of(values: Sequence[Any]) -> DeadLetterRow:

@@ -31,8 +31,15 @@ class Types:
     """A row number that the database gives, as primary key."""
     run_id: str
     """The columns by which a run's row is found."""
+    dead_letter_digest: str
+    """What `dead_letter_digest` gives for the columns of a row."""
     clustered: str = ""
     """Behind a table that is nothing but its primary key."""
+
+
+_DEAD_LETTERS_ONCE: Final = """CREATE UNIQUE INDEX dead_letters_once
+    ON dead_letters (topic, partition, "offset", coalesce(saga, ''), digest)"""
+"""A record that is read again is the same dead letter; another one at its place, in a topic made anew, is not."""
 
 
 def create(types: Types) -> list[str]:
@@ -62,9 +69,9 @@ def create(types: Types) -> list[str]:
             n {integer} PRIMARY KEY, topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL,
             key {data}, value {data}, headers {text} NOT NULL, idempotency_key {text}, saga {text},
             reason {text} NOT NULL, detail {text} NOT NULL, path {text}, saga_id {text},
-            size_bytes {integer} NOT NULL, at {integer} NOT NULL, redriven_at {integer})""",
-        """CREATE UNIQUE INDEX dead_letters_place
-            ON dead_letters (topic, partition, "offset", coalesce(saga, ''))""",
+            size_bytes {integer} NOT NULL, at {integer} NOT NULL, redriven_at {integer},
+            digest {text} NOT NULL DEFAULT '')""",
+        _DEAD_LETTERS_ONCE,
         f"CREATE TABLE counters (name {text} PRIMARY KEY, value {integer} NOT NULL)",
         "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
         *_relay_waits(types),
@@ -116,7 +123,15 @@ def _relay_waits(types: Types) -> list[str]:
 
 def upgrade(types: Types, *, found: int) -> list[str]:
     """Every statement that brings the tables of an older store up to `VERSION`, but for the store's own."""
-    since: dict[int, list[str]] = {2: _relay_waits(types), 3: []}
+    since: dict[int, list[str]] = {
+        2: _relay_waits(types),
+        3: [
+            f"ALTER TABLE dead_letters ADD COLUMN digest {types.text} NOT NULL DEFAULT ''",
+            f"UPDATE dead_letters SET digest = {types.dead_letter_digest}",
+            "DROP INDEX dead_letters_place",
+            _DEAD_LETTERS_ONCE,
+        ],
+    }
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 
 

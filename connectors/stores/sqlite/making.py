@@ -11,7 +11,7 @@ from typing import Final
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
-from amends.connectors.stores.sql.rows import RUN_COLUMNS
+from amends.connectors.stores.sql.rows import RUN_COLUMNS, dead_letter_digest
 from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, origins, runs, upgrade
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
@@ -27,6 +27,7 @@ TYPES: Final = Types(
     flag="INTEGER",
     numbered="INTEGER PRIMARY KEY",
     run_id="first INTEGER PRIMARY KEY, saga_id TEXT NOT NULL UNIQUE",  # `first`: its first entry's place; see log.py
+    dead_letter_digest="dead_letter_digest(size_bytes, key, value)",
     clustered=" WITHOUT ROWID",
 )
 
@@ -128,6 +129,7 @@ def _upgrade(path: Path, log: SqliteLog) -> None:
 
 
 def _upgraded(work: SqliteWork, log: SqliteLog) -> None:
+    work.connection.create_function("dead_letter_digest", 3, dead_letter_digest, deterministic=True)
     work.change("BEGIN IMMEDIATE")
     found = work.rows("PRAGMA user_version")[0][0]
     if found == VERSION:  # By now another process may have done it.

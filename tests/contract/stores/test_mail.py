@@ -42,6 +42,17 @@ def test_dead_letters_are_numbered_from_1_without_a_gap(store: Store) -> None:
     assert store.dead_letters_count() == 4
 
 
+def test_another_record_at_the_place_of_a_dead_letter_is_another_dead_letter(store: Store) -> None:
+    others = (
+        letter(5, value=b"other"),
+        letter(5, key=b"kother", value=b""),
+        letter(5, key=None, value=None, size_bytes=9),
+    )
+    store.append(Batch(dead_letters=(letter(5), *others)))
+    store.append(Batch(dead_letters=(*others, letter(5, at=T0 + 1))))  # They are read again.
+    assert store.dead_letters() == [msgspec.structs.replace(one, n=n) for n, one in enumerate((letter(5), *others), 1)]
+
+
 def test_dead_letters_are_listed_without_what_may_be_large(store: Store) -> None:
     assert store.dead_letters_count() == 0
     store.append(Batch(dead_letters=(letter(5), letter(6))))

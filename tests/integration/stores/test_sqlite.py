@@ -209,6 +209,9 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
 
 
 OF_VERSION_2 = """
+    DROP INDEX dead_letters_once;
+    ALTER TABLE dead_letters DROP COLUMN digest;
+    CREATE UNIQUE INDEX dead_letters_place ON dead_letters (topic, partition, "offset", coalesce(saga, ''));
     CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1;
     CREATE TABLE runs_before (
         saga_id TEXT PRIMARY KEY, shard INTEGER NOT NULL, namespace TEXT NOT NULL, saga TEXT NOT NULL,
@@ -265,7 +268,7 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     first = opened()
     owner = Owner(first)
     owner.start("a", "b")
-    owner.append(owner.part(0, [("b", 2), ("a", 2)]))
+    owner.append(owner.part(0, [("b", 2), ("a", 2)]), dead_letters=(letter(1), letter(2, key=None, value=None)))
     with sqlite3.connect(path) as connection:
         new = tables_of(connection)
         connection.executescript(older + "DELETE FROM events WHERE rowid = 1;")
@@ -286,6 +289,8 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     for row in before:
         assert store.entries_of(row.saga_id) == [entry for entry in entries if entry.saga_id == row.saga_id]
     assert [row.idempotency_key for row in store.runs_by_origin("billing.refunds", 0, 1)] == ["R-b"]
+    store.append(Batch(dead_letters=(letter(1), letter(2, key=None, value=None), letter(1, value=b"other"))))
+    assert [row.value for row in store.dead_letters()] == [letter(1).value, None, b"other"]
     store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
     assert store.relay_waits() == [wait]
     with sqlite3.connect(path) as connection:
