@@ -47,14 +47,15 @@ async def test_a_killed_member_s_partitions_go_to_the_other_and_every_record_is_
 async def test_what_was_read_and_not_handed_out_outlasts_backpressure(kafka: str, prefix: str) -> None:
     topic = f"{prefix}orders"
     create_topic(kafka, topic, partitions=1)
+    produce(kafka, topic, [b"%d" % n for n in range(5)])
     source = KafkaSource(settings_of(kafka), group=group(prefix))
     await source.start([topic])
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.2):  # What is read for this poll comes to the next one, which has less room.
+            async with asyncio.timeout(0):  # What is read for this poll comes to the next one, which has less room.
                 await source.poll(records_max=5, timeout_s=20)
-        produce(kafka, topic, [b"%d" % n for n in range(5)])
         found = await source.poll(records_max=1, timeout_s=20)
+        assert len(found) == 1
         assert not await source.at_end()
         held_back = time.monotonic() + PAUSE_AFTER_S + 1
         while time.monotonic() < held_back:
