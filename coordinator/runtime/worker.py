@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -198,13 +199,18 @@ class Worker:
 
     def _on_consumed(self, offsets: dict[tuple[str, int], int]) -> None:
         """From the engine's thread: these are accounted for in the store."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._consumed.update, offsets)
+        self._tell(self._consumed.update, offsets)
 
     def _on_committed(self) -> None:
         """From the engine's or the writer's thread."""
-        if self._loop is not None and self.appended is not None:
-            self._loop.call_soon_threadsafe(self.appended)
+        if self.appended is not None:
+            self._tell(self.appended)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        """Have the worker's loop call this, from any thread; a thread that outlives the loop finds nobody."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(call, *arguments)
 
     async def _commit(self) -> None:
         if self._consumed:
@@ -260,8 +266,7 @@ class Worker:
 
     def _broken(self, error: BaseException) -> None:
         self._failure = error
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._tell(self._stopping.set)
 
     async def _take_down(self) -> None:
         """In order: nothing new, handlers end or are left in doubt, replies are committed, shards are given back."""
