@@ -61,9 +61,10 @@ class SqliteLog(SQLiteApplicationRecorder):
             "ALTER TABLE events RENAME TO events_before",
             *self.construct_create_table_statements(),
             """INSERT INTO events
-                SELECT e.originator_id, e.originator_version, e.topic, e.state, e.rowid, coalesce(f.rowid, e.rowid)
-                FROM events_before e LEFT JOIN events_before f
-                ON f.originator_id = e.originator_id AND f.originator_version = 1""",
+                SELECT originator_id, originator_version, topic, state, rowid, (
+                    SELECT f.rowid FROM events_before f WHERE f.originator_id = e.originator_id
+                    ORDER BY f.originator_version LIMIT 1)
+                FROM events_before e""",
             "DROP TABLE events_before",
             "CREATE UNIQUE INDEX events_first ON events (originator_id) WHERE originator_version = 1",
         ]

@@ -37,10 +37,12 @@ _OF_VERSION_3: Final = (
     "ALTER TABLE runs RENAME TO runs_before",
     *runs(TYPES),
     f"""INSERT INTO runs (first, {", ".join(RUN_COLUMNS)})
-        SELECT coalesce(
-            (SELECT first FROM events WHERE originator_id = saga_id AND originator_version = 1),
-            (SELECT min(first) FROM events WHERE originator_id = saga_id), -rowid), {", ".join(RUN_COLUMNS)}
-        FROM runs_before""",
+        SELECT coalesce(begun.first, left_over.first, -runs_before.rowid), {", ".join(RUN_COLUMNS)}
+        FROM runs_before LEFT JOIN events AS begun ON originator_id = saga_id AND originator_version = 1
+        LEFT JOIN (
+            SELECT originator_id AS run, min(first) AS first FROM events
+            WHERE first NOT IN (SELECT rowid FROM events WHERE originator_version = 1) GROUP BY originator_id
+        ) AS left_over ON run = saga_id""",
     "DROP TABLE runs_before",
     "DROP INDEX events_first",
     "ALTER TABLE origins RENAME TO origins_before",

@@ -267,11 +267,12 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
 ) -> None:
     first = opened()
     owner = Owner(first)
-    owner.start("a", "b")
-    owner.append(owner.part(0, [("b", 2), ("a", 2)]), dead_letters=(letter(1), letter(2, key=None, value=None)))
+    owner.start("a", "b", "lost", "too")
+    letters = letter(1), letter(2, key=None, value=None)
+    owner.append(owner.part(0, [("b", 2), ("a", 2), ("a", 3)]), dead_letters=letters)
     with sqlite3.connect(path) as connection:
         new = tables_of(connection)
-        connection.executescript(older + "DELETE FROM events WHERE rowid = 1;")
+        connection.executescript(older + "DELETE FROM events WHERE rowid = 1 OR originator_id IN ('lost', 'too');")
         assert tables_of(connection) != new
     connection.close()
     before, entries = first.runs(), first.entries_from(0, after=0, limit=10)
@@ -289,7 +290,7 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     for row in before:
         assert store.entries_of(row.saga_id) == [entry for entry in entries if entry.saga_id == row.saga_id]
     assert [row.idempotency_key for row in store.runs_by_origin("billing.refunds", 0, 1)] == ["R-b"]
-    store.append(Batch(dead_letters=(letter(1), letter(2, key=None, value=None), letter(1, value=b"other"))))
+    store.append(Batch(dead_letters=(*letters, letter(1, value=b"other"))))
     assert [row.value for row in store.dead_letters()] == [letter(1).value, None, b"other"]
     store.relay_waits_at(wait := RelayWait(shard=0, position=1, why="AM4107", since=1))
     assert store.relay_waits() == [wait]
