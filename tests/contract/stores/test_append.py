@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from amends.coordinator.errors import Fenced, RunExists
@@ -175,6 +176,29 @@ def test_of_two_owners_who_start_the_same_run_at_once_one_is_told(opened: Callab
     assert [len(race_lost.saga_ids) for race_lost in told] == [4] * 40
     assert len(store.runs(limit=1_000)) == 80
     assert sum(row.position for row in store.shards()) == 80
+
+
+def test_each_field_of_a_change_reaches_the_runs_row_also_alone(store: Store) -> None:
+    owner = Owner(store)
+    owner.start("a")
+    now = change("a", version=1)
+    alone: list[tuple[str, object]] = [
+        ("status", "waiting"),
+        ("cause", "failed"),
+        ("version", 2),
+        ("updated_at", 7),
+        ("ended_at", 8),
+        ("next_due_at", 9),
+        ("waiting_for", "refund.pay"),
+        ("waiting_for", "refund.notify"),
+        ("quarantined", True),
+    ]
+    back = [(field, getattr(now, field)) for field, _ in reversed(alone)]
+    for field, value in alone + back:
+        now = msgspec.structs.replace(now, **{field: value})
+        owner.append(owner.part(0, changed=[now]))
+        found = store.run(now.saga_id)
+        assert [getattr(found, name) for name in now.__struct_fields__] == list(msgspec.structs.astuple(now))
 
 
 def test_a_run_started_and_changed_in_one_batch_is_as_the_change_says(store: Store) -> None:
