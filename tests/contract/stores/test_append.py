@@ -178,6 +178,19 @@ def test_of_two_owners_who_start_the_same_run_at_once_one_is_told(opened: Callab
     assert sum(row.position for row in store.shards()) == 80
 
 
+def test_a_store_that_is_opened_anew_changes_the_runs_that_it_finds(opened: Callable[..., Store]) -> None:
+    former = opened()
+    Owner(former).start("a", "b")
+    former.release("worker", "worker-1", [0, 1, 2], clean=True)
+    former.close()
+    store = opened()
+    owner = Owner(store)
+    owner.append(owner.part(0, changed=[change("a", version=1)]))
+    owner.append(owner.part(0, [("b", 2)], changed=[change("b"), change("a", version=1, status="waiting")]))
+    found = [store.run(saga_id(name)) for name in "ab"]
+    assert [(row.version, row.status) for row in found if row is not None] == [(1, "waiting"), (2, "running")]
+
+
 def test_each_field_of_a_change_reaches_the_runs_row_also_alone(store: Store) -> None:
     owner = Owner(store)
     owner.start("a")
@@ -187,11 +200,11 @@ def test_each_field_of_a_change_reaches_the_runs_row_also_alone(store: Store) ->
         ("cause", "failed"),
         ("version", 2),
         ("updated_at", 7),
-        ("ended_at", 8),
         ("next_due_at", 9),
         ("waiting_for", "refund.pay"),
         ("waiting_for", "refund.notify"),
         ("quarantined", True),
+        ("ended_at", 8),
     ]
     back = [(field, getattr(now, field)) for field, _ in reversed(alone)]
     for field, value in alone + back:

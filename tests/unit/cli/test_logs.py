@@ -22,11 +22,11 @@ def _starts_and_fails() -> None:
         raise KeyError
 
 
-@pytest.mark.parametrize("command", [lambda: start_logging("error"), lambda: set_level("debug")])
-def test_a_command_in_a_process_that_goes_on_leaves_its_logging_as_it_was(command: Callable[[], None]) -> None:
+@pytest.mark.parametrize("command", [start_logging, set_level])
+def test_a_command_in_a_process_that_goes_on_leaves_its_logging_as_it_was(command: Callable[[str], None]) -> None:
     before = _logging()
     with logging_kept(), redirect_stderr(io.StringIO()):
-        command()
+        command("debug")
         assert _logging() != before
     assert _logging() == before
 
