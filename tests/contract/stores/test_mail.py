@@ -47,6 +47,7 @@ def test_another_record_at_the_place_of_a_dead_letter_is_another_dead_letter(sto
         letter(5, value=b"other"),
         letter(5, key=b"kother", value=b""),
         letter(5, key=None, value=None, size_bytes=9),
+        letter(5, key=None, value=None, size_bytes=8),
     )
     store.append(Batch(dead_letters=(letter(5), *others)))
     store.append(Batch(dead_letters=(*others, letter(5, at=T0 + 1))))  # They are read again.
