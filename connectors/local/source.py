@@ -47,7 +47,7 @@ class LocalSource:
     async def poll(self, *, records_max: int, timeout_s: float) -> list[Record]:
         deadline = time.monotonic() + timeout_s
         while True:
-            if not (self._more and records_max) and not self._published.is_set():
+            if not (self._more and records_max and self._next) and not self._published.is_set():
                 await self._wait(min(max(0.0, deadline - time.monotonic()), LOOK_S))
             self._published.clear()
             await self._write_offsets(at_once=False)  # First: what was taken must reach the caller.

@@ -138,6 +138,11 @@ class Engine:
         return self._wishing.moment
 
     @property
+    def inbox_held(self) -> int:
+        """Rows of the inbox that it has taken, or cannot read, and that are still there."""
+        return self._wishing.held
+
+    @property
     def quiet(self) -> bool:
         """Nothing decided, written or running, and no reply to come."""
         return not self._undecided and self.dispatch.under_way == 0

@@ -33,6 +33,11 @@ class Wishing:
     _left: dict[int, int] = field(default_factory=dict)
     """When each shard went last."""
 
+    @property
+    def held(self) -> int:
+        """Rows that need not be read again."""
+        return len(self._taken) + len(self._unreadable)
+
     def take(self, rows: Iterable[InboxRow], moment: int | None) -> list[Item]:
         """The messages of those that are new here. A row that cannot be read stays, for a version that can."""
         read_at = self.moment if moment is None else moment

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import uuid4
 
 from amends.coordinator.definition.closing import ClosedSaga
@@ -31,6 +32,9 @@ BACKLOG_MAX = 2_000
 POLL_S = 0.25
 LOOK_S = 0.02
 """How often the store is asked whether another process has changed it."""
+INBOX_ROWS = 1_000
+INBOX_ROWS_MAX = 50_000
+"""Beyond those that the engine has, so many rows are read at once; and never more of a shard than this in all."""
 HANDLERS_MAY_TAKE_S = 3.0
 YOUNG_OBJECTS_MAX = 20_000
 """So many are made before any is looked through: a batch makes thousands, nearly all of which go with it."""
@@ -232,8 +236,7 @@ class Worker:
                 if latest != mark:
                     if self.wake_source is not None:
                         self.wake_source()
-                    await self._take_inbox(moment)
-                    mark = latest
+                    mark = latest if await self._take_inbox(moment) else None
                 patience.over()
             except StoreUnavailable as error:
                 await patience.wait(error)
@@ -247,12 +250,17 @@ class Worker:
             return self.reader.change_mark()  # It takes microseconds. A server may stand still, which must not hold us.
         return await asyncio.to_thread(self.reader.change_mark)
 
-    async def _take_inbox(self, moment: int) -> None:
+    async def _take_inbox(self, moment: int) -> bool:
+        """Whether that is all that waits there. What the engine has and leaves there must not hide what came later."""
+        limit = min(INBOX_ROWS + self._engine.inbox_held, INBOX_ROWS_MAX)
+        complete = True
         for shard in list(self._engine.shards):
-            alone = self._ownership.alone
-            rows = self.reader.inbox(shard) if alone else await asyncio.to_thread(self.reader.inbox, shard)
+            read = partial(self.reader.inbox, shard, limit=limit)
+            rows = read() if self._ownership.alone else await asyncio.to_thread(read)
+            complete = complete and (len(rows) < limit or limit == INBOX_ROWS_MAX)
             if rows:
                 self._thread.put(Waiting(rows=rows, moment=moment))
+        return complete
 
     async def _stop_when_idle(self, also: Callable[[], Awaitable[bool]]) -> None:
         while True:

@@ -1,5 +1,7 @@
 """A local source hands every record out, whenever its store goes away."""
 
+import asyncio
+
 from amends.connectors.local.source import LocalSource
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
@@ -84,3 +86,17 @@ async def test_what_nobody_tells_of_is_looked_for_once_and_what_is_told_of_at_on
     source.wake()
     assert len(await source.poll(records_max=2, timeout_s=5)) == 1
     assert store.read == 4
+
+
+async def test_a_source_of_no_topics_leaves_the_loop_to_others() -> None:
+    store = MemoryStore(clock=wall_clock)
+    store.migrate(shards=1)
+    source = LocalSource(store, group="g")
+    await source.start([])
+    waiting = asyncio.create_task(source.poll(records_max=10, timeout_s=0.1))
+    turns = 0
+    while not waiting.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert await waiting == []
+    assert turns > 2, "it began, and others had their turns before it was done"
