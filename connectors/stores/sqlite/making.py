@@ -50,7 +50,7 @@ _OF_VERSION_3: Final = (
     "INSERT INTO origins SELECT * FROM origins_before",
     "DROP TABLE origins_before",
 )
-"""Says what the tables of version 3 are by what they are now: whoever changes `runs` next writes that down here first."""
+"""It says what `runs` was in version 3 by what it is now: whoever changes that table writes it down here first."""
 
 
 def make(path: Path, log: SqliteLog, *, shards: int) -> None:
