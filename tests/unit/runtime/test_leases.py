@@ -72,8 +72,7 @@ def broken() -> list[BaseException]:
     return []
 
 
-@pytest.fixture
-def ownership(store: Store, told: list[Inbound], broken: list[BaseException]) -> Ownership:
+def ownership_of(store: Store, told: list[Inbound], broken: list[BaseException]) -> Ownership:
     return Ownership(
         store=store,
         worker="w1",
@@ -86,6 +85,11 @@ def ownership(store: Store, told: list[Inbound], broken: list[BaseException]) ->
 
 
 @pytest.fixture
+def ownership(store: Store, told: list[Inbound], broken: list[BaseException]) -> Ownership:
+    return ownership_of(store, told, broken)
+
+
+@pytest.fixture
 def shared() -> Shared:
     made = Shared(clock=Clock())
     made.migrate(shards=SHARDS)
@@ -94,17 +98,11 @@ def shared() -> Shared:
 
 @pytest.fixture
 def sharing(shared: Shared, told: list[Inbound], broken: list[BaseException]) -> Ownership:
-    return Ownership(
-        store=shared,
-        worker="w1",
-        lease_ms=LEASE_MS,
-        clock=shared.now,
-        tell=told.append,
-        busy=lambda shard: shard == 1,
-        broken=broken.append,
-        monotonic=lambda: shared.seconds,
-        sleep=lambda seconds: setattr(shared, "seconds", shared.seconds + seconds),
-    )
+    made = ownership_of(shared, told, broken)
+    made.busy = lambda shard: shard == 1
+    made.monotonic = lambda: shared.seconds
+    made.sleep = lambda seconds: setattr(shared, "seconds", shared.seconds + seconds)
+    return made
 
 
 def test_what_is_left_of_a_lease_counts_from_before_it_was_renewed_and_ends_before_the_lease_does(
@@ -115,11 +113,38 @@ def test_what_is_left_of_a_lease_counts_from_before_it_was_renewed_and_ends_befo
     assert sharing.left_s(1, 1) == LEASE_MS / 1000 * 0.8 - 2.0
 
 
-def test_a_worker_whose_clock_is_off_leases_nothing(shared: Shared, sharing: Ownership, told: list[Inbound]) -> None:
-    sharing.clock = lambda: shared.now() + SECOND + 1
+@pytest.mark.parametrize("off", [SECOND + 1, -SECOND - 1])
+def test_a_worker_whose_clock_is_off_leases_nothing_and_is_not_counted(
+    shared: Shared, sharing: Ownership, told: list[Inbound], caplog: pytest.LogCaptureFixture, off: int
+) -> None:
+    sharing.clock = lambda: shared.now() + off
     sharing.turn()
     assert told == []
+    assert vars(caplog.records[0])["skew_ms"] == -off // 1000
+    assert shared.beat("w2", lease_ms=LEASE_MS) == 1
+    shared.retire("w2")
     sharing.clock = lambda: shared.now() + SECOND
+    sharing.turn()
+    assert [type(each) for each in told] == [Gained]
+
+
+def test_a_worker_whose_clock_goes_wrong_leaves_its_shards_to_the_others(
+    shared: Shared, sharing: Ownership, told: list[Inbound]
+) -> None:
+    sharing.turn()
+    sharing.clock = lambda: shared.now() - 2 * SECOND
+    for _ in range(2):
+        sharing.turn()
+        assert [type(each) for each in told] == [Gained, Yielding, Lost]
+        assert [row.owner for row in shared.shards()] == [None, None]
+        assert shared.beat("w2", lease_ms=LEASE_MS) == 1
+
+
+def test_a_store_that_takes_its_time_to_tell_the_time_makes_no_clock_wrong(
+    shared: Shared, sharing: Ownership, told: list[Inbound]
+) -> None:
+    moments = [shared.now() - 5 * SECOND, shared.now() + 5 * SECOND]
+    sharing.clock = lambda: moments.pop(0)
     sharing.turn()
     assert [type(each) for each in told] == [Gained]
 
