@@ -159,6 +159,7 @@ class HandlerLoop:
             waiter = self.loop.create_future()
             self._idle.append(waiter)
             await waiter
+            self._rung_at = time.monotonic()  # No reply has been waiting for the engine since before.
 
     async def _perform(self, work: Work, task: asyncio.Task[None]) -> None:
         if work.told_to_stop():

@@ -1,6 +1,5 @@
 """SQLite connections: one that writes, durably, a pool of read-only ones, and what SQLite says as errors of ours."""
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -15,6 +14,7 @@ import msgspec
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from amends.connectors.stores import faults
+from amends.connectors.stores.sqlite.files import OpenFiles
 from amends.coordinator.errors import AmendsError
 
 BUSY_TIMEOUT_S: Final = 10
@@ -38,9 +38,6 @@ def many(values: Sequence[str]) -> str:
     return _json.encode(values).decode()
 
 
-Files = tuple[int | None, int | None]
-
-
 class SqliteWork:
     """An open transaction on the writing connection."""
 
@@ -61,7 +58,7 @@ class Writer:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        self._files: Files | None = None
+        self._files: OpenFiles | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteWork]:
@@ -69,7 +66,7 @@ class Writer:
         with self._lock, told_as_faults(self.path):
             connection = self._connection = self._connection or open_writer(self.path)
             connection.execute("BEGIN IMMEDIATE")
-            self._files = self._files or files(self.path)  # Only now has SQLite opened both.
+            self._files = self._files or OpenFiles(self.path)  # Only now has SQLite opened both.
             try:
                 yield SqliteWork(connection)
                 self.require_files()
@@ -82,7 +79,7 @@ class Writer:
 
     def require_files(self) -> None:
         """Refuse to go on where the files were removed or replaced: nobody would ever see what is written there."""
-        if self._files is not None and files(self.path) != self._files:
+        if self._files is not None and self._files.moved():
             raise faults.taken_away(str(self.path))
 
     def close(self) -> None:
@@ -201,19 +198,6 @@ def open_writer(path: Path) -> sqlite3.Connection:
             str(path), f"SQLite offers journal mode {mode}, synchronous {synchronous} there, not WAL, FULL"
         )
     return connection
-
-
-def files(path: Path) -> Files:
-    """Which files bear the names now. SQLite goes on with those that it opened, come what may."""
-    name = str(path)
-    return _inode(name), _inode(f"{name}-wal")
-
-
-def _inode(name: str) -> int | None:
-    try:
-        return os.stat(name).st_ino  # noqa: PTH116  at each commit, and a path takes several times as long
-    except OSError:
-        return None
 
 
 def uri(path: Path, mode: str) -> str:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from inspect import isfunction
 from pathlib import Path
 from typing import get_type_hints
@@ -364,6 +365,14 @@ def replace(*files: Path) -> None:
         other.rename(file)
 
 
+@pytest.fixture(params=["files that know their names", "inodes"])
+def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux, and one that has no descriptors that only refer to a file."""
+    if request.param == "inodes":
+        monkeypatch.delattr(os, "O_PATH", raising=False)
+
+
+@pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("do", [remove, replace])
 @pytest.mark.parametrize("names", [("amends.db",), ("amends.db-wal",), ("amends.db", "amends.db-wal", "amends.db-shm")])
 def test_a_store_that_is_taken_away_while_it_is_used_says_so_instead_of_writing_where_nobody_looks(
@@ -378,6 +387,24 @@ def test_a_store_that_is_taken_away_while_it_is_used_says_so_instead_of_writing_
         with pytest.raises(UsageError, match="removed or replaced while it was in use") as refused:
             use()
         assert refused.value.code == "AM0321"
+
+
+def test_a_store_that_was_closed_keeps_no_descriptor_of_its_files(
+    opened: Callable[..., SqliteStore], path: Path
+) -> None:
+    store = opened()
+    Owner(store).start("a")
+    assert path.stat().st_ino in open_inodes()
+    store.close()
+    assert path.stat().st_ino not in open_inodes()
+
+
+def open_inodes() -> set[int]:
+    found = set()
+    for descriptor in Path("/dev/fd").iterdir():
+        with suppress(OSError):  # The one that the list itself was read from.
+            found.add(descriptor.stat().st_ino)
+    return found
 
 
 def test_unknown_urls_are_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Heard:
         self._left: list[Item] = []
         self._news = threading.Condition()
         self.heard: dict[SagaId, Item] = {}
+        self.rings: list[int] = []
+        """How many replies each ring told of."""
 
     def put(self, item: Item) -> None:
         self.leave(item)
@@ -40,6 +42,7 @@ class Heard:
 
     def ring(self) -> None:
         with self._news:
+            self.rings += [len(self._left)]
             self.heard |= {item.saga_id: item for item in self._left}
             self._left.clear()
             self._news.notify_all()
@@ -97,6 +100,20 @@ def test_a_reply_is_told_of_though_the_handler_after_it_waits(loop: HandlerLoop,
 
     loop.submit([work_of("first", first)])
     assert replies.wait_for("first", "second")
+
+
+def test_replies_of_handlers_that_do_not_wait_are_told_of_together(
+    loop: HandlerLoop, replies: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that come first after a pause: to be woken for one would only take the interpreter from the others."""
+    monkeypatch.setattr(handler_loop, "RING_AFTER_S", 60.0)
+
+    async def returns() -> None: ...
+
+    for runs in (["a"], ["b", "c", "d"]):
+        loop.submit([work_of(run, returns) for run in runs])
+        assert replies.wait_for(*runs)
+    assert [told for told in replies.rings if told] == [1, 3]
 
 
 def test_a_handler_is_stopped_by_its_own_loop_alone(loop: HandlerLoop, replies: Heard) -> None:
