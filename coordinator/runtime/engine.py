@@ -17,7 +17,7 @@ from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start, Tick
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
-from amends.coordinator.ports.store import Store
+from amends.coordinator.ports.store import EMBEDDED, Store
 from amends.coordinator.runtime.batching import BATCH_BYTES_MAX, DECISIONS_MAX, Decided, OwnedShard, Pending, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
@@ -63,7 +63,7 @@ class EngineSettings:
 
 @dataclass(slots=True, kw_only=True)
 class Engine:
-    """See the module. Touched by one thread only."""
+    """See the module. Touched by one thread at a time."""
 
     store: Store
     writer: Writer
@@ -141,6 +141,11 @@ class Engine:
     def inbox_held(self) -> int:
         """Rows of the inbox that it has taken, or cannot read, and that are still there."""
         return self._wishing.held
+
+    @property
+    def short(self) -> bool:
+        """Whether a turn takes no time to speak of: it has little to decide, and no server to wait for."""
+        return len(self.runs) <= FEW_RUNS and self.store.kind in EMBEDDED
 
     @property
     def quiet(self) -> bool:

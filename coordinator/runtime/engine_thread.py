@@ -1,4 +1,4 @@
-"""The engine's thread: one queue in, a bell to wake it, and the clock."""
+"""The engine's turns: one queue in, a bell to wake the thread that takes most of them, and the clock."""
 
 import logging
 import threading
@@ -11,11 +11,12 @@ from queue import Empty, SimpleQueue
 from amends.coordinator.errors import AmendsError
 from amends.coordinator.runtime.engine import Engine
 from amends.coordinator.runtime.inbound import Inbound, Wake
-from amends.schemas.instants import SECOND, Instant
+from amends.schemas.instants import MILLISECOND, SECOND, Instant
 
 TAKE_MAX = 2_000
-LOOK_S = 0.5
+LOOK_US = 500 * MILLISECOND
 """The engine looks round this often even when nothing arrives."""
+FOREVER: Instant = 2**63 - 1
 
 GIVE_WAY_S = 0.002
 """So long it lets handlers begin that were handed over, and so many replies join the batch that is due."""
@@ -34,6 +35,9 @@ class EngineThread:
         self._rung = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="amends-engine", daemon=True)
+        self._turning = threading.Lock()
+        self._short = False
+        self._due: Instant = 0
         self._engine: Engine | None = None
         self._idle = False
         self._quiet = False
@@ -64,6 +68,21 @@ class EngineThread:
             self._rung = True
             self._bell.put(None)
 
+    def attend(self) -> None:
+        """As `ring`, from a thread that has nothing else to do: it takes the engine's turn itself if that is short.
+
+        Where little is in flight, to wake each other takes two threads about as long as a turn.
+        """
+        if not (self._short and self._turning.acquire(blocking=False)):
+            self.ring()
+            return
+        try:
+            soon = self._turn() < self._clock() + LOOK_US
+        finally:
+            self._turning.release()
+        if soon:
+            self.ring()  # Until it looks by itself the thread waits for what was due before.
+
     def begin(self, engine: Engine) -> None:
         """Start turning."""
         self._engine = engine
@@ -75,40 +94,55 @@ class EngineThread:
         self.put(Wake())
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
+        self._turning.acquire(timeout=timeout_s)  # For good: nobody else takes a turn.
 
     def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wait()
+            with self._turning:
+                self._turn()
+
+    def _turn(self) -> Instant:
+        """Take what has arrived and work it off; when to look again. By one thread at a time."""
         engine = self._engine
         assert engine is not None, "begin gives it"
-        try:
-            while not self._closing.is_set():
-                arrived = self._wait(engine)
-                engine.work_off(arrived, self._clock())
-                engine.dispatch.look_after()
-                self._idle, self._quiet, self.backlog = engine.idle, engine.quiet, engine.backlog
-        except AmendsError as error:
-            log.error("engine_failed", extra={"why": error.why})  # noqa: TRY400  it says all that there is to say
-            self._failed(error)
-        except BaseException as error:
-            log.exception("engine_failed")
-            self._failed(error)
-
-    def _wait(self, engine: Engine) -> list[Inbound]:
-        due = engine.next_due()
-        wait_s = LOOK_S if due is None else min(LOOK_S, max(0.0, (due - self._clock()) / SECOND))
-        with suppress(Empty):
-            self._bell.get(block=wait_s > 0 and not self._arrived, timeout=wait_s)
-        self._give_way(engine)
+        if self._closing.is_set():
+            return FOREVER
         self._rung = False  # Before taking: what is left from here on rings anew.
         self._idle = self._quiet = False
-        return [self._arrived.popleft() for _ in range(min(len(self._arrived), TAKE_MAX))]
+        arrived = [self._arrived.popleft() for _ in range(min(len(self._arrived), TAKE_MAX))]
+        try:
+            engine.work_off(arrived, self._clock())
+            engine.dispatch.look_after()
+        except AmendsError as error:
+            log.error("engine_failed", extra={"why": error.why})  # noqa: TRY400  it says all that there is to say
+            self._fail(error)
+        except BaseException as error:
+            log.exception("engine_failed")
+            self._fail(error)
+        else:
+            self._idle, self._quiet, self.backlog = engine.idle, engine.quiet, engine.backlog
+            self._short, self._due = engine.short, engine.next_due() or FOREVER
+        return self._due
 
-    def _give_way(self, engine: Engine) -> None:
+    def _fail(self, error: BaseException) -> None:
+        self._closing.set()
+        self._failed(error)
+
+    def _wait(self) -> None:
+        wait_s = min(LOOK_US, max(0, self._due - self._clock())) / SECOND
+        with suppress(Empty):
+            self._bell.get(block=wait_s > 0 and not self._arrived, timeout=wait_s)
+        self._give_way()
+
+    def _give_way(self) -> None:
         """Let the handlers' thread catch up: the two run in turns anyway, and a batch twice as large costs little more.
 
         Nobody waits for a handler that waits: only for those that have not been called.
         """
+        assert self._engine is not None, "begin gives it"
         until = time.monotonic() + GIVE_WAY_S
-        while engine.dispatch.behind and (left_s := until - time.monotonic()) > 0:
+        while self._engine.dispatch.behind and (left_s := until - time.monotonic()) > 0:
             self._rung = False
             with suppress(Empty):
                 self._bell.get(timeout=left_s)

@@ -36,6 +36,10 @@ class Replies(Protocol):
 
     def ring(self) -> None: ...
 
+    def attend(self) -> None:
+        """As `ring`, from a thread that has nothing else to do."""
+        ...
+
 
 class HandlerLoop:
     """One thread, one event loop."""
@@ -56,7 +60,10 @@ class HandlerLoop:
     def submit(self, works: Iterable[Work]) -> None:
         """Hand works over, from any thread."""
         self._queue.extend(works)
-        self.loop.call_soon_threadsafe(self._see_to_queue)
+        if threading.current_thread() is self._thread:
+            self.loop.call_soon(self._see_to_queue)
+        else:
+            self.loop.call_soon_threadsafe(self._see_to_queue)
 
     def stop(self, work: Work) -> None:
         """Cancel a work's handler, from any thread."""
@@ -149,9 +156,12 @@ class HandlerLoop:
                 if self._queue:
                     self._check_soon()
                 await self._perform(work, task)
-                if not self._queue or time.monotonic() - self._rung_at > RING_AFTER_S:
+                if not self._queue:
+                    self._replies.attend()
                     self._rung_at = time.monotonic()
+                elif time.monotonic() - self._rung_at > RING_AFTER_S:
                     self._replies.ring()
+                    self._rung_at = time.monotonic()
                 else:
                     self._check_soon()  # The next one may wait, and the engine has not been told of this one.
             if len(self._idle) >= IDLE_TASKS_MAX:

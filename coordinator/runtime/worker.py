@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Worker:
     _loop: asyncio.AbstractEventLoop | None = None
     _reading: bool = False
     """Whether the trigger topics have been opened."""
+    _accounted: deque[dict[tuple[str, int], int]] = field(default_factory=deque)
+    """Offsets from the engine: nobody is woken for them, as they are committed after the next poll."""
     _consumed: dict[tuple[str, int], int] = field(default_factory=dict)
     _thread: EngineThread = field(init=False)
     _hands: HandlerThreads = field(init=False)
@@ -171,7 +174,7 @@ class Worker:
                 build=self.settings.build,
                 in_flight_max=self.settings.in_flight_max,
             ),
-            consumed=self._on_consumed,
+            consumed=self._accounted.append,
             fenced=self._ownership.give_up,
         )
         self._thread.begin(self._engine)
@@ -201,10 +204,6 @@ class Worker:
                 self._broken(error)
                 return
 
-    def _on_consumed(self, offsets: dict[tuple[str, int], int]) -> None:
-        """From the engine's thread: these are accounted for in the store."""
-        self._tell(self._consumed.update, offsets)
-
     def _on_committed(self) -> None:
         """From the engine's or the writer's thread."""
         if self.appended is not None:
@@ -217,6 +216,8 @@ class Worker:
                 self._loop.call_soon_threadsafe(call, *arguments)
 
     async def _commit(self) -> None:
+        while self._accounted:
+            self._consumed |= self._accounted.popleft()
         if self._consumed:
             offsets, self._consumed = self._consumed, {}
             try:

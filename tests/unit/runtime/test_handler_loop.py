@@ -42,6 +42,8 @@ class Heard:
 
     def ring(self) -> None: ...
 
+    def attend(self) -> None: ...
+
 
 def test_a_handler_that_is_told_to_stop_before_its_turn_is_not_called() -> None:
     called: list[str] = []

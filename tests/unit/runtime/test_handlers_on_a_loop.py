@@ -47,6 +47,9 @@ class Heard:
             self._left.clear()
             self._news.notify_all()
 
+    def attend(self) -> None:
+        self.ring()
+
     def wait_for(self, *runs: str) -> bool:
         with self._news:
             return self._news.wait_for(lambda: set(runs) <= self.heard.keys(), SOON_S)
