@@ -57,8 +57,9 @@ _ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
 """Phases in which a question may be open."""
 _ACTIVE: Final = _ASKED | {"requested"}
 """Phases in which a handler may be wanted."""
-_TIMED: Final = frozenset({"requested", "retrying", "in_doubt"})
+_TIMED: Final = frozenset({"retrying", "in_doubt"})
 """Phases that an instant may end."""
+_TIMED_IN_DRAIN: Final = _TIMED | {"requested"}
 
 
 def _perform(plan: Plan, path: str, direction: Direction, effect: Effect) -> Command:
@@ -96,8 +97,9 @@ def next_due(plan: Plan, state: State) -> Instant | None:
     if state.closed or state.status == "parked":
         return None
     dues: list[Instant | None] = []
+    timed = _TIMED_IN_DRAIN if state.draining else _TIMED
     for path, effect in state.forward.items():
-        if effect.phase in _TIMED:
+        if effect.phase in timed:
             dues.append(_effect_due(plan, state, path, effect))
     for path, effect in state.undo.items():
         if effect.phase in _TIMED:

@@ -24,6 +24,7 @@ from amends.coordinator.ports.rows import (
     StoredEntry,
 )
 from amends.coordinator.runtime.inbound import Inbound, Item
+from amends.coordinator.runtime.intake import Taken
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.chain import next_head
 from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES, Draft, External, Inline, Payload, seal
@@ -64,6 +65,18 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, run: Run, now: Instant) -> "Decided":
         """What the run's state asks for, where nothing new was decided."""
         return cls(run=run, before=run.state, commands=commands(run.plan, run.state, now))
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message leads to, before it is an entry: events, and the state after them."""
+
+    run: Run
+    shard: OwnedShard
+    item: Item
+    taken: Taken | None
+    """What the item was made of, where it begins the run."""
+    events: tuple[Event, ...]
+    state: State
 
 
 class Writer(Protocol):
@@ -143,13 +156,12 @@ class Pending:
         if waiting_for != run.told:
             self._part(shard).changed[run.saga_id] = change_of(run.state, run.due, waiting_for=waiting_for)
 
-    def append(
-        self, shard: OwnedShard, run: Run, item: Item, events: tuple[Event, ...], state: State, *, now: int, build: str
-    ) -> None:
+    def append(self, decision: Decision, *, now: int, build: str) -> None:
         """Seal one decision into an entry and advance the run and the shard in memory."""
+        run, shard, item, state = decision.run, decision.shard, decision.item, decision.state
         before = run.state if run.state.version else None
         part, version, at = self._part(shard), run.state.version + 1, max(now, run.state.at)
-        data, entry_hash = seal(self._draft(shard, run.state, item, events, at=at, build=build))
+        data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, at=at, build=build))
         state = sealed(state, version=version, at=at, entry_hash=entry_hash)
         due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
         waiting_for = missing_handler(run.plan, state, now)  # What can raise has been done now.

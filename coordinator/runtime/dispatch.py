@@ -1,6 +1,6 @@
 """Dispatch: from commands to handlers, and back as messages. Called by the engine's thread only."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -67,15 +67,20 @@ class Dispatch:
     def reconcile(self, run: Run, wanted: Iterable[Command]) -> dict[Identity, Command]:
         """Stop what is not wanted any more; give what is wanted and not under way."""
         commands = {identity_of(command): command for command in wanted}
+        if run.running or run.put_off:
+            self._drop_unwanted(run, commands)
+        return {
+            identity: command
+            for identity, command in commands.items()
+            if not (identity in run.running or identity in run.put_off or identity in run.begun)
+        }
+
+    def _drop_unwanted(self, run: Run, commands: Mapping[Identity, Command]) -> None:
         for identity in [identity for identity in run.running if identity not in commands]:
             self._stop(run, identity, "not needed any more")
             del run.running[identity]
         for identity in [identity for identity in run.put_off if identity not in commands]:
             del run.put_off[identity]
-        for known in (run.running, run.put_off, run.begun):
-            for identity in commands.keys() & known:
-                del commands[identity]
-        return commands
 
     def start(self, run: Run, identity: Identity, command: Command, now: Instant) -> list[Set]:
         """Begin a command, or put it off; the timers that belong to it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from amends.coordinator.core.messages import Message
+from amends.coordinator.core.messages import Message, ReadBack, Replied
 from amends.coordinator.ports.rows import InboxRow, Lease
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
@@ -14,6 +14,9 @@ from amends.schemas.record import Record
 
 if TYPE_CHECKING:
     from amends.coordinator.runtime.batching import Pending
+
+NOTE_BYTES = 512
+"""About what a piece of evidence takes in an entry."""
 
 OURSELVES = "amends"
 """The actor of what no person asked for."""
@@ -30,6 +33,12 @@ class Item(Struct, frozen=True, kw_only=True):
     payloads: Mapping[Digest, bytes] = {}
     inbox_id: str | None = None
     shard: int | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """What it brings, so about what its entry will be larger by than others."""
+        notes = self.message.notes if isinstance(self.message, Replied | ReadBack) else ()
+        return sum(map(len, self.payloads.values())) + NOTE_BYTES * len(notes)
 
     def with_message(self, message: Message, *, saga_id: SagaId | None = None) -> "Item":
         """The same, saying something else, perhaps to another run."""
