@@ -94,7 +94,8 @@ class EngineThread:
         self.put(Wake())
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        self._turning.acquire(timeout=timeout_s)  # For good: nobody else takes a turn.
+        if self._turning.acquire(timeout=timeout_s):  # A turn that another thread took is over, and none begins.
+            self._turning.release()
 
     def _run(self) -> None:
         while not self._closing.is_set():
