@@ -50,7 +50,7 @@ class Handler:
         for name, adapter in self.parameters:
             data = values.get(name)
             try:
-                bound[name] = adapter.validate_json(_NULL if data is None else data)
+                bound[name] = adapter.validator.validate_json(_NULL if data is None else data)
             except ValidationError as error:
                 raise ArgumentUnreadable(f"parameter {name!r} of {self.name!r}: {told(error)}") from None
             except Exception as error:  # noqa: BLE001  validators are the user's
@@ -64,8 +64,8 @@ class Handler:
         if adapter is None or (result is None and self.role == "lookup"):
             return _NULL
         try:
-            data = adapter.dump_json(result, by_alias=True, warnings="error")
-            again = adapter.validate_json(data)
+            data = adapter.serializer.to_json(result, by_alias=True, warnings="error")
+            again = adapter.validator.validate_json(data)
         except PydanticSerializationError as error:
             raise InvalidResult(
                 f"{self.name!r} returned {_kind(result)}, which is not what it declares: {_first(error)}"

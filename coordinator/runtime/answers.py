@@ -142,6 +142,8 @@ def _not_awaited(work: Work, result: object) -> InvalidResult:
 
 def _external_id(work: Work) -> str | None:
     """The id that a connector saw last."""
+    if not work.attempt.notes:
+        return None
     notes = (note for note in reversed(work.attempt.notes) if isinstance(note, EvidenceRecorded))
     return next((note.external_id for note in notes if note.external_id), None)
 

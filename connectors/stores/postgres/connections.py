@@ -80,10 +80,21 @@ class PostgresWork:
     def change(self, sql: str, params: Sequence[object] = ()) -> int:
         return self._execute(sql, params).rowcount
 
+    def change_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self.connection.cursor(binary=True).executemany(_statement(sql), [_held(row) for row in rows])
+
     def _execute(self, sql: str, params: Sequence[object]) -> psycopg.Cursor[Any]:
         cursor = self.connection.cursor(binary=True, row_factory=tuple_row)
-        held = [arrays.without_nul(value) if isinstance(value, str) else value for value in params]
-        return cursor.execute(sql.replace("?", "%s").encode(), held)
+        return cursor.execute(_statement(sql), _held(params))
+
+
+def _statement(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _held(params: Sequence[object]) -> list[object]:
+    """As the database can hold them."""
+    return [arrays.without_nul(value) if isinstance(value, str) else value for value in params]
 
 
 class Datastore(PostgresDatastore):

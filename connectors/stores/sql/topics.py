@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 from amends.connectors.stores.sql.rows import record_columns, record_of
 from amends.connectors.stores.sql.work import SqlStore, Work
 from amends.coordinator.ports.rows import LocalRecord
+
+_INSERT: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class SqlTopics(SqlStore):
@@ -18,10 +21,11 @@ class SqlTopics(SqlStore):
             by_topic[record.topic].append(index)
         with self._writing() as work:
             for topic in sorted(by_topic):  # in one order everywhere, so that two publishers never wait for each other
-                first = _reserve(work, topic, len(by_topic[topic]))
-                for offset, index in enumerate(by_topic[topic], first):
+                places = by_topic[topic]
+                first = _reserve(work, topic, len(places))
+                for offset, index in enumerate(places, first):
                     offsets[index] = offset
-                    work.change("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", record_columns(records[index], offset))
+                work.change_each(_INSERT, [record_columns(records[index], offsets[index]) for index in places])
         return offsets
 
     def records(self, topic: str, *, after: int, limit: int) -> list[LocalRecord]:

@@ -23,6 +23,10 @@ class Work(Protocol):
         """The number of rows that the statement changed."""
         ...
 
+    def change_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """The same statement for each of these."""
+        ...
+
 
 class SqlStore(ABC):
     """The seam between the shared SQL and one database."""

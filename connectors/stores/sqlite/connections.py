@@ -50,6 +50,9 @@ class SqliteWork:
     def change(self, sql: str, params: Sequence[object] = ()) -> int:
         return self.connection.execute(sql, params).rowcount
 
+    def change_each(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        self.connection.executemany(sql, rows)
+
 
 class Writer:
     """The one connection of this process that writes; opened at the first write, used by one thread at a time."""
