@@ -141,6 +141,10 @@ class Pending:
         self.dead_letters.append(letter)
         self.size_bytes += len(letter.value or b"")
 
+    def dismiss(self, saga_id: SagaId) -> None:
+        """Count nothing on a run that does not come about: its request is a dead letter."""
+        self.duplicates = [duplicate for duplicate in self.duplicates if duplicate.saga_id != saga_id]
+
     def inbox_done(self, shard: OwnedShard, message_id: str) -> None:
         """Delete the row in the transaction that appends what it caused."""
         self._part(shard).inbox_done.append(message_id)

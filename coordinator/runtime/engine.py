@@ -7,8 +7,8 @@ clock: `work_off` is given what has arrived and the time, so that a test can dri
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -362,8 +362,10 @@ class Engine:
         self._set_apart(run, error)
         if not run.state.version:
             self._finished_with(pending, decision.shard, decision.item)
-        if taken is not None and (letter := undecided(taken, now, error)) is not None:
-            pending.refuse(letter)
+        if taken is not None:
+            pending.dismiss(run.saga_id)
+            if (letter := undecided(taken, now, error)) is not None:
+                pending.refuse(letter)
 
     def _set_apart(self, run: Run, error: Exception) -> None:
         if run.state.version:
@@ -392,8 +394,7 @@ class Engine:
             if rest:
                 self._starts.appendleft(Arrived(records=rest))
             try:
-                for taken in self.intake.take(records, self.runs, now):
-                    self._admit(pending, taken, now)
+                self._admit_all(pending, self.intake.take(records, self.runs, now), now)
             except StoreUnavailable:
                 self._starts.appendleft(Arrived(records=records))
                 raise
@@ -411,33 +412,49 @@ class Engine:
             self._starts.appendleft(start)
             raise
         pending.causes.append(start)
-        self._admit(pending, taken, now, shard)
+        decision = self._admitted(pending, taken, shard, now)
+        if decision is not None:
+            self._append(pending, decision, now)
         if taken.start is None:
             self._finished_with(pending, shard, start)
 
-    def _admit(self, pending: Pending, taken: Taken, now: Instant, shard: OwnedShard | None = None) -> None:
+    def _admit_all(self, pending: Pending, arrived: Iterable[Taken], now: Instant) -> None:
+        """In a round, as messages are."""
+        decisions: list[Decision] = []
+        beginning: Counter[int] = Counter()
+        try:
+            for taken in arrived:
+                shard = self._least_loaded(beginning) if taken.start is not None else None
+                decision = self._admitted(pending, taken, shard, now)
+                if decision is not None:
+                    decisions.append(decision)
+                    beginning[decision.run.shard] += 1
+        finally:
+            for decision in decisions:
+                self._append(pending, decision, now)
+
+    def _admitted(self, pending: Pending, taken: Taken, shard: OwnedShard | None, now: Instant) -> Decision | None:
         if taken.dead_letter is not None:
             pending.refuse(taken.dead_letter)
         if taken.duplicate is not None:
             pending.duplicates.append(taken.duplicate)
         if taken.start is None:
-            return
-        start, shard = taken.start.message, shard or self._least_loaded()
+            return None
+        start = taken.start.message
         assert isinstance(start, Start), "what is admitted is a start"
         if shard is None:
             load = self.store.load()
             pending.handed_on.append(self.intake.hand_on(taken.start, min(load, key=load.__getitem__)))
-            return
+            return None
         run = self._loading.fresh(start, shard.shard)
         self.runs[run.saga_id] = run
         item = taken.start.with_message(replace(start, shard=shard.shard))
-        decision = self._decide(pending, run, shard, item, now, taken=taken)
-        if decision is not None:
-            self._append(pending, decision, now)
+        return self._decide(pending, run, shard, item, now, taken=taken)
 
-    def _least_loaded(self) -> OwnedShard | None:
+    def _least_loaded(self, beginning: Mapping[int, int]) -> OwnedShard | None:
+        """`beginning` says how many runs begin in a shard beside those that it knows of."""
         usable = [shard for shard in self.shards.values() if not shard.yielding]
-        return min(usable, key=lambda shard: shard.open_runs, default=None)
+        return min(usable, key=lambda shard: shard.open_runs + beginning[shard.shard], default=None)
 
     # -- writing
 
