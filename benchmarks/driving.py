@@ -20,13 +20,13 @@ class Driver:
     publish: Callable[[list[str]], Awaitable[None]]
     cpu_s: Callable[[], float]
     """CPU time that the measured process has used so far."""
-    _began: dict[str, float] = field(default_factory=dict)
+    _began: list[tuple[Iterable[str], float]] = field(default_factory=list)
     _ended: dict[str, float] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def began(self, keys: Iterable[str], at: float) -> None:
-        """The triggers of these runs were committed at this instant. From any thread."""
-        self._began.update(dict.fromkeys(keys, at))
+        """The triggers of these runs were committed at this instant. From any thread; the keys are asked for later."""
+        self._began.append((keys, at))
 
     def ended(self, keys: Iterable[str], at: float) -> None:
         """The outcomes of these runs were committed. On the driver's loop."""
@@ -35,7 +35,7 @@ class Driver:
         self._news.set()
 
     async def run(self, name: str, *, count: int, in_flight: int) -> Phase:
-        self._began, self._ended = {}, {}
+        self._began, self._ended = [], {}
         keys, published = deque(keys_of(name, count)), 0
         cpu = self.cpu_s()
         while len(self._ended) < count:
@@ -47,11 +47,13 @@ class Driver:
             else:
                 async with asyncio.timeout(STALLED_S):
                     await self._news.wait()
+        cpu_s = self.cpu_s() - cpu
+        began = {key: at for keys, at in self._began for key in keys}
         return Phase.of(
             name,
-            latencies_s=[at - self._began[key] for key, at in self._ended.items()],
-            elapsed_s=max(self._ended.values()) - min(self._began.values()),
-            cpu_s=self.cpu_s() - cpu,
+            latencies_s=[at - began[key] for key, at in self._ended.items()],
+            elapsed_s=max(self._ended.values()) - min(began.values()),
+            cpu_s=cpu_s,
         )
 
 

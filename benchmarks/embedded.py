@@ -55,7 +55,7 @@ class TimedStore(SqliteStore):
     def publish(self, records: Sequence[LocalRecord]) -> list[int]:
         offsets = super().publish(records)
         now = time.perf_counter()
-        self._driver.began((json.loads(record.value or b"")["request"] for record in records), now)
+        self._driver.began((json.loads(record.value or b"")["request"] for record in records), now)  # Read at the end.
         return offsets
 
 

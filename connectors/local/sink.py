@@ -35,7 +35,8 @@ class LocalSink:
         """Nothing to connect to: the store is open."""
 
     async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
-        rows = [self._row(record) for record in records]
+        at = self._now()
+        rows = [self._row(record, at) for record in records]
         if not rows:
             return []
         loop = asyncio.get_running_loop()
@@ -54,13 +55,11 @@ class LocalSink:
     async def stop(self) -> None:
         """Nothing to give back."""
 
-    def _row(self, record: Outgoing) -> LocalRecord:
+    def _row(self, record: Outgoing, at: Instant) -> LocalRecord:
         if record.topic in self._own.published:
             raise UsageError(
                 "AM4201",
                 f"topic {record.topic!r} is a view over the log on the local bus",
                 do="publish to a topic that a saga is triggered by",
             )
-        return LocalRecord(
-            topic=record.topic, key=record.key, value=record.value, headers=record.headers, at=self._now()
-        )
+        return LocalRecord(topic=record.topic, key=record.key, value=record.value, headers=record.headers, at=at)
