@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from amends.connectors.local.source import LocalSource
 from amends.connectors.stores import open_store
-from amends.connectors.stores.clock import wall_clock
 from amends.connectors.stores.sqlite import SqliteStore
 from amends.coordinator.ports.rows import Batch, LocalRecord
-from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.worker import Worker, WorkerSettings
+from tests.integration.runtime.workers import worker_on
 from tests.unit.runtime.sagas import order_saga
 
 WITHIN_S = 10
@@ -37,7 +34,7 @@ def test_a_commit_that_comes_after_the_worker_has_gone_harms_nobody(
     store = Lagging(tmp_path / "amends.db")
     store.migrate(shards=1)
     store.publish([LocalRecord(topic="orders", key=None, value=b'{"id":"1"}', headers=(), at=0)])
-    worker = worker_on(store)
+    worker = worker_on(store, order_saga())
     worker.appended = lambda: None
     worker.check()
 
@@ -60,7 +57,7 @@ async def test_a_relay_in_the_worker_s_process_is_woken_by_each_commit(tmp_path:
     store = open_store(f"sqlite:///{tmp_path / 'amends.db'}", data_dir=tmp_path)
     store.publish([LocalRecord(topic="orders", key=None, value=b'{"id":"1"}', headers=(), at=0)])
     told: list[tuple[int, int]] = []
-    worker = worker_on(store)
+    worker = worker_on(store, order_saga())
     worker.appended = lambda: told.append((threading.get_ident(), store.shards()[0].position))
     worker.check()
 
@@ -73,14 +70,3 @@ async def test_a_relay_in_the_worker_s_process_is_woken_by_each_commit(tmp_path:
     assert {thread for thread, _ in told} == {threading.get_ident()}
     assert len(told) >= 4, "a start and three replies, each committed by itself"
     assert told[-1][1] == 4, "the last one was told of too"
-
-
-def worker_on(store: Store) -> Worker:
-    return Worker(
-        store=store,
-        reader=store,
-        source=LocalSource(store, group="amends.default"),
-        sagas=(order_saga().close(),),
-        settings=WorkerSettings(),
-        clock=wall_clock,
-    )

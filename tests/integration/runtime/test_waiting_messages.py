@@ -1,22 +1,18 @@
 """What waits in the inbox of a shard is taken once the shard is gained, though nothing else happens in the store."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from amends.connectors.local.source import LocalSource
 from amends.connectors.stores import open_store
-from amends.connectors.stores.clock import wall_clock
 from amends.coordinator.ports.rows import InboxRow
-from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import worker as worker_module
 from amends.coordinator.runtime.engine_thread import EngineThread
-from amends.coordinator.runtime.worker import Worker, WorkerSettings
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
+from tests.integration.runtime.workers import worker_on
 
 WITHIN_S = 10
 
@@ -26,7 +22,7 @@ async def test_a_wish_is_taken_by_a_worker_that_looked_before_it_had_the_shard(
 ) -> None:
     store = open_store(f"sqlite:///{tmp_path / 'amends.db'}", data_dir=tmp_path)
     looked = asyncio.Event()
-    worker = worker_on(store, looked.set)
+    worker = worker_on(store, wake_source=looked.set)
     store.put_inbox([wish("m-1")])
     with monkeypatch.context() as late:  # A busy machine: the engine's thread has not had its first turn.
         late.setattr(EngineThread, "begin", lambda _thread, _engine: None)
@@ -57,7 +53,7 @@ async def test_wishes_that_stay_hide_none_that_came_later(tmp_path: Path, monkey
         return store.inbox(0) == unreadable
 
     async with asyncio.timeout(WITHIN_S):
-        await worker_on(store, lambda: None).run(until_idle=only_they_are_left)
+        await worker_on(store).run(until_idle=only_they_are_left)
     store.close()
 
 
@@ -65,15 +61,3 @@ def wish(message_id: str) -> InboxRow:
     """A wish that nothing comes of: there is no such run."""
     cancel = wishes.Cancel(saga_id=SagaId(str(uuid4())), reason="changed my mind", actor="tester")
     return InboxRow(shard=0, message_id=message_id, body=wishes.write(cancel))
-
-
-def worker_on(store: Store, wake_source: Callable[[], None]) -> Worker:
-    return Worker(
-        store=store,
-        reader=store,
-        source=LocalSource(store, group="amends.default"),
-        sagas=(),
-        settings=WorkerSettings(),
-        clock=wall_clock,
-        wake_source=wake_source,
-    )
