@@ -52,6 +52,7 @@ class HandlerLoop:
         self._tasks: set[asyncio.Task[None]] = set()
         self._checking = False
         self._beaten_at = time.monotonic()
+        self._attending = False
         self._closing = False
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -60,9 +61,7 @@ class HandlerLoop:
     def submit(self, works: Iterable[Work]) -> None:
         """Hand works over, from any thread."""
         self._queue.extend(works)
-        if threading.current_thread() is self._thread:
-            self.loop.call_soon(self._see_to_queue)
-        else:
+        if not self._attending:  # Who attends looks at the queue afterwards.
             self.loop.call_soon_threadsafe(self._see_to_queue)
 
     def stop(self, work: Work) -> None:
@@ -71,8 +70,8 @@ class HandlerLoop:
 
     @property
     def blocked(self) -> bool:
-        """Whether a handler has kept the loop from turning for a while."""
-        return time.monotonic() - self._beaten_at > BLOCKED_AFTER_S
+        """Whether a handler has kept the loop from turning for a while. The engine's own turn is no handler."""
+        return not self._attending and time.monotonic() - self._beaten_at > BLOCKED_AFTER_S
 
     @property
     def behind(self) -> bool:
@@ -156,10 +155,9 @@ class HandlerLoop:
                 if self._queue:
                     self._check_soon()
                 await self._perform(work, task)
-                if not self._queue:
-                    self._replies.attend()
-                    self._rung_at = time.monotonic()
-                elif time.monotonic() - self._rung_at > RING_AFTER_S:
+                if not self._queue and self._alone:
+                    await self._attend()
+                elif not self._queue or time.monotonic() - self._rung_at > RING_AFTER_S:
                     self._replies.ring()
                     self._rung_at = time.monotonic()
                 else:
@@ -170,6 +168,19 @@ class HandlerLoop:
             self._idle.append(waiter)
             await waiter
             self._rung_at = time.monotonic()  # No reply has been waiting for the engine since before.
+
+    @property
+    def _alone(self) -> bool:
+        """Whether no other handler waits here: an append, which may take long, would keep it from what it waits for."""
+        return len(self._tasks) - len(self._idle) == 1
+
+    async def _attend(self) -> None:
+        self._attending = True
+        self._replies.attend()
+        self._beaten_at = self._rung_at = time.monotonic()
+        self._attending = False
+        if self._queue:  # So that the loop turns, however many handlers follow one upon the other.
+            await asyncio.sleep(0)
 
     async def _perform(self, work: Work, task: asyncio.Task[None]) -> None:
         if work.told_to_stop():

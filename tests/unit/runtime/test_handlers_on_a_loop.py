@@ -31,6 +31,9 @@ class Heard:
         self.heard: dict[SagaId, Item] = {}
         self.rings: list[int] = []
         """How many replies each ring told of."""
+        self.attended = 0
+        self.turn: Callable[[], None] = lambda: None
+        """What the engine does in a turn that a handlers' thread takes."""
 
     def put(self, item: Item) -> None:
         self.leave(item)
@@ -48,6 +51,8 @@ class Heard:
             self._news.notify_all()
 
     def attend(self) -> None:
+        self.attended += 1
+        self.turn()
         self.ring()
 
     def wait_for(self, *runs: str) -> bool:
@@ -117,6 +122,72 @@ def test_replies_of_handlers_that_do_not_wait_are_told_of_together(
         loop.submit([work_of(run, returns) for run in runs])
         assert replies.wait_for(*runs)
     assert [told for told in replies.rings if told] == [1, 3]
+
+
+def test_a_turn_that_is_taken_by_a_loop_keeps_no_other_handler_from_what_it_waits_for(
+    loop: HandlerLoop, replies: Heard
+) -> None:
+    gate, begun = asyncio.Event(), threading.Event()
+
+    async def waits() -> None:
+        begun.set()
+        await gate.wait()
+
+    async def passes() -> None: ...
+
+    loop.submit([work_of("waiting", waits)])
+    assert begun.wait(SOON_S)
+    loop.submit([work_of("passing", passes)])
+    assert replies.wait_for("passing")
+    assert replies.attended == 0
+    loop.loop.call_soon_threadsafe(gate.set)
+    assert replies.wait_for("waiting")
+    assert replies.attended == 1
+
+
+def test_a_turn_that_lasts_does_not_make_a_loop_count_as_blocked(replies: Heard) -> None:
+    called_on: list[str] = []
+    blocked: list[bool] = []
+    threads = HandlerThreads(replies=replies)
+
+    async def passes() -> None:
+        called_on.append(threading.current_thread().name)
+        blocked.append(threads._loops[0].blocked)
+
+    def turn() -> None:
+        threads._loops[0]._beaten_at -= 60.0
+        if len(called_on) == 1:
+            threads.submit([work_of("second", passes)])
+            threads.look_after()
+
+    replies.turn = turn
+    try:
+        threads.submit([work_of("first", passes)])
+        assert replies.wait_for("first", "second")
+        assert called_on == ["amends-handlers-0"] * 2
+        assert blocked == [False, False]
+    finally:
+        threads.close(timeout_s=SOON_S)
+
+
+def test_a_loop_turns_between_handlers_of_which_each_follows_from_the_one_before(
+    loop: HandlerLoop, replies: Heard
+) -> None:
+    turned_after: list[int] = []
+    called: list[str] = []
+
+    async def passes() -> None:
+        called.append("")
+        loop.loop.call_soon(lambda: turned_after.append(len(called)))
+
+    def turn() -> None:
+        if len(called) < 3:
+            loop.submit([work_of(str(len(called)), passes)])
+
+    replies.turn = turn
+    loop.submit([work_of("0", passes)])
+    assert replies.wait_for("0", "1", "2")
+    assert turned_after[:2] == [1, 2]
 
 
 def test_a_handler_is_stopped_by_its_own_loop_alone(loop: HandlerLoop, replies: Heard) -> None:
