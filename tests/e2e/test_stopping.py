@@ -42,7 +42,23 @@ def stopped(worker: Running, number: signal.Signals = signal.SIGTERM) -> tuple[i
     return worker.process.wait(STOPS_WITHIN_S), time.monotonic() - began
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, INTERRUPTED)], ids=["TERM", "INT"])
+both_signals = pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, INTERRUPTED)], ids=["TERM", "INT"]
+)
+
+
+@both_signals
+@pytest.mark.parametrize("command", ["worker", "dev"])
+def test_one_that_has_not_begun_yet_stops_as_well(
+    installation: Installation, command: str, number: signal.Signals, code: int
+) -> None:
+    with installation.running(command, APP, settings={"PYTHONPROFILEIMPORTTIME": "1"}) as worker:
+        wait_until(lambda: " typer." in worker.text, within_s=25, what="Amends is being imported")
+        ended, _ = stopped(worker, number)
+    assert (ended, "Traceback" in worker.text) == (code, False)
+
+
+@both_signals
 def test_an_idle_worker_stops_at_once(installation: Installation, number: signal.Signals, code: int) -> None:
     with installation.running("worker", APP) as worker:
         worker.says("shards_gained")
