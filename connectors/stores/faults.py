@@ -80,6 +80,15 @@ def second_coordinator(lock: Path, holder: str) -> Conflict:
     )
 
 
+def not_while_it_runs(where: str, running: Conflict, *, found: int, known: int) -> Conflict:
+    """A store of an older version cannot be brought up to date beside the coordinator that works on it."""
+    return Conflict(
+        running.code,
+        f"the store {where} is of version {found} and must be brought up to {known}, but {running.what}",
+        do="stop it first, then run: amends store migrate",
+    )
+
+
 def extra_missing(why: str) -> UsageError:
     return UsageError(
         "AM0312",

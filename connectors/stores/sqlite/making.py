@@ -16,6 +16,7 @@ from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, or
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
+from amends.coordinator.errors import Conflict
 
 APPLICATION_ID: Final = 0x416D6E64
 """`Amnd` in the file's header: what tells a store from any other SQLite database."""
@@ -62,7 +63,7 @@ def make(path: Path, log: SqliteLog, *, shards: int) -> None:
     with _alone(path.parent), told_as_faults(path):
         if found := version(path):
             if found < VERSION:
-                _upgrade(path, log)
+                _upgrade(path, log, found=found)
             return
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -120,10 +121,13 @@ def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> Non
     work.change("COMMIT")
 
 
-def _upgrade(path: Path, log: SqliteLog) -> None:
+def _upgrade(path: Path, log: SqliteLog, *, found: int) -> None:
     """No coordinator may run meanwhile: one of the older version would go on by the older tables. Raises `Conflict`."""
     lock = CoordinatorLock(lock_of(path))
-    lock.acquire()
+    try:
+        lock.acquire()
+    except Conflict as running:
+        raise faults.not_while_it_runs(str(path), running, found=found, known=VERSION) from None
     try:
         with closing(open_writer(path)) as connection:
             _upgraded(SqliteWork(connection), log)

@@ -262,6 +262,21 @@ def tables_of(connection: sqlite3.Connection) -> dict[str, set[str]]:
     return {name: {str(row[0]) for row in connection.execute(asked, (name, name))} for name in names}
 
 
+def test_an_upgrade_beside_a_coordinator_is_refused_and_says_that_it_is_one(
+    opened: Callable[..., SqliteStore], path: Path
+) -> None:
+    running = opened()
+    running.lock.acquire()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(OF_VERSION_2)
+    connection.close()
+    with pytest.raises(Conflict) as refused:
+        opened()
+    assert (refused.value.code, refused.value.exit_code) == ("AM0311", 7)
+    assert "is of version 2 and must be brought up to 3, but another coordinator" in refused.value.line()
+    assert refused.value.line().endswith("; stop it first, then run: amends store migrate")
+
+
 @pytest.mark.parametrize("older", [OF_VERSION_2 + OF_VERSION_1, OF_VERSION_2], ids=["1", "2"])
 def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     opened: Callable[..., SqliteStore], path: Path, older: str
