@@ -31,6 +31,8 @@ from amends.schemas.instants import Instant
 POLL_RECORDS_MAX = 500
 BACKLOG_MAX = 2_000
 POLL_S = 0.25
+BUS_STEADY_S = 2.0
+"""A bus that was away is back when it has worked for so long."""
 LOOK_S = 0.02
 """How often the store is asked whether another process has changed it."""
 INBOX_ROWS = 1_000
@@ -186,7 +188,7 @@ class Worker:
     async def _intake(self) -> None:
         """Bring trigger records to the engine, never more than it can hold."""
         topics = sorted({saga.form.trigger.topic for saga in self.sagas})
-        patience = Patience("bus", log)
+        patience = Patience("bus", log, steady_s=BUS_STEADY_S)
         while True:
             try:
                 if not self._reading:

@@ -199,6 +199,8 @@ def test_a_worker_without_the_right_to_its_group_says_so_and_reads_once_it_has_i
 ) -> None:
     user = as_user("nobody", [right for right in RIGHTS["worker"] if right != GROUP])
     with user.started("worker", "worker", ORDERS):
-        wait_for(lambda: "AM4108: " in user.log_of("worker"), "it says what it lacks")
+        wait_for(lambda: user.log_of("worker").count("AM4108: ") > 2, "it says what it lacks")
+        assert "bus_is_back" not in user.log_of("worker"), "to be let in and refused the group is not to be back"
         grant(strict_kafka, installation, "nobody", [GROUP])
         installation.run("publish", installation.orders, "--json", as_json(order("1")).decode(), "--wait")
+        wait_for(lambda: "bus_is_back" in user.log_of("worker"), "it says that it reads again")
