@@ -80,7 +80,7 @@ class EngineThread:
             soon = self._turn() < self._clock() + LOOK_US
         finally:
             self._turning.release()
-        if soon:
+        if soon or self._arrived:
             self.ring()  # Until it looks by itself the thread waits for what was due before.
 
     def begin(self, engine: Engine) -> None:

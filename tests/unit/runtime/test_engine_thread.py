@@ -30,7 +30,7 @@ ENGINE: Final = "amends-engine"
 
 
 class Store(MemoryStore):
-    """Notes which thread appends, and may keep it waiting or break it."""
+    """Notes which thread appends, and may keep it waiting."""
 
     def __init__(self, *, kind: Kind = "memory") -> None:
         super().__init__(clock=wall_clock)
@@ -38,12 +38,9 @@ class Store(MemoryStore):
         self.appended_by: list[str] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self.error: Exception | None = None
 
     def append(self, batch: Batch) -> None:
         self.appended_by.append(threading.current_thread().name)
-        if self.error is not None:
-            raise self.error
         assert self.may_go_on.wait(SOON_S), "the test lets it go on"
         super().append(batch)
 
@@ -67,6 +64,7 @@ class Keeping:
 
     def __init__(self) -> None:
         self.works: list[Work] = []
+        self.error: Exception | None = None
 
     def submit(self, works: list[Work]) -> None:
         self.works += works
@@ -74,7 +72,9 @@ class Keeping:
     def stop(self, work: Work) -> bool:
         return False
 
-    def look_after(self) -> None: ...
+    def look_after(self) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class Turning:
@@ -206,12 +206,22 @@ def test_the_engine_is_not_closed_before_a_turn_that_somebody_takes_is_over(
     assert [work.attempt.path for work in at.hands.works] == ["a", "b"]
 
 
+def test_what_a_turn_leaves_because_it_is_too_much_for_one_is_taken_by_the_next(
+    turning: Callable[[Store], Turning], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_thread, "TAKE_MAX", 1)
+    at = turning(Store())
+    at.attend(*at.start(2))
+    assert at.store.appended_by[-1] == "MainThread"
+    at.wait_for(lambda: len(at.hands.works) == 4)
+
+
 def test_an_engine_that_breaks_in_somebody_elses_turn_says_so_once_and_turns_no_more(
     turning: Callable[[Store], Turning],
 ) -> None:
     at = turning(Store())
     first, second = at.start(2)
-    at.store.error = error = RuntimeError("a fault of ours")
+    at.hands.error = error = RuntimeError("a fault of ours")
     at.attend(first)
     at.attend(second)
     assert at.failures == [error]

@@ -38,6 +38,7 @@ class Store(MemoryStore):
     def append(self, batch: Batch) -> None:
         self.batches.append(sum(len(part.entries) for part in batch.appends))
         super().append(batch)
+        assert all(self.run(duplicate.saga_id) for duplicate in batch.duplicates), "counted on a run"
 
     def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:
         if self.away:
