@@ -211,7 +211,11 @@ def test_what_a_turn_leaves_because_it_is_too_much_for_one_is_taken_by_the_next(
 ) -> None:
     monkeypatch.setattr(engine_thread, "TAKE_MAX", 1)
     at = turning(Store())
-    at.attend(*at.start(2))
+    works = at.start(2)
+    monkeypatch.setattr(
+        engine_thread, "LOOK_US", SECOND
+    )  # Nothing is due so soon; for longer the thread waits already.
+    at.attend(*works)
     assert at.store.appended_by[-1] == "MainThread"
     at.wait_for(lambda: len(at.hands.works) == 4)
 
