@@ -70,7 +70,8 @@ def _decode_slowly(data: bytes) -> object:
     try:
         value = _strict.decode(text)
     except json.JSONDecodeError as error:
-        raise Undecodable(f"not JSON at byte {len(text[: error.pos].encode())}: {error.msg}") from None
+        said = error.msg.removesuffix(" at").removesuffix(" starting")  # Some of its texts go on with the place.
+        raise Undecodable(f"not JSON at byte {len(text[: error.pos].encode())}: {said}") from None
     except RecursionError:
         raise Undecodable(f"{_TOO_DEEP}, at byte {_too_deep_at(data)}") from None
     except Undecodable:

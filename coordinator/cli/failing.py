@@ -1,6 +1,7 @@
 """How a command ends: what went wrong as one line, and the exit code (contract, section 2)."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from amends.coordinator.errors import AmendsError
 UNEXPECTED: Final = 70
 INTERRUPTED: Final = 130
 USAGE: Final = 2
+_GUESS: Final = re.compile(r"\.? Did you mean (.+)\?$")
 
 
 class TimedOut(AmendsError):
@@ -64,7 +66,7 @@ def _single(error: BaseException) -> BaseException:
 
 def _usage(error: exceptions.TyperException) -> str:
     message = " ".join(error.format_message().split()).rstrip(".") or "no command is given"
-    message = _with_value(message, error.__cause__)
+    message = _GUESS.sub(r" (did you mean \1?)", _with_value(message, error.__cause__))
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "amends"
     return f"error AM5004: {message[:1].lower()}{message[1:]}; see: {path} --help"

@@ -47,7 +47,9 @@ def facts_text(facts: dict[str, Any]) -> str:
         *columns(_particulars(facts, cause), indent="  ").splitlines(),
         "",
         *columns(
-            [_step(step) for step in facts["steps"]], heads=["step", "kind", "status", "undo"], indent="  "
+            [_step(step, ended=facts["ended_at"] is not None) for step in facts["steps"]],
+            heads=["step", "kind", "status", "undo"],
+            indent="  ",
         ).splitlines(),
     ]
     lines += [f"  left in the world  {each.step}: {each.why}" for each in facts["exposure"]]
@@ -79,13 +81,14 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     return found
 
 
-def _step(step: dict[str, Any]) -> list[str]:
+def _step(step: dict[str, Any], *, ended: bool) -> list[str]:
     attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
     failure = f": {step['failure'].message}" if step["failure"] is not None else ""
+    word = "not reached" if ended and step["status"] == "pending" else _word(step["status"])
     return [
         step["path"],
         step["kind"] or "",
-        f"{_mark(step['status'])} {_word(step['status'])}{attempts}{failure}",
+        f"{_mark(step['status'])} {word}{attempts}{failure}",
         _undo(step["undo"]),
     ]
 

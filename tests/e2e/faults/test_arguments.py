@@ -14,7 +14,7 @@ HUGE = "9" * 20
 
 USAGE = [
     (("no-such-command",), "AM5004", "no-such-command"),
-    (("runs", "lst"), "AM5004", "lst"),
+    (("runs", "lst"), "AM5004", "no such command 'lst' (did you mean 'list'?); see: amends runs --help"),
     (("runs", "list", "--no-such-option"), "AM5004", "--no-such-option"),
     (("runs", "list", "-o", "xml"), "AM5004", "'-o' / '--output': 'xml' is not one of 'text', 'json', 'jsonl';"),
     (("runs", "list", "--limit", "many"), "AM5004", "invalid value 'many' for '--limit': it must be a valid integer;"),

@@ -130,3 +130,17 @@ def test_an_object_is_refused_exactly_when_a_key_comes_twice(members: list[tuple
     else:
         with pytest.raises(Undecodable, match="twice"):
             strict_json.decode(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        (b'["a', "not JSON at byte 1: Unterminated string"),
+        (b'["\x01"]', "not JSON at byte 2: Invalid control character"),
+        (b"[01]", "not JSON at byte 2: Expecting ',' delimiter"),
+    ],
+)
+def test_the_place_is_named_once(text: bytes, detail: str) -> None:
+    with pytest.raises(Undecodable) as refused:
+        strict_json.decode(text)
+    assert refused.value.detail == detail

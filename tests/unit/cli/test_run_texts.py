@@ -1,0 +1,40 @@
+"""What `runs show` says to a person."""
+
+import pytest
+
+from amends.coordinator.cli.run_texts import facts_text
+
+STEP = {"path": "receipt", "kind": "result", "status": "pending", "attempts": 0, "failure": None, "undo": None}
+FACTS = {
+    "saga_id": "32e97119-c6a5-5258-8491-d53059d0ee95",
+    "saga": "order",
+    "definition_version": 1,
+    "idempotency_key": "R-1",
+    "business_key": "A-1",
+    "generation": 0,
+    "version": 3,
+    "started_at": "2026-11-22T01:20:39.702787Z",
+    "updated_at": "2026-11-22T01:20:39.702787Z",
+    "trigger": {"topic": "orders", "partition": 0, "offset": 0, "duplicates": 0, "origins": []},
+    "waiting_for": None,
+    "parked": None,
+    "failure": None,
+    "result": None,
+    "exposure": [],
+    "steps": [STEP],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "ended_at", "said"),
+    [
+        ("running", None, "· pending"),
+        ("parked", None, "· pending"),
+        ("compensated", "2026-11-22T01:20:42.562000Z", "· not reached"),
+    ],
+)
+def test_a_step_that_was_never_requested_is_pending_only_while_it_may_still_be(
+    status: str, ended_at: str | None, said: str
+) -> None:
+    shown = facts_text({**FACTS, "status": status, "cause": None, "ended_at": ended_at}).splitlines()
+    assert next(line for line in shown if " receipt " in line).split("result")[1].strip() == said
