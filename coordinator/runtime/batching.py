@@ -118,6 +118,8 @@ class Pending:
     size_bytes: int = 0
     ended: int = 0
     """Runs that end with it: they want nothing more of a worker, so others may take their places."""
+    ended_before: int = 0
+    """Runs that end with the batch before it, as long as that is being written."""
     _parts: dict[int, _ShardPart] = field(default_factory=dict)
     _shards: dict[int, OwnedShard] = field(default_factory=dict)
 

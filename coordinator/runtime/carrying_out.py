@@ -3,7 +3,7 @@
 So are the timers of a run set here, and here they come up: what they mean for `decide` goes back as messages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.commands import Command
@@ -12,6 +12,8 @@ from amends.coordinator.runtime.batching import Decided, OwnedShard
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.loading import waits_for_handler
+from amends.coordinator.runtime.quarantine import Quarantine
+from amends.coordinator.runtime.resuming import Resuming
 from amends.coordinator.runtime.runs import Identity, Run, identity_of
 from amends.coordinator.runtime.timers import Timer, Timers
 from amends.schemas.ids import SagaId
@@ -29,8 +31,8 @@ class CarryingOut:
     shards: dict[int, OwnedShard]
     dispatch: Dispatch
     timers: Timers
-    set_apart: Callable[[Run, Exception], None]
-    """Told of a run that cannot be carried out, which must not take the others down (rule 19)."""
+    quarantine: Quarantine
+    resuming: Resuming
     resting: set[SagaId] = field(default_factory=set)
     """Runs in memory that wait for a handler's arrival: they take no place in flight."""
     lingering: set[SagaId] = field(default_factory=set)
@@ -71,6 +73,13 @@ class CarryingOut:
         self.resting.discard(run.saga_id)
         self.lingering.discard(run.saga_id)
         del self.runs[run.saga_id]
+
+    def set_apart(self, run: Run, error: Exception) -> None:
+        """Leave a run that cannot be decided or carried out to itself: it must not delay the others (rule 19)."""
+        if run.state.version:
+            self.quarantine.hold(run.saga_id, run.shard, run, error)
+        self.resuming.over(run.saga_id)
+        self.forget(run)
 
     def come_up(self, timer: Timer, now: Instant) -> Item | None:
         """What the core is to be told now that this timer has come up, if anything."""

@@ -1,4 +1,4 @@
-"""Dispatch: from commands to handlers, and back as messages. Called by the engine's thread only."""
+"""Dispatch: from commands to handlers, and back as messages. Called in the engine's turn only."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The engine: one thread, batch at a time (design, section 2).
+"""The engine: one thread at a time, a batch at a time (design, section 2).
 
     take what arrived ► decide, folding in memory ► append ► on its commit, dispatch what it asked for
 
@@ -7,28 +7,17 @@ clock: `work_off` is given what has arrived and the time, so that a test can dri
 """
 
 import logging
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
-from amends.coordinator.core.decide import decide
-from amends.coordinator.core.messages import ReadBack, Recovered, Replied, Start, Tick
+from amends.coordinator.core.messages import ReadBack, Recovered, Replied
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import EMBEDDED, Store
-from amends.coordinator.runtime.batching import (
-    BATCH_BYTES_MAX,
-    DECISIONS_MAX,
-    Decided,
-    Decision,
-    OwnedShard,
-    Pending,
-    Writer,
-)
+from amends.coordinator.runtime.batching import OwnedShard, Pending, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import (
     AppendFailed,
@@ -43,17 +32,16 @@ from amends.coordinator.runtime.inbound import (
     Wake,
     Yielding,
 )
-from amends.coordinator.runtime.intake import Intake, Taken, undecided
-from amends.coordinator.runtime.loading import Loading, Unreadable
+from amends.coordinator.runtime.intake import Intake
+from amends.coordinator.runtime.loading import Loading
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import ALONE_US, Resuming
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.runtime.timers import Timers
 from amends.coordinator.runtime.wishing import Wishing
 from amends.schemas.ids import SagaId
-from amends.schemas.instants import MILLISECOND, SECOND, Instant
+from amends.schemas.instants import Instant
 
-STORE_PAUSE_US = 250 * MILLISECOND
 FEW_RUNS = 4
 """With so few runs there is nothing to decide meanwhile: a commit is waited for where it stands, two threads less."""
 
@@ -86,27 +74,41 @@ class Engine:
     shards: dict[int, OwnedShard] = field(default_factory=dict)
     runs: dict[SagaId, Run] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
-    intake: Intake = field(init=False)
-    _loading: Loading = field(init=False)
     _quarantine: Quarantine = field(init=False)
     _resuming: Resuming = field(init=False)
-    _messages: deque[Item] = field(default_factory=deque)
-    _starts: deque[Item | Arrived] = field(default_factory=deque)
     _carrying_out: CarryingOut = field(init=False)
     _wishing: Wishing = field(init=False)
+    _deciding: Deciding = field(init=False)
     _writing: Pending | None = None
     _prepared: Pending | None = None
-    _stopping: bool = False
-    _paused_until: Instant = 0
 
     def __post_init__(self) -> None:
-        self.intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
+        loading = Loading(store=self.store, catalogue=self.catalogue)
+        intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
         self._wishing = Wishing(namespace=self.settings.namespace)
-        self._loading = Loading(store=self.store, catalogue=self.catalogue)
         self._quarantine = Quarantine(store=self.store)
-        self._resuming = Resuming(loading=self._loading, quarantine=self._quarantine)
+        self._resuming = Resuming(loading=loading, quarantine=self._quarantine)
         self._carrying_out = CarryingOut(
-            runs=self.runs, shards=self.shards, dispatch=self.dispatch, timers=self.timers, set_apart=self._set_apart
+            runs=self.runs,
+            shards=self.shards,
+            dispatch=self.dispatch,
+            timers=self.timers,
+            quarantine=self._quarantine,
+            resuming=self._resuming,
+        )
+        self._deciding = Deciding(
+            runs=self.runs,
+            shards=self.shards,
+            timers=self.timers,
+            dispatch=self.dispatch,
+            intake=intake,
+            loading=loading,
+            quarantine=self._quarantine,
+            resuming=self._resuming,
+            wishing=self._wishing,
+            carrying_out=self._carrying_out,
+            in_flight_max=self.settings.in_flight_max,
+            build=self.settings.build,
         )
 
     def work_off(self, arrived: Iterable[Inbound], now: Instant) -> None:
@@ -120,9 +122,9 @@ class Engine:
             if timer.kind == "alone":
                 self._resuming.over(timer.saga_id)
             elif (item := self._carrying_out.come_up(timer, now)) is not None:
-                self._messages.append(item)
+                self._deciding.offer(item)
         while True:
-            self._prepared = self._prepared or self._prepare(now)
+            self._prepared = self._prepared or self._deciding.next_batch(self._writing, now)
             if self._prepared is None or self._writing is not None:
                 break
             pending, self._prepared = self._prepared, None
@@ -138,7 +140,7 @@ class Engine:
     @property
     def backlog(self) -> int:
         """Trigger records taken from the bus and not decided yet."""
-        return sum(len(start.records) if isinstance(start, Arrived) else 1 for start in self._starts)
+        return self._deciding.backlog
 
     @property
     def inbox_moment(self) -> int:
@@ -166,26 +168,24 @@ class Engine:
         resting, lingering = self._carrying_out.resting, self._carrying_out.lingering
         return (
             not self._undecided
-            and not self._starts
+            and not self._deciding.starts
             and not self._resuming.busy
             and len(resting) + len(lingering) == len(self.runs)
         )
 
     @property
     def _undecided(self) -> bool:
-        return bool(self._messages) or self._writing is not None or self._prepared is not None
+        return bool(self._deciding.messages) or self._writing is not None or self._prepared is not None
 
     # -- taking
 
     def _take(self, inbound: Inbound, now: Instant) -> None:
         match inbound:
-            case Item():
-                self._offer(inbound)
-            case Arrived():
-                self._starts.append(inbound)
+            case Item() | Arrived():
+                self._deciding.offer(inbound)
             case Waiting(rows=rows, moment=moment):
                 for item in self._wishing.take(rows, moment):
-                    self._offer(item)
+                    self._deciding.offer(item)
             case Committed(pending=pending):
                 self._committed(pending, now)
             case AppendFailed(pending=pending, error=error):
@@ -193,7 +193,6 @@ class Engine:
             case Gained() | Yielding() | Lost():
                 self._own(inbound)
             case StopWished():
-                self._stopping = True
                 self.dispatch.stop_taking()
             case Wake():
                 pass
@@ -218,243 +217,6 @@ class Engine:
             log.warning("shard_not_loaded", extra={"shard": lease.shard, "why": error.why})
             self._drop([lease.shard])
             self.fenced((lease.shard,))  # It is leased anew once the store is there.
-
-    def _offer(self, item: Item) -> None:
-        if isinstance(item.message, Start):
-            self._starts.append(item)
-        else:
-            self._messages.append(item)
-
-    # -- deciding
-
-    def _prepare(self, now: Instant) -> Pending | None:
-        """Decide as much as one batch holds: replies and timers first, then new starts; never wait to fill it."""
-        if now < self._paused_until or not self._has_more:
-            return None
-        pending = Pending()
-        try:
-            self._fill(pending, now)
-        except StoreUnavailable as error:
-            log.warning("store_unavailable", extra={"why": error.why})
-            self._paused_until = now + STORE_PAUSE_US
-            self.timers.set(self._paused_until, "due", SagaId(""))
-        return None if pending.empty and not pending.consumed else pending
-
-    @property
-    def _has_more(self) -> bool:
-        """Whether there is anything to put into a batch."""
-        return bool(self._messages or self._starts) or self._resuming.has_more or self._quarantine.has_more
-
-    def _fill(self, pending: Pending, now: Instant) -> None:
-        self._messages.extendleft(reversed(self._resuming.next_items()))  # What a stop cut off is known before a wish.
-        held: list[Item] = []
-        try:
-            self._fill_with_messages(pending, held, now)
-        finally:
-            self._messages.extendleft(reversed(held))
-        while self._starts and not pending.full and self._admits(pending):
-            self._decide_start(pending, self._starts.popleft(), now)
-        self._quarantine.mark(pending, self.shards)
-
-    def _fill_with_messages(self, pending: Pending, held: list[Item], now: Instant) -> None:
-        """In rounds: all are decided, then all appended. Code that is run again and again runs faster than in turns."""
-        while self._messages and not pending.full:
-            decisions: dict[SagaId, Decision] = {}
-            try:
-                self._decide_round(pending, decisions, held, now)
-            finally:
-                for decision in decisions.values():
-                    self._append(pending, decision, now)
-
-    def _decide_round(
-        self, pending: Pending, decisions: dict[SagaId, Decision], held: list[Item], now: Instant
-    ) -> None:
-        """As many messages as the batch has room for, and of each run one: its next is decided on what comes of it."""
-        room, room_bytes = DECISIONS_MAX - pending.count, BATCH_BYTES_MAX - pending.size_bytes
-        while self._messages and len(decisions) < room and room_bytes > 0:
-            if self._messages[0].saga_id in decisions:
-                return
-            item = self._messages.popleft()
-            alone = self._resuming.alone
-            if alone is not None and item.saga_id != alone:
-                held.append(item)  # Nothing else is dispatched beside a suspect (rule 19).
-                continue
-            try:
-                decision = self._decide_item(pending, item, now)
-            except StoreUnavailable:
-                self._messages.appendleft(item)
-                raise
-            if decision is not None:
-                decisions[item.saga_id] = decision
-                room_bytes -= item.size_bytes
-
-    def _admits(self, pending: Pending) -> bool:
-        return self._room(pending) > 0 and not self._stopping and not self._resuming.busy
-
-    def _room(self, pending: Pending) -> int:
-        """How many more runs may be in flight. Those that end with a batch on its way give up their places."""
-        ended = pending.ended + (self._writing.ended if self._writing is not None else 0)
-        return self.settings.in_flight_max - len(self.runs) + len(self._carrying_out.resting) + ended
-
-    def _decide_item(self, pending: Pending, item: Item, now: Instant) -> Decision | None:
-        if not self._wishing.holds(item):
-            return None
-        run = self.runs.get(item.saga_id)
-        self.dispatch.heard(run, item.saga_id, item.message)
-        number = run.shard if run is not None else None
-        if run is None:
-            run, number = self._looked_up(item)
-        shard = self.shards.get(number) if number is not None else None
-        if shard is None:
-            if run is not None:
-                del self.runs[run.saga_id]
-            self._wishing.passed_over(item)
-            return None  # Not ours: its owner hears of it through the inbox, or by recovery.
-        if self._quarantine.shard_of(item.saga_id) is not None:
-            return None  # A wish stays in the inbox, for an owner that can read the run.
-        pending.causes.append(item)
-        if run is None:
-            self._finished_with(pending, shard, item)
-            return None
-        return self._decide(pending, run, shard, item, now)
-
-    def _looked_up(self, item: Item) -> tuple[Run | None, int | None]:
-        """The run of an item that is not in memory, and the shard that answers for it."""
-        held = self._quarantine.shard_of(item.saga_id)
-        if held is None:
-            match self._loading.load(item.saga_id):
-                case Unreadable(shard=held, error=error):
-                    self._quarantine.hold(item.saga_id, held, None, error)
-                case run if run is not None:
-                    self.runs[item.saga_id] = run
-                    return run, run.shard
-        return None, held if held is not None else item.shard
-
-    def _decide(
-        self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant, *, taken: Taken | None = None
-    ) -> Decision | None:
-        """What is to be appended, if anything is. `taken` is what the item was made of, where it begins the run."""
-        run.payloads.update(item.payloads)
-        before = run.state if run.state.version else None
-        try:
-            events, state = decide(run.plan, before, item.message, now, run.payload)
-        except Exception as error:  # noqa: BLE001  as in `_append`
-            decision = Decision(run=run, shard=shard, item=item, taken=taken, events=(), state=run.state)
-            self._undecidable(pending, decision, now, error)
-            return None
-        if events:
-            return Decision(run=run, shard=shard, item=item, taken=taken, events=events, state=state)
-        self._finished_with(pending, shard, item)
-        self._nothing_new(pending, run, shard, item, now)
-        return None
-
-    def _append(self, pending: Pending, decision: Decision, now: Instant) -> None:
-        try:
-            pending.append(decision, now=now, build=self.settings.build)
-        except Exception as error:  # noqa: BLE001  a run that cannot be decided must not delay the others (rule 19)
-            self._undecidable(pending, decision, now, error)
-            return
-        self._finished_with(pending, decision.shard, decision.item)
-        decision.run.uncommitted += 1
-
-    def _undecidable(self, pending: Pending, decision: Decision, now: Instant, error: Exception) -> None:
-        run, taken = decision.run, decision.taken
-        self._set_apart(run, error)
-        if not run.state.version:
-            self._finished_with(pending, decision.shard, decision.item)
-        if taken is not None:
-            pending.dismiss(run.saga_id)
-            if (letter := undecided(taken, now, error)) is not None:
-                pending.refuse(letter)
-
-    def _set_apart(self, run: Run, error: Exception) -> None:
-        if run.state.version:
-            self._quarantine.hold(run.saga_id, run.shard, run, error)
-        self._resuming.over(run.saga_id)
-        self._carrying_out.forget(run)
-
-    def _nothing_new(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
-        """The message changed nothing; see that the run is still looked after."""
-        if isinstance(item.message, Recovered):
-            pending.tell(shard, run, now)
-            self._resuming.over(run.saga_id)
-            self._carrying_out.carry_out(Decided.of(run, now), now)
-        elif isinstance(item.message, Tick):
-            self.timers.set(now + SECOND, "due", run.saga_id)
-        self._carrying_out.leave_if_over(run, now)
-
-    def _finished_with(self, pending: Pending, shard: OwnedShard, item: Item) -> None:
-        if item.inbox_id is not None:
-            pending.inbox_done(shard, item.inbox_id)
-
-    def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
-        if isinstance(start, Arrived):
-            room = min(self._room(pending), DECISIONS_MAX - pending.count)
-            records, rest = start.cut(records_max=room, bytes_max=BATCH_BYTES_MAX - pending.size_bytes)
-            if rest:
-                self._starts.appendleft(Arrived(records=rest))
-            try:
-                self._admit_all(pending, self.intake.take(records, self.runs, now), now)
-            except StoreUnavailable:
-                self._starts.appendleft(Arrived(records=records))
-                raise
-            pending.causes.append(Arrived(records=records))
-            for record in records:
-                pending.consumed[record.topic, record.partition] = record.offset + 1
-            return
-        shard = self.shards.get(-1 if start.shard is None else start.shard)
-        if shard is None or not self._wishing.holds(start):
-            self._wishing.passed_over(start)
-            return
-        try:
-            taken = self.intake.take_wish(start, self.runs, now)
-        except StoreUnavailable:
-            self._starts.appendleft(start)
-            raise
-        pending.causes.append(start)
-        decision = self._admitted(pending, taken, shard, now)
-        if decision is not None:
-            self._append(pending, decision, now)
-        if taken.start is None:
-            self._finished_with(pending, shard, start)
-
-    def _admit_all(self, pending: Pending, arrived: Iterable[Taken], now: Instant) -> None:
-        """In a round, as messages are."""
-        decisions: list[Decision] = []
-        beginning: Counter[int] = Counter()
-        try:
-            for taken in arrived:
-                shard = self._least_loaded(beginning) if taken.start is not None else None
-                decision = self._admitted(pending, taken, shard, now)
-                if decision is not None:
-                    decisions.append(decision)
-                    beginning[decision.run.shard] += 1
-        finally:
-            for decision in decisions:
-                self._append(pending, decision, now)
-
-    def _admitted(self, pending: Pending, taken: Taken, shard: OwnedShard | None, now: Instant) -> Decision | None:
-        if taken.dead_letter is not None:
-            pending.refuse(taken.dead_letter)
-        if taken.duplicate is not None:
-            pending.duplicates.append(taken.duplicate)
-        if taken.start is None:
-            return None
-        start = taken.start.message
-        assert isinstance(start, Start), "what is admitted is a start"
-        if shard is None:
-            load = self.store.load()
-            pending.handed_on.append(self.intake.hand_on(taken.start, min(load, key=load.__getitem__)))
-            return None
-        run = self._loading.fresh(start, shard.shard)
-        self.runs[run.saga_id] = run
-        item = taken.start.with_message(replace(start, shard=shard.shard))
-        return self._decide(pending, run, shard, item, now, taken=taken)
-
-    def _least_loaded(self, beginning: Mapping[int, int]) -> OwnedShard | None:
-        """`beginning` says how many runs begin in a shard beside those that it knows of."""
-        usable = [shard for shard in self.shards.values() if not shard.yielding]
-        return min(usable, key=lambda shard: shard.open_runs + beginning[shard.shard], default=None)
 
     # -- writing
 
@@ -506,14 +268,7 @@ class Engine:
             self.fenced(error.shards)
         elif not isinstance(error, RunExists):
             raise error
-        self._offer_again(causes)
-
-    def _offer_again(self, causes: list[Inbound]) -> None:
-        for cause in reversed(causes):
-            if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, Start)):
-                self._starts.appendleft(cause)
-            elif isinstance(cause, Item):
-                self._messages.appendleft(cause)
+        self._deciding.offer_again(causes)
 
     def _drop(self, shards: Iterable[int]) -> None:
         """Forget shards that somebody else owns: their runs, and what was running for them."""

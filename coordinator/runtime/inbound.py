@@ -1,4 +1,4 @@
-"""What reaches the engine. Everything arrives through one queue, so one thread alone touches runs."""
+"""What reaches the engine. Everything arrives through one queue, so one thread at a time touches runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -71,9 +71,10 @@ class Intake:
         """The same for a start that came through the inbox."""
         return self._compare(item, None, runs, self._forgetting.ask([_start_of(item)], now), now)
 
-    def hand_on(self, item: Item, shard: int) -> InboxRow:
-        """The start as a row of another shard's inbox; its origin makes it unique."""
-        start = _start_of(item)
+    def hand_on(self, item: Item) -> InboxRow:
+        """The start as a row of the inbox of the shard with the fewest open runs; its origin makes it unique."""
+        start, open_runs = _start_of(item), self.store.load()
+        shard = min(open_runs, key=open_runs.__getitem__)
         wish = wishes.Start(
             actor=OURSELVES,
             saga=start.saga,

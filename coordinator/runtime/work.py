@@ -1,4 +1,4 @@
-"""One handler call on its way: everything it needs, made on the engine's thread, run on another."""
+"""One handler call on its way: everything it needs, made in the engine's turn, run by a thread for handlers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from amends.schemas.ids import EffectKey, SagaId, effect_key_of
 
 @dataclass(slots=True, kw_only=True)
 class Work:
-    """`stopping` is set from the engine's thread, the rest by whoever runs it."""
+    """`stopping` and `overdue` are set in the engine's turn, the rest by whoever runs it."""
 
     saga_id: SagaId
     identity: Identity

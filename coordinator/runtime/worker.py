@@ -63,7 +63,7 @@ class Worker:
 
     store: Store
     reader: Store
-    """A second opening of the same store for reads of the engine's thread, if the store wants one."""
+    """A second opening of the same store for what the engine reads, if the store wants one."""
     source: Source
     sagas: tuple[ClosedSaga, ...]
     settings: WorkerSettings
@@ -207,7 +207,7 @@ class Worker:
                 return
 
     def _on_committed(self) -> None:
-        """From the engine's or the writer's thread."""
+        """From the writer's thread, or whichever has the engine's turn."""
         if self.appended is not None:
             self._tell(self.appended)
 

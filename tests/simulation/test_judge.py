@@ -10,7 +10,8 @@ import pytest
 from amends.connectors.stores.memory.log import Log
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Lease
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import Decision, Pending
+from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.engine import Engine
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.intake import Intake
@@ -101,15 +102,15 @@ def unread_shards_are_empty(patch: pytest.MonkeyPatch) -> None:
 
 
 def messages_are_lost(patch: pytest.MonkeyPatch) -> None:
-    decide_item = Engine._decide_item
+    decide_item = Deciding._decide_item
 
-    def careless(engine: Engine, pending: Pending, item: Item, now: Instant) -> None:
+    def careless(deciding: Deciding, pending: Pending, item: Item, now: Instant) -> Decision | None:
         try:
-            decide_item(engine, pending, item, now)
+            return decide_item(deciding, pending, item, now)
         except StoreUnavailable:
-            return
+            return None
 
-    patch.setattr(Engine, "_decide_item", careless)
+    patch.setattr(Deciding, "_decide_item", careless)
 
 
 def records_are_lost(patch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "offsets are given back before their commit": (before_writing(consume), "S2"),
     "what failed stays in memory": (forgotten(Pending, "take_back"), "S2|S14|S15|S16|L1"),
     "what was prepared is lost when the batch before it fails": (prepared_is_lost, "S2|S15|S16|L1"),
-    "what failed is not offered again": (forgotten(Engine, "_offer_again"), "S2|L1"),
+    "what failed is not offered again": (forgotten(Deciding, "offer_again"), "S2|L1"),
     "an attempt of a former lease may send": (any_epoch_will_do, "S16"),
     "an attempt does not look at its lease": (
         lambda patch: patch.setattr(Ownership, "left_s", lambda *_: inf),

@@ -32,7 +32,7 @@ class OpenFiles:
 def _references(paths: tuple[str, ...]) -> list[int]:
     """Descriptors that only refer to files: to close one gives up no lock, as any other on a file of SQLite's would.
 
-    None where the system has no such descriptors, or no `/proc` that knows their names.
+    Empty where the system has no such descriptors, or no `/proc` that knows their names.
     """
     found: list[int] = []
     if not hasattr(os, "O_PATH"):

@@ -325,7 +325,7 @@ def test_what_waits_behind_a_suspect_is_not_lost_while_the_store_is_away() -> No
     installation.engine.runs.clear()  # It is read anew, which the store prevents.
     store.away = True
     installation.engine.work_off([Waiting(rows=[wish, cancelled])], installation.clock.now)
-    assert [item.inbox_id for item in installation.engine._messages] == ["w-0", "w-1"]
+    assert [item.inbox_id for item in installation.engine._deciding.messages] == ["w-0", "w-1"]
 
 
 def test_a_wish_that_came_when_its_shard_had_gone_is_heard_when_the_shard_is_back() -> None:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +174,7 @@ def test_a_shard_that_is_gained_reads_its_own_rows_and_no_others() -> None:
     installation = World(store, order_saga(), clock=clock, replies={"b": late(Done(key="k"), after="500s")})
     for number in range(1_200):
         installation.publish({"id": f"A-{number}"})
-    installation.engine.settings = replace(installation.engine.settings, in_flight_max=2_000)
+    installation.engine._deciding.in_flight_max = 2_000
     installation.run(until=clock.now + SECOND)
     asked.clear()
     loading = Loading(store=store, catalogue=installation.engine.catalogue)

@@ -1,6 +1,5 @@
 """A batch is decided in rounds: what was decided is appended, in bounds, whatever becomes of the rest of its round."""
 
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -145,7 +144,7 @@ def test_a_request_that_is_repeated_in_the_poll_that_begins_its_run_is_counted_o
 
 def unwritable(installation: World) -> None:
     """From now on no entry can be made of a decision: the environment gave the build bytes that are no text."""
-    installation.engine.settings = replace(installation.engine.settings, build="\udcff")
+    installation.engine._deciding.build = "\udcff"
 
 
 def test_a_run_that_cannot_be_begun_is_a_dead_letter_and_what_repeats_its_request_counts_on_nothing() -> None:

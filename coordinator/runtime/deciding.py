@@ -1,0 +1,304 @@
+"""What one batch is filled with: whatever waits to be decided, as much of it as the batch holds.
+
+Replies, timers and wishes come first, then what begins runs, as far as more may be in flight.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from amends.coordinator.core.decide import decide
+from amends.coordinator.core.messages import Recovered, Start, Tick
+from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.runtime.batching import (
+    BATCH_BYTES_MAX,
+    DECISIONS_MAX,
+    Decided,
+    Decision,
+    OwnedShard,
+    Pending,
+)
+from amends.coordinator.runtime.carrying_out import CarryingOut
+from amends.coordinator.runtime.dispatch import Dispatch
+from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
+from amends.coordinator.runtime.intake import Intake, Taken, undecided
+from amends.coordinator.runtime.loading import Loading, Unreadable
+from amends.coordinator.runtime.quarantine import Quarantine
+from amends.coordinator.runtime.resuming import Resuming
+from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.timers import Timers
+from amends.coordinator.runtime.wishing import Wishing
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, SECOND, Instant
+
+STORE_PAUSE_US = 250 * MILLISECOND
+
+log = logging.getLogger("amends.engine")
+
+
+@dataclass(slots=True, kw_only=True)
+class Deciding:
+    """Shares the engine's runs, shards and timers; what waits is its own."""
+
+    runs: dict[SagaId, Run]
+    shards: dict[int, OwnedShard]
+    timers: Timers
+    dispatch: Dispatch
+    intake: Intake
+    loading: Loading
+    quarantine: Quarantine
+    resuming: Resuming
+    wishing: Wishing
+    carrying_out: CarryingOut
+    in_flight_max: int
+    build: str
+    messages: deque[Item] = field(default_factory=deque)
+    """Replies, timers and wishes."""
+    starts: deque[Item | Arrived] = field(default_factory=deque)
+    """What begins runs."""
+    _paused_until: Instant = 0
+
+    @property
+    def backlog(self) -> int:
+        """Trigger records that were not decided yet, and starts that were wished for."""
+        return sum(len(start.records) if isinstance(start, Arrived) else 1 for start in self.starts)
+
+    def offer(self, offered: Item | Arrived) -> None:
+        """Have it decided after what waits already."""
+        if isinstance(offered, Arrived) or isinstance(offered.message, Start):
+            self.starts.append(offered)
+        else:
+            self.messages.append(offered)
+
+    def offer_again(self, causes: Sequence[Inbound]) -> None:
+        """Have what a failed batch was made from decided before all that waits, in its former order."""
+        for cause in reversed(causes):
+            if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, Start)):
+                self.starts.appendleft(cause)
+            elif isinstance(cause, Item):
+                self.messages.appendleft(cause)
+
+    def next_batch(self, former: Pending | None, now: Instant) -> Pending | None:
+        """Decide as much as one batch holds, never waiting to fill it. `former` is the one that is being written."""
+        if now < self._paused_until or not self._has_more:
+            return None
+        pending = Pending(ended_before=former.ended if former is not None else 0)
+        try:
+            self._fill(pending, now)
+        except StoreUnavailable as error:
+            log.warning("store_unavailable", extra={"why": error.why})
+            self._paused_until = now + STORE_PAUSE_US
+            self.timers.set(self._paused_until, "due", SagaId(""))
+        return None if pending.empty and not pending.consumed else pending
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether there is anything to put into a batch."""
+        return bool(self.messages or self.starts) or self.resuming.has_more or self.quarantine.has_more
+
+    def _fill(self, pending: Pending, now: Instant) -> None:
+        self.messages.extendleft(reversed(self.resuming.next_items()))  # What a stop cut off is known before a wish.
+        held: list[Item] = []
+        try:
+            self._fill_with_messages(pending, held, now)
+        finally:
+            self.messages.extendleft(reversed(held))
+        while self.starts and not pending.full and self._admits(pending):
+            self._decide_start(pending, self.starts.popleft(), now)
+        self.quarantine.mark(pending, self.shards)
+
+    def _fill_with_messages(self, pending: Pending, held: list[Item], now: Instant) -> None:
+        """In rounds: all are decided, then all appended. Code that is run again and again runs faster than in turns."""
+        while self.messages and not pending.full:
+            decisions: dict[SagaId, Decision] = {}
+            try:
+                self._decide_round(pending, decisions, held, now)
+            finally:
+                for decision in decisions.values():
+                    self._append(pending, decision, now)
+
+    def _decide_round(
+        self, pending: Pending, decisions: dict[SagaId, Decision], held: list[Item], now: Instant
+    ) -> None:
+        """As many messages as the batch has room for, and of each run one: its next is decided on what comes of it."""
+        room, room_bytes = DECISIONS_MAX - pending.count, BATCH_BYTES_MAX - pending.size_bytes
+        while self.messages and len(decisions) < room and room_bytes > 0:
+            if self.messages[0].saga_id in decisions:
+                return
+            item = self.messages.popleft()
+            alone = self.resuming.alone
+            if alone is not None and item.saga_id != alone:
+                held.append(item)  # Nothing else is dispatched beside a suspect (rule 19).
+                continue
+            try:
+                decision = self._decide_item(pending, item, now)
+            except StoreUnavailable:
+                self.messages.appendleft(item)
+                raise
+            if decision is not None:
+                decisions[item.saga_id] = decision
+                room_bytes -= item.size_bytes
+
+    def _admits(self, pending: Pending) -> bool:
+        return self._room(pending) > 0 and not self.dispatch.stopped and not self.resuming.busy
+
+    def _room(self, pending: Pending) -> int:
+        """How many more runs may be in flight. Those that end with a batch on its way give up their places."""
+        ended = pending.ended_before + pending.ended
+        return self.in_flight_max - len(self.runs) + len(self.carrying_out.resting) + ended
+
+    def _decide_item(self, pending: Pending, item: Item, now: Instant) -> Decision | None:
+        if not self.wishing.holds(item):
+            return None
+        run = self.runs.get(item.saga_id)
+        self.dispatch.heard(run, item.saga_id, item.message)
+        number = run.shard if run is not None else None
+        if run is None:
+            run, number = self._looked_up(item)
+        shard = self.shards.get(number) if number is not None else None
+        if shard is None:
+            if run is not None:
+                del self.runs[run.saga_id]
+            self.wishing.passed_over(item)
+            return None  # Not ours: its owner hears of it through the inbox, or by recovery.
+        if self.quarantine.shard_of(item.saga_id) is not None:
+            return None  # A wish stays in the inbox, for an owner that can read the run.
+        pending.causes.append(item)
+        if run is None:
+            self._finished_with(pending, shard, item)
+            return None
+        return self._decide(pending, run, shard, item, now)
+
+    def _looked_up(self, item: Item) -> tuple[Run | None, int | None]:
+        """The run of an item that is not in memory, and the shard that answers for it."""
+        held = self.quarantine.shard_of(item.saga_id)
+        if held is None:
+            match self.loading.load(item.saga_id):
+                case Unreadable(shard=held, error=error):
+                    self.quarantine.hold(item.saga_id, held, None, error)
+                case run if run is not None:
+                    self.runs[item.saga_id] = run
+                    return run, run.shard
+        return None, held if held is not None else item.shard
+
+    def _decide(
+        self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant, *, taken: Taken | None = None
+    ) -> Decision | None:
+        """What is to be appended, if anything is. `taken` is what the item was made of, where it begins the run."""
+        run.payloads.update(item.payloads)
+        before = run.state if run.state.version else None
+        try:
+            events, state = decide(run.plan, before, item.message, now, run.payload)
+        except Exception as error:  # noqa: BLE001  as in `_append`
+            decision = Decision(run=run, shard=shard, item=item, taken=taken, events=(), state=run.state)
+            self._undecidable(pending, decision, now, error)
+            return None
+        if events:
+            return Decision(run=run, shard=shard, item=item, taken=taken, events=events, state=state)
+        self._finished_with(pending, shard, item)
+        self._nothing_new(pending, run, shard, item, now)
+        return None
+
+    def _append(self, pending: Pending, decision: Decision, now: Instant) -> None:
+        try:
+            pending.append(decision, now=now, build=self.build)
+        except Exception as error:  # noqa: BLE001  a run that cannot be decided must not delay the others (rule 19)
+            self._undecidable(pending, decision, now, error)
+            return
+        self._finished_with(pending, decision.shard, decision.item)
+        decision.run.uncommitted += 1
+
+    def _undecidable(self, pending: Pending, decision: Decision, now: Instant, error: Exception) -> None:
+        run, taken = decision.run, decision.taken
+        self.carrying_out.set_apart(run, error)
+        if not run.state.version:
+            self._finished_with(pending, decision.shard, decision.item)
+        if taken is not None:
+            pending.dismiss(run.saga_id)
+            if (letter := undecided(taken, now, error)) is not None:
+                pending.refuse(letter)
+
+    def _nothing_new(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
+        """The message changed nothing; see that the run is still looked after."""
+        if isinstance(item.message, Recovered):
+            pending.tell(shard, run, now)
+            self.resuming.over(run.saga_id)
+            self.carrying_out.carry_out(Decided.of(run, now), now)
+        elif isinstance(item.message, Tick):
+            self.timers.set(now + SECOND, "due", run.saga_id)
+        self.carrying_out.leave_if_over(run, now)
+
+    def _finished_with(self, pending: Pending, shard: OwnedShard, item: Item) -> None:
+        if item.inbox_id is not None:
+            pending.inbox_done(shard, item.inbox_id)
+
+    def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
+        if isinstance(start, Arrived):
+            room = min(self._room(pending), DECISIONS_MAX - pending.count)
+            records, rest = start.cut(records_max=room, bytes_max=BATCH_BYTES_MAX - pending.size_bytes)
+            if rest:
+                self.starts.appendleft(Arrived(records=rest))
+            try:
+                self._admit_all(pending, self.intake.take(records, self.runs, now), now)
+            except StoreUnavailable:
+                self.starts.appendleft(Arrived(records=records))
+                raise
+            pending.causes.append(Arrived(records=records))
+            for record in records:
+                pending.consumed[record.topic, record.partition] = record.offset + 1
+            return
+        shard = self.shards.get(-1 if start.shard is None else start.shard)
+        if shard is None or not self.wishing.holds(start):
+            self.wishing.passed_over(start)
+            return
+        try:
+            taken = self.intake.take_wish(start, self.runs, now)
+        except StoreUnavailable:
+            self.starts.appendleft(start)
+            raise
+        pending.causes.append(start)
+        decision = self._admitted(pending, taken, shard, now)
+        if decision is not None:
+            self._append(pending, decision, now)
+        if taken.start is None:
+            self._finished_with(pending, shard, start)
+
+    def _admit_all(self, pending: Pending, arrived: Iterable[Taken], now: Instant) -> None:
+        """In a round, as messages are."""
+        decisions: list[Decision] = []
+        beginning: Counter[int] = Counter()
+        try:
+            for taken in arrived:
+                shard = self._least_loaded(beginning) if taken.start is not None else None
+                decision = self._admitted(pending, taken, shard, now)
+                if decision is not None:
+                    decisions.append(decision)
+                    beginning[decision.run.shard] += 1
+        finally:
+            for decision in decisions:
+                self._append(pending, decision, now)
+
+    def _admitted(self, pending: Pending, taken: Taken, shard: OwnedShard | None, now: Instant) -> Decision | None:
+        if taken.dead_letter is not None:
+            pending.refuse(taken.dead_letter)
+        if taken.duplicate is not None:
+            pending.duplicates.append(taken.duplicate)
+        if taken.start is None:
+            return None
+        start = taken.start.message
+        assert isinstance(start, Start), "what is admitted is a start"
+        if shard is None:
+            pending.handed_on.append(self.intake.hand_on(taken.start))
+            return None
+        run = self.loading.fresh(start, shard.shard)
+        self.runs[run.saga_id] = run
+        item = taken.start.with_message(replace(start, shard=shard.shard))
+        return self._decide(pending, run, shard, item, now, taken=taken)
+
+    def _least_loaded(self, beginning: Mapping[int, int]) -> OwnedShard | None:
+        """`beginning` says how many runs begin in a shard beside those that it knows of."""
+        usable = [shard for shard in self.shards.values() if not shard.yielding]
+        return min(usable, key=lambda shard: shard.open_runs + beginning[shard.shard], default=None)
