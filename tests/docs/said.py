@@ -30,6 +30,7 @@ _ERRORS: tuple[AmendsError, ...] = (
     store.disk_full(ANY, ANY),
     store.busy(ANY, ANY),
     store.second_coordinator(Path(ANY), ANY),
+    store.not_while_it_runs(ANY, store.second_coordinator(Path(ANY), ANY), found=NUMBER, known=NUMBER),
     store.extra_missing(ANY),
     store.copy_elsewhere(ANY, ANY),
     store.trouble(ANY, ANY),
@@ -44,4 +45,6 @@ _ERRORS: tuple[AmendsError, ...] = (
     CommandFailed(ANY, ANY),
 )
 
-SAID: Mapping[str, str] = {error.code: error.line() for error in _ERRORS}
+SAID: Mapping[str, list[str]] = {
+    error.code: [each.line() for each in _ERRORS if each.code == error.code] for error in _ERRORS
+}
