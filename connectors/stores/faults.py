@@ -72,21 +72,12 @@ def busy(where: str, why: str) -> StoreUnavailable:
     )
 
 
-def second_coordinator(lock: Path, holder: str) -> Conflict:
-    return Conflict(
-        "AM0311",
-        f"another coordinator works on this store: {holder} holds {lock}",
-        do="stop it first, or use PostgreSQL, where any number of workers may run",
-    )
-
-
-def not_while_it_runs(where: str, running: Conflict, *, found: int, known: int) -> Conflict:
-    """A store of an older version cannot be brought up to date beside the coordinator that works on it."""
-    return Conflict(
-        running.code,
-        f"the store {where} is of version {found} and must be brought up to {known}, but {running.what}",
-        do="stop it first, then run: amends store migrate",
-    )
+def second_coordinator(lock: Path, holder: str, upgrade: str = "") -> Conflict:
+    """`upgrade`: that the store must be brought up to date, where the lock is wanted for that."""
+    what = f"another coordinator works on this store: {holder} holds {lock}"
+    if upgrade:
+        return Conflict("AM0311", f"{upgrade}, but {what}", do="stop it first, then run: amends store migrate")
+    return Conflict("AM0311", what, do="stop it first, or use PostgreSQL, where any number of workers may run")
 
 
 def extra_missing(why: str) -> UsageError:

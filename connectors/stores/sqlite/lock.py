@@ -28,8 +28,8 @@ class CoordinatorLock:
     def held(self) -> bool:
         return self._descriptor is not None
 
-    def acquire(self) -> None:
-        """Take it, or raise at once. Taking it twice is taking it once."""
+    def acquire(self, *, upgrade: str = "") -> None:
+        """Take it, or raise at once, saying what `upgrade` it is for. Taking it twice is taking it once."""
         if self._descriptor is not None:
             return
         try:
@@ -41,7 +41,7 @@ class CoordinatorLock:
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "a process just starting"
             os.close(descriptor)
-            raise faults.second_coordinator(self.path, holder) from None
+            raise faults.second_coordinator(self.path, holder, upgrade) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         self._descriptor = descriptor

@@ -16,7 +16,6 @@ from amends.connectors.stores.sql.tables import VERSION, Types, create, fill, or
 from amends.connectors.stores.sqlite.connections import SqliteWork, open_writer, told_as_faults, uri
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
-from amends.coordinator.errors import Conflict
 
 APPLICATION_ID: Final = 0x416D6E64
 """`Amnd` in the file's header: what tells a store from any other SQLite database."""
@@ -124,10 +123,7 @@ def _fill(connection: sqlite3.Connection, log: SqliteLog, *, shards: int) -> Non
 def _upgrade(path: Path, log: SqliteLog, *, found: int) -> None:
     """No coordinator may run meanwhile: one of the older version would go on by the older tables. Raises `Conflict`."""
     lock = CoordinatorLock(lock_of(path))
-    try:
-        lock.acquire()
-    except Conflict as running:
-        raise faults.not_while_it_runs(str(path), running, found=found, known=VERSION) from None
+    lock.acquire(upgrade=f"the store {path} is of version {found} and must be brought up to {VERSION}")
     try:
         with closing(open_writer(path)) as connection:
             _upgraded(SqliteWork(connection), log)
