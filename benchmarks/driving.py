@@ -48,7 +48,7 @@ class Driver:
                 async with asyncio.timeout(STALLED_S):
                     await self._news.wait()
         cpu_s = self.cpu_s() - cpu
-        began = {key: at for keys, at in self._began for key in keys}
+        began = {key: at for published, at in self._began for key in published}
         return Phase.of(
             name,
             latencies_s=[at - began[key] for key, at in self._ended.items()],

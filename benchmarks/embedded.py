@@ -55,7 +55,9 @@ class TimedStore(SqliteStore):
     def publish(self, records: Sequence[LocalRecord]) -> list[int]:
         offsets = super().publish(records)
         now = time.perf_counter()
-        self._driver.began((json.loads(record.value or b"")["request"] for record in records), now)  # Read at the end.
+        self._driver.began(
+            (json.loads(record.value or b"")["request"] for record in records), now
+        )  # Only read when the phase is over.
         return offsets
 
 

@@ -134,9 +134,14 @@ class Pending:
         return len(self.decided) + len(self.dead_letters) + len(self.duplicates) + len(self.handed_on)
 
     @property
+    def room(self) -> tuple[int, int]:
+        """How many more decisions it takes, and how many more bytes."""
+        return DECISIONS_MAX - self.count, BATCH_BYTES_MAX - self.size_bytes
+
+    @property
     def full(self) -> bool:
         """Whether further decisions belong to the next batch."""
-        return self.count >= DECISIONS_MAX or self.size_bytes >= BATCH_BYTES_MAX
+        return min(self.room) <= 0
 
     def refuse(self, letter: DeadLetterRow) -> None:
         """Keep a record that begins no run."""

@@ -13,14 +13,7 @@ from msgspec.structs import replace
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import Recovered, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.runtime.batching import (
-    BATCH_BYTES_MAX,
-    DECISIONS_MAX,
-    Decided,
-    Decision,
-    OwnedShard,
-    Pending,
-)
+from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, Pending
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
@@ -124,7 +117,7 @@ class Deciding:
         self, pending: Pending, decisions: dict[SagaId, Decision], held: list[Item], now: Instant
     ) -> None:
         """As many messages as the batch has room for, and of each run one: its next is decided on what comes of it."""
-        room, room_bytes = DECISIONS_MAX - pending.count, BATCH_BYTES_MAX - pending.size_bytes
+        room, room_bytes = pending.room
         while self.messages and len(decisions) < room and room_bytes > 0:
             if self.messages[0].saga_id in decisions:
                 return
@@ -237,34 +230,42 @@ class Deciding:
 
     def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
         if isinstance(start, Arrived):
-            room = min(self._room(pending), DECISIONS_MAX - pending.count)
-            records, rest = start.cut(records_max=room, bytes_max=BATCH_BYTES_MAX - pending.size_bytes)
-            if rest:
-                self.starts.appendleft(Arrived(records=rest))
-            try:
-                self._admit_all(pending, self.intake.take(records, self.runs, now), now)
-            except StoreUnavailable:
-                self.starts.appendleft(Arrived(records=records))
-                raise
-            pending.causes.append(Arrived(records=records))
-            for record in records:
-                pending.consumed[record.topic, record.partition] = record.offset + 1
-            return
-        shard = self.shards.get(-1 if start.shard is None else start.shard)
-        if shard is None or not self.wishing.holds(start):
-            self.wishing.passed_over(start)
+            self._decide_records(pending, start, now)
+        else:
+            self._decide_wish(pending, start, now)
+
+    def _decide_records(self, pending: Pending, arrived: Arrived, now: Instant) -> None:
+        """As many of them as there is room for; the rest waits where they waited."""
+        room, room_bytes = pending.room
+        records, rest = arrived.cut(records_max=min(self._room(pending), room), bytes_max=room_bytes)
+        if rest:
+            self.starts.appendleft(Arrived(records=rest))
+        try:
+            self._admit_all(pending, self.intake.take(records, self.runs, now), now)
+        except StoreUnavailable:
+            self.starts.appendleft(Arrived(records=records))
+            raise
+        pending.causes.append(Arrived(records=records))
+        for record in records:
+            pending.consumed[record.topic, record.partition] = record.offset + 1
+
+    def _decide_wish(self, pending: Pending, wish: Item, now: Instant) -> None:
+        """A start from the inbox."""
+        shard = self.shards.get(-1 if wish.shard is None else wish.shard)
+        if shard is None or not self.wishing.holds(wish):
+            self.wishing.passed_over(wish)
             return
         try:
-            taken = self.intake.take_wish(start, self.runs, now)
+            taken = self.intake.take_wish(wish, self.runs, now)
         except StoreUnavailable:
-            self.starts.appendleft(start)
+            self.starts.appendleft(wish)
             raise
-        pending.causes.append(start)
+        pending.causes.append(wish)
         decision = self._admitted(pending, taken, shard, now)
         if decision is not None:
             self._append(pending, decision, now)
         if taken.start is None:
-            self._finished_with(pending, shard, start)
+            self._finished_with(pending, shard, wish)
 
     def _admit_all(self, pending: Pending, arrived: Iterable[Taken], now: Instant) -> None:
         """In a round, as messages are."""

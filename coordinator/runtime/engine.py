@@ -43,7 +43,8 @@ from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 FEW_RUNS = 4
-"""With so few runs there is nothing to decide meanwhile: a commit is waited for where it stands, two threads less."""
+"""With so few runs there is nothing to decide while a batch is committed: it is waited for where it stands, and whoever
+brings a reply may take the turn. Both spare threads that wake each other."""
 
 log = logging.getLogger("amends.engine")
 

@@ -43,7 +43,6 @@ class Intake:
     store: Store
     catalogue: Catalogue
     namespace: str
-    redelivered: int = 0
     _topics: dict[str, TopicSpec] = field(init=False)
     _forgetting: Forgetting = field(init=False)
 
@@ -131,7 +130,6 @@ class Intake:
     ) -> Taken:
         start = _start_of(item)
         if known.had(start):
-            self.redelivered += 1
             return NOTHING_NEW
         current = known.current(start)
         if current is not start:
@@ -142,7 +140,6 @@ class Intake:
         known_digest = run.state.request_digest if run is not None else row.request_digest if row is not None else ""
         known_origins = (*((run.state.origin,) if run is not None else ()), *(row.origins if row is not None else ()))
         if start.origin is not None and start.origin in known_origins:
-            self.redelivered += 1
             return NOTHING_NEW
         if known_digest != start.request_digest:
             detail = f"the key {start.idempotency_key!r} belongs to run {item.saga_id}, which has another payload"

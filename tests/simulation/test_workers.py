@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from amends.coordinator.runtime import batching, deciding
+from amends.coordinator.runtime import batching
 from amends.coordinator.runtime.batching import DECISIONS_MAX
 from tests.simulation.simulation import Faults
 from tests.simulation.workers.installation import Installation
@@ -33,8 +33,7 @@ def test_every_run_of_several_workers_ends_and_keeps_the_invariants(monkeypatch:
     endings: Counter[str] = Counter()
     fired: Counter[str] = Counter()
     for seed in range(FIRST, FIRST + COUNT):
-        for module in (batching, deciding):
-            monkeypatch.setattr(module, "DECISIONS_MAX", DECISIONS_MAX if seed % 2 else 2)
+        monkeypatch.setattr(batching, "DECISIONS_MAX", DECISIONS_MAX if seed % 2 else 2)
         story = workers_story(Random(seed))
         try:
             endings += story.to_the_end()
