@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import Protocol
 
 from amends.coordinator.attempt import attempting
@@ -142,12 +143,12 @@ class HandlerLoop:
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        task = self.loop.create_task(self._take())
+        task = self.loop.create_task(self._take(), context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _take(self) -> None:
-        task = asyncio.current_task()
+        task, context = asyncio.current_task(), copy_context()
         assert task is not None, "handlers run in a task"
         while True:
             while self._queue:
@@ -162,6 +163,9 @@ class HandlerLoop:
                     self._rung_at = time.monotonic()
                 else:
                     self._check_soon()  # The next one may wait, and the engine has not been told of this one.
+                if copy_context() != context:  # What a handler leaves in its context is not for the next one to see.
+                    self.loop.call_soon(self._see_to_queue)
+                    return
             if len(self._idle) >= IDLE_TASKS_MAX:
                 return
             waiter = self.loop.create_future()

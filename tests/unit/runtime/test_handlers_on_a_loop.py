@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
 import pytest
@@ -188,6 +189,21 @@ def test_a_loop_turns_between_handlers_of_which_each_follows_from_the_one_before
     loop.submit([work_of("0", passes)])
     assert replies.wait_for("0", "1", "2")
     assert turned_after[:2] == [1, 2]
+
+
+def test_what_a_handler_leaves_in_its_context_is_not_seen_by_the_next(loop: HandlerLoop, replies: Heard) -> None:
+    customer: ContextVar[str] = ContextVar("customer", default="nobody")
+    seen: list[str] = []
+
+    async def leaves() -> None:
+        seen.append(customer.get())
+        customer.set("somebody")
+
+    loop.submit([work_of("a", leaves), work_of("b", leaves)])
+    assert replies.wait_for("a", "b")
+    loop.submit([work_of("c", leaves)])
+    assert replies.wait_for("c")
+    assert seen == ["nobody"] * 3
 
 
 def test_a_handler_is_stopped_by_its_own_loop_alone(loop: HandlerLoop, replies: Heard) -> None:
