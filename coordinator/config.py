@@ -125,6 +125,17 @@ class Settings(BaseSettings):
             raise ValueError("use letters, digits, . _ and -, 200 at most")
         return value
 
+    @field_validator("build")
+    @classmethod
+    def _is_text(cls, value: str | None) -> str | None:
+        """It stands in each entry: no run could be written down with bytes that are no text."""
+        if value is not None and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                raise ValueError("it is not UTF-8") from None
+        return value
+
     @field_validator("schema_registry")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:

@@ -37,6 +37,7 @@ FILES = [
 ENVIRONMENTS = [
     pytest.param({"AMENDS_IN_FLIGHT": "-1"}, "AM5001", "environment AMENDS_IN_FLIGHT", id="negative"),
     pytest.param({"AMENDS_SHARDS": "100000"}, "AM5001", "environment AMENDS_SHARDS", id="too many shards"),
+    pytest.param({"AMENDS_BUILD": "\udcff"}, "AM5001", "not UTF-8", id="no text"),
     pytest.param({"AMENDS_TOPIC_FORMAT": "xml"}, "AM5001", "environment AMENDS_TOPIC_FORMAT", id="unknown format"),
     pytest.param({"AMENDS_SCHEMA_REGISTRY": "here"}, "AM5001", "http://", id="no URL"),
     pytest.param({"AMENDS_BUS": "kafka://"}, "AM5001", "kafka://HOST:PORT", id="no host"),
