@@ -180,9 +180,11 @@ class HandlerLoop:
 
     async def _attend(self) -> None:
         self._attending = True
-        self._replies.attend()
-        self._beaten_at = self._rung_at = time.monotonic()
-        self._attending = False
+        try:
+            self._replies.attend()
+        finally:
+            self._beaten_at = self._rung_at = time.monotonic()
+            self._attending = False
         if self._queue:  # So that the loop turns, however many handlers follow one upon the other.
             await asyncio.sleep(0)
 
