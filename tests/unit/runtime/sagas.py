@@ -3,6 +3,9 @@
 from pydantic import BaseModel
 
 from amends import Context, Retry, Saga, Topic
+from amends.coordinator.ports.rows import InboxRow
+from amends.schemas import wishes
+from amends.schemas.events import Digest
 
 
 class Order(BaseModel):
@@ -45,3 +48,19 @@ def order_saga(*, idempotent: bool = True, attempts: int = 3, payload_bytes_max:
     async def undo_c(ctx: Context, done: Done | None = c.maybe) -> None: ...
 
     return saga
+
+
+def wish_to_start(key: str) -> InboxRow:
+    """A wish that somebody left in the inbox, for a run of `order_saga`."""
+    start = wishes.Start(
+        actor="eva",
+        saga="order",
+        definition_version=1,
+        idempotency_key=key,
+        business_key=key,
+        generation=0,
+        origin=None,
+        trigger=f'{{"id": "{key}"}}',
+        request_digest=Digest("d"),
+    )
+    return InboxRow(shard=0, message_id="w-1", body=wishes.write(start))

@@ -18,11 +18,10 @@ from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
 from amends.schemas.chain import next_head
 from amends.schemas.entry import decode
-from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND, text_of
 from amends.testing import fails, late, ok, times_out
-from tests.unit.runtime.sagas import Done, Order, order_saga
+from tests.unit.runtime.sagas import Done, Order, order_saga, wish_to_start
 
 DONE = ok(Done(key="k"))
 
@@ -285,18 +284,7 @@ def test_while_a_suspect_is_alone_nothing_is_started_but_that_lasts_seconds_only
 
 def test_a_wish_to_start_is_not_lost_while_the_store_is_away() -> None:
     installation, store = installed(order_saga())
-    start = wishes.Start(
-        actor="eva",
-        saga="order",
-        definition_version=1,
-        idempotency_key="A-1",
-        business_key="A-1",
-        generation=0,
-        origin=None,
-        trigger='{"id": "A-1"}',
-        request_digest=Digest("d"),
-    )
-    store.put_inbox([InboxRow(shard=0, message_id="w-1", body=wishes.write(start))])
+    store.put_inbox([wish_to_start("A-1")])
     installation._turn()
     installation.take_inbox()
     store.away = True

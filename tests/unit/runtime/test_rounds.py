@@ -8,17 +8,15 @@ from amends import Saga, Topic
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.messages import Tick
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
+from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.coordinator.runtime.batching import BATCH_BYTES_MAX, DECISIONS_MAX
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
 from amends.coordinator.testing.world import Clock, World
-from amends.schemas import wishes
-from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND, instant_of
 from amends.schemas.record import Record
 from amends.testing import late
-from tests.unit.runtime.sagas import Done, Order, order_saga
+from tests.unit.runtime.sagas import Done, Order, order_saga, wish_to_start
 
 DAY: Final = 24 * 3600 * SECOND
 OF_NOBODY: Final = SagaId("nobody")
@@ -178,18 +176,7 @@ def test_a_wish_for_a_run_that_cannot_be_begun_does_not_stay_in_the_inbox() -> N
     clock = Clock()
     store = Store(clock=clock)
     installation = World(store, order_saga(), clock=clock)
-    start = wishes.Start(
-        actor="eva",
-        saga="order",
-        definition_version=1,
-        idempotency_key="A",
-        business_key="A",
-        generation=0,
-        origin=None,
-        trigger='{"id": "A"}',
-        request_digest=Digest("d"),
-    )
-    store.put_inbox([InboxRow(shard=0, message_id="w-1", body=wishes.write(start))])
+    store.put_inbox([wish_to_start("A")])
     unwritable(installation)
     installation._turn()
     installation.take_inbox()
