@@ -7,7 +7,7 @@ docstrings or code (rule 14).
 Paths leave room for what a saga will be able to say later: `ship/reserve` (call), `notify[2]` (for_each, loop).
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -170,9 +170,27 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     trigger_schema: msgspec.Raw
 
 
+_ADDED_LATER: Final[dict[str, object]] = {}
+"""Fields that the form has had since its first release, with what they hold where nobody uses them.
+
+Each is left out of the hash there: a definition that says nothing new keeps its hash, so its open runs go on with it.
+The names are those of no other field.
+"""
+
+
 def graph_hash(form: DefinitionForm) -> str:
-    """Lower-case hex SHA-256 of the form's canonical JSON."""
-    return sha256_hex(encode(form))
+    """Lower-case hex SHA-256 of the form's canonical JSON, without the fields of `_ADDED_LATER` that say nothing."""
+    return sha256_hex(encode(_without_unused(msgspec.to_builtins(form))))
+
+
+def _without_unused(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            name: _without_unused(inner)
+            for name, inner in value.items()
+            if name not in _ADDED_LATER or inner != _ADDED_LATER[name]
+        }
+    return [_without_unused(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 _stored_decoder = msgspec.json.Decoder(StoredDefinition)
