@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from amends.schemas.ids import Direction, EffectKey
+from amends.schemas.ids import Direction, EffectKey, SagaId
 
 Digest = str
 """`sha256:` and 64 hex digits of a payload's bytes."""
@@ -55,6 +55,14 @@ class SagaStarted(_Event, frozen=True, kw_only=True):
     deadline_at: str
     shard: int
     traceparent: str | None
+
+
+class RerunStarted(_Event, frozen=True, kw_only=True):
+    """A person had a request carried out anew: this run is its next generation. Who it was is the entry's `actor`."""
+
+    former: SagaId
+    """The run of the generation before, which has ended and stays what it is."""
+    reason: str
 
 
 class StepRequested(_Event, frozen=True, kw_only=True):
@@ -132,6 +140,30 @@ class StepSkipped(_Event, frozen=True, kw_only=True):
 
     path: str
     because: str
+
+
+class WaitStarted(_Event, frozen=True, kw_only=True):
+    """A step waits for what comes from outside: a message of this type and key until `due_at`, or for that instant.
+
+    It is never computed again, only moved by the time that the run is parked, unless it is an `instant` (rule 15).
+    """
+
+    path: str
+    attempt: int
+    awaits: Literal["message", "instant", "pause"]
+    correlation: str | None
+    message_type: str | None
+    due_at: str
+
+
+class MessageReceived(_Event, frozen=True, kw_only=True):
+    """A message was taken for what waits for it; what it means stands beside it in the entry."""
+
+    path: str
+    message_id: str
+    correlation: str
+    message_type: str
+    body: Digest
 
 
 class StepVerified(_Event, frozen=True, kw_only=True):
@@ -309,12 +341,15 @@ class PermissionDenied(_Event, frozen=True, kw_only=True):
 
 Event = (
     SagaStarted
+    | RerunStarted
     | StepRequested
     | StepSucceeded
     | StepFailed
     | StepInDoubt
     | StepSettled
     | StepSkipped
+    | WaitStarted
+    | MessageReceived
     | StepVerified
     | RetryScheduled
     | GenerationRaised

@@ -57,7 +57,7 @@ _ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
 """Phases in which a question may be open."""
 _ACTIVE: Final = _ASKED | {"requested"}
 """Phases in which a handler may be wanted."""
-_TIMED: Final = frozenset({"retrying", "in_doubt"})
+_TIMED: Final = frozenset({"retrying", "in_doubt", "waiting"})
 """Phases that an instant may end."""
 _TIMED_IN_DRAIN: Final = _TIMED | {"requested"}
 
@@ -114,6 +114,8 @@ def next_due(plan: Plan, state: State) -> Instant | None:
 def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant | None:
     if state.undo_list is not None:
         return None
+    if effect.phase == "waiting":
+        return effect.due_at
     if effect.phase == "retrying":
         wanted = effect.doubt is not None if state.draining else True
         return effect.due_at if wanted and plan.steps[path].handler.name not in plan.missing else None

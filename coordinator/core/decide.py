@@ -12,11 +12,13 @@ from amends.coordinator.core.drain import drain
 from amends.coordinator.core.forward import go_forward
 from amends.coordinator.core.messages import (
     CancelWished,
+    Delivered,
     KillWished,
     Message,
     ReadBack,
     Recovered,
     Replied,
+    RerunWished,
     ResolutionWished,
     Start,
     Tick,
@@ -26,7 +28,8 @@ from amends.coordinator.core.recovery import recover
 from amends.coordinator.core.replies import record_readback, record_reply
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Payloads, Turn
-from amends.schemas.events import Event, SagaStarted, StepRequested, UndoRequested
+from amends.coordinator.core.waiting import record_message
+from amends.schemas.events import Event, RerunStarted, SagaStarted, StepRequested, UndoRequested
 from amends.schemas.instants import MILLISECOND, Instant, text_of
 
 STAGES_MAX = 16
@@ -74,6 +77,8 @@ def _start(plan: Plan, message: Start, now: Instant, payloads: Payloads) -> tupl
             traceparent=message.traceparent,
         )
     )
+    if message.rerun is not None:
+        turn.emit(RerunStarted(former=message.rerun.former, reason=message.rerun.reason))
     _advance(turn)
     return tuple(turn.events), turn.state
 
@@ -84,6 +89,8 @@ def _record(turn: Turn, message: Message) -> None:
             record_reply(turn, message)
         case ReadBack():
             record_readback(turn, message)
+        case Delivered():
+            record_message(turn, message)
         case Recovered(clean=clean):
             recover(turn, clean=clean)
         case CancelWished(reason=reason):
@@ -94,8 +101,8 @@ def _record(turn: Turn, message: Message) -> None:
             people.resolve(turn, message)
         case Tick():
             pass
-        case Start():
-            raise AssertionError("a start makes a run, it does not reach one")
+        case Start() | RerunWished():
+            raise AssertionError("it makes a run, it does not reach one")
         case _:
             assert_never(message)
 

@@ -34,7 +34,7 @@ def _quieten(turn: Turn, step: StepForm) -> None:
     effect = turn.state.effect(step.path, "forward")
     if turn.state.effect(step.path, "undo").phase == "skipped":
         return
-    if effect.attempt_open and not step.acts:
+    if effect.phase == "waiting" or (effect.attempt_open and not step.acts):
         message = "not needed any more: the run turned back"
         turn.emit(
             StepFailed(path=step.path, attempt=effect.attempt, kind="withdrawn", message=message, retriable=False)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, assert_never
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from amends.coordinator.core.state import Doubt, Effect, Parked, State, Undone
+from amends.coordinator.core.state import Awaited, Doubt, Effect, Parked, State, Undone
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event, Failure
@@ -231,6 +232,21 @@ def _skipped(state: State, event: e.StepSkipped, _: Moment) -> State:
     return _with(state, event.path, "forward", replace(state.effect(event.path, "forward"), phase="skipped"))
 
 
+def _waits(state: State, event: e.WaitStarted, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
+    effect = replace(
+        before,
+        phase="waiting",
+        attempt=event.attempt,
+        counted=before.counted + 1,
+        requested_at=moment.at,
+        due_at=instant_of(event.due_at),
+        failure=None,
+        awaited=Awaited(awaits=event.awaits, correlation=event.correlation, message_type=event.message_type),
+    )
+    return _with(state, event.path, "forward", effect)
+
+
 def _retry(state: State, event: e.RetryScheduled, _: Moment) -> State:
     before = state.effect(event.path, event.direction)
     due_at = instant_of(event.due_at)
@@ -361,6 +377,7 @@ def _without_parked_time(state: State, parked_us: int) -> State:
     def shifted(effect: Effect) -> Effect:
         return replace(
             effect,
+            due_at=effect.due_at + parked_us if effect.due_at and _time_runs(effect) else effect.due_at,
             verify_since=effect.verify_since and effect.verify_since + parked_us,
             doubt=effect.doubt and replace(effect.doubt, since=effect.doubt.since + parked_us),
         )
@@ -372,6 +389,11 @@ def _without_parked_time(state: State, parked_us: int) -> State:
         forward={path: shifted(effect) for path, effect in state.forward.items()},
         undo={path: shifted(effect) for path, effect in state.undo.items()},
     )
+
+
+def _time_runs(effect: Effect) -> bool:
+    """Whether a timeout or a pause is under way; an instant is where it is."""
+    return effect.phase == "waiting" and effect.awaited is not UNSET and effect.awaited.awaits != "instant"
 
 
 def _sent_forward(state: State, moment: Moment) -> State:
@@ -465,12 +487,15 @@ def _unchanged(state: State, _event: Event, _: Moment) -> State:
 
 _FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.SagaStarted: _started,
+    e.RerunStarted: _unchanged,
     e.StepRequested: _requested,
     e.StepSucceeded: _succeeded,
     e.StepFailed: _failed,
     e.StepInDoubt: _in_doubt,
     e.StepSettled: _settled,
     e.StepSkipped: _skipped,
+    e.WaitStarted: _waits,
+    e.MessageReceived: _unchanged,
     e.StepVerified: _verified,
     e.RetryScheduled: _retry,
     e.GenerationRaised: _raised,

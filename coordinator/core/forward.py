@@ -7,6 +7,7 @@ from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.settle import fail, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.core.waiting import begin_wait, end_wait
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import (
     DrainStarted,
@@ -20,7 +21,7 @@ from amends.schemas.events import (
 from amends.schemas.instants import MILLISECOND
 
 _OVER = frozenset({"done", "skipped"})
-_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended"})
+_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiting"})
 
 
 def go_forward(turn: Turn) -> None:
@@ -55,11 +56,16 @@ def _tend(turn: Turn, step: StepForm) -> None:
             _request(turn, step)
         case "in_doubt" | "ended":
             settle(turn, step.path, "forward")
+        case "waiting" if effect.due_at is not None and effect.due_at <= turn.now:
+            end_wait(turn, step)
 
 
 def _request(turn: Turn, step: StepForm) -> None:
     """Ask for an attempt, unless that would use what is kept for undoing."""
-    if turn.has_handler(step.handler.name) and not _stopped_by_limit(turn, step):
+    if step.wait is not None:
+        if not _stopped_by_limit(turn, step):
+            begin_wait(turn, step)
+    elif turn.has_handler(step.handler.name) and not _stopped_by_limit(turn, step):
         request_step(turn, step)
 
 
@@ -67,6 +73,9 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
     failure = effect.failure
     assert failure is not None, "a failed step has a failure"
     if failure.kind == "withdrawn":
+        if step.wait is not None:
+            _request(turn, step)
+            return
         schedule_retry(turn, step.path, "forward")
         return
     if not effect.retriable or not attempts_left(step.retry, effect.counted):

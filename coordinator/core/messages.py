@@ -12,8 +12,15 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True):
     pass
 
 
+class RerunOf(_Message, frozen=True, kw_only=True):
+    """What a start carries out anew, and why."""
+
+    former: SagaId
+    reason: str
+
+
 class Start(_Message, frozen=True, kw_only=True):
-    """A trigger that is no duplicate."""
+    """A trigger that is no duplicate, or one that a person has carried out anew."""
 
     namespace: str
     saga: str
@@ -26,6 +33,7 @@ class Start(_Message, frozen=True, kw_only=True):
     request_digest: Digest
     shard: int
     traceparent: str | None = None
+    rerun: RerunOf | None = None
 
 
 class Done(_Message, frozen=True, kw_only=True):
@@ -100,6 +108,16 @@ class ReadBack(_Message, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
 
 
+class Delivered(_Message, frozen=True, kw_only=True):
+    """A message from outside for what waits under this path; `body` is its content's digest."""
+
+    path: str
+    message_id: str
+    correlation: str
+    message_type: str
+    body: Digest
+
+
 class Tick(_Message, frozen=True, kw_only=True):
     """An instant that the run waits for has come (`due.py`), or a handler has become available."""
 
@@ -122,6 +140,12 @@ class KillWished(_Message, frozen=True, kw_only=True):
     reason: str
 
 
+class RerunWished(_Message, frozen=True, kw_only=True):
+    """A person wants the request of a run that has ended carried out anew. It becomes a `Start` of another run."""
+
+    reason: str
+
+
 class ResolutionWished(_Message, frozen=True, kw_only=True):
     """A person's decision about a parked run."""
 
@@ -131,4 +155,15 @@ class ResolutionWished(_Message, frozen=True, kw_only=True):
     evidence: str | None = None
 
 
-Message = Start | Replied | ReadBack | Tick | Recovered | CancelWished | KillWished | ResolutionWished
+Message = (
+    Start
+    | Replied
+    | ReadBack
+    | Delivered
+    | Tick
+    | Recovered
+    | CancelWished
+    | KillWished
+    | RerunWished
+    | ResolutionWished
+)

@@ -46,6 +46,11 @@ class Plan:
         return next((step for step in self.form.steps if step.pivot), None)
 
     @cached_property
+    def waits(self) -> bool:
+        """Whether any step waits for a message or an instant."""
+        return any(step.wait is not None for step in self.form.steps)
+
+    @cached_property
     def result(self) -> str | None:
         """The step whose result is the run's: `@saga.result`, else the only step that nothing waits for."""
         declared = next((step.path for step in self.form.steps if step.kind == "result"), None)

@@ -15,6 +15,7 @@ from amends.schemas.instants import Instant
 Phase = Literal[
     "idle",  # not requested yet, or to be requested anew
     "requested",  # an attempt is open
+    "waiting",  # a message or an instant is awaited; no attempt is open
     "retrying",  # the next request waits for its instant
     "in_doubt",  # being settled
     "verifying",  # the reply says done, the read-back is asked
@@ -52,6 +53,14 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
         return not self.running and not self.loose
 
 
+class Awaited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step waits for; key and type are a message's."""
+
+    awaits: Literal["message", "instant", "pause"]
+    correlation: str | None
+    message_type: str | None
+
+
 class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """A step's action in one direction."""
 
@@ -84,6 +93,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     doubt: Doubt | None = None
     failure: Failure | None = None
     retriable: bool = False
+    awaited: Awaited | msgspec.UnsetType = msgspec.UNSET
+    """Of a wait. Unset, it is not written: the states of histories from before there were waits stay what they are."""
 
     @property
     def attempt_open(self) -> bool:

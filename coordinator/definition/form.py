@@ -14,7 +14,7 @@ import msgspec
 from amends.coordinator.definition.expression import Expression
 from amends.schemas.canonical import encode, sha256_hex
 
-StepKind = Literal["action", "read", "result"]
+StepKind = Literal["action", "read", "result", "wait"]
 ArgumentSource = Literal["context", "trigger", "result", "maybe"]
 
 FORM_VERSION = 1
@@ -77,6 +77,18 @@ class UndoForm(msgspec.Struct, frozen=True, kw_only=True):
     """False: the handler needs the step's result, so a step that ended without one parks instead (rule 8)."""
 
 
+class WaitForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step of kind `wait` waits for. Its `handler` is nobody's function: it holds key or instant, and timeout.
+
+    A `message` is found by the argument `correlation` and comes within `timeout_ms`; an `instant` is the argument
+    `until`; a `pause` lasts `timeout_ms`.
+    """
+
+    awaits: Literal["message", "instant", "pause"]
+    message_type: str | None = None
+    on_timeout: Literal["fail", "skip", "park"] = "fail"
+
+
 class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     """One step of the graph."""
 
@@ -98,6 +110,7 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     drain_within_ms: int = 60_000
     unsafe: str | None = None
     """The reason given for using a class C participant; silences `check`, changes nothing else."""
+    wait: WaitForm | None = None
 
     @property
     def acts(self) -> bool:
@@ -170,7 +183,7 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     trigger_schema: msgspec.Raw
 
 
-_ADDED_LATER: Final[dict[str, object]] = {}
+_ADDED_LATER: Final[dict[str, object]] = {"wait": None}
 """Fields that the form has had since its first release, with what they hold where nobody uses them.
 
 Each is left out of the hash there: a definition that says nothing new keeps its hash, so its open runs go on with it.

@@ -85,6 +85,9 @@ class Telling:
         again = f", generation {event.generation}" if event.generation else ""
         self._event("trigger", f"{place}{label} {event.idempotency_key}{again}")
 
+    def _rerun(self, event: e.RerunStarted) -> None:
+        self._event("rerun", f"▸ by {self._entry.actor}, of run {event.former}: {event.reason}")
+
     def _requested(self, event: e.StepRequested | e.UndoRequested) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepRequested) else "undo")
         if line.requests == 0:
@@ -140,6 +143,15 @@ class Telling:
 
     def _skipped(self, event: e.StepSkipped) -> None:
         self._line(event.path, "forward").said = f"· skipped: {event.because}"
+
+    def _waits(self, event: e.WaitStarted) -> None:
+        line = self._line(event.path, "forward")
+        line.requested_at = self._at
+        what = f" for message {event.message_type} of {event.correlation}" if event.correlation is not None else ""
+        line.said = f"… waits{what} until {event.due_at}"
+
+    def _received(self, event: e.MessageReceived) -> None:
+        self._line(event.path, "forward").external_id = event.message_id
 
     def _retry(self, event: e.RetryScheduled) -> None:
         line = self._open.get((event.path, event.direction))
@@ -214,12 +226,15 @@ class Telling:
 
     _TOLD: ClassVar[dict[type[Event], Callable[["Telling", Any], None]]] = {
         e.SagaStarted: _started,
+        e.RerunStarted: _rerun,
         e.StepRequested: _requested,
         e.StepSucceeded: _succeeded,
         e.StepFailed: _failed,
         e.StepInDoubt: _in_doubt,
         e.StepSettled: _settled,
         e.StepSkipped: _skipped,
+        e.WaitStarted: _waits,
+        e.MessageReceived: _received,
         e.StepVerified: _verified,
         e.RetryScheduled: _retry,
         e.GenerationRaised: _raised,

@@ -19,12 +19,14 @@ from amends.coordinator.definition.form import (
     StepForm,
     TriggerForm,
     UndoForm,
+    WaitForm,
 )
 
 TIMEOUT_MS: Final = 1_000
 SETTLE_WITHIN_MS: Final = 300_000
 CONTEXT: Final = Argument(source="context")
 TRIGGER: Final = Argument(source="trigger")
+ORDER: Final = Argument(source="trigger", field="order")
 _FOLLOWS: Final = ("the former step",)
 
 
@@ -126,6 +128,34 @@ def read(
     """A step that changes nothing."""
     step = action(path, after, takes=takes, when=when, attempts=attempts, undo=False)
     return replace(step, kind="read")
+
+
+def wait(
+    path: str,
+    after: tuple[str, ...] = _FOLLOWS,
+    *,
+    key: Argument = ORDER,
+    timeout_ms: int = 10_000,
+    on_timeout: Literal["fail", "skip", "park"] = "fail",
+    when: Expression | None = None,
+) -> StepForm:
+    """A step that waits for a message of type `Arrival`."""
+    step = read(path, after, takes=(key.step,) if key.step is not None else (), when=when)
+    handler = HandlerForm(name=path, arguments={"correlation": key}, timeout_ms=timeout_ms)
+    awaited = WaitForm(awaits="message", message_type="Arrival", on_timeout=on_timeout)
+    return replace(step, kind="wait", handler=handler, wait=awaited)
+
+
+def pause(path: str, after: tuple[str, ...] = _FOLLOWS, *, lasts_ms: int = 10_000) -> StepForm:
+    """A step that lets time pass."""
+    handler = HandlerForm(name=path, arguments={}, timeout_ms=lasts_ms)
+    return replace(read(path, after), kind="wait", handler=handler, wait=WaitForm(awaits="pause"))
+
+
+def until(path: str, after: tuple[str, ...] = _FOLLOWS, *, field: str = "ship_at") -> StepForm:
+    """A step that waits for the instant in a field of the trigger."""
+    handler = HandlerForm(name=path, arguments={"until": Argument(source="trigger", field=field)}, timeout_ms=1_000)
+    return replace(read(path, after), kind="wait", handler=handler, wait=WaitForm(awaits="instant"))
 
 
 def result(path: str = "outcome") -> StepForm:

@@ -9,6 +9,7 @@ from amends.coordinator.core.decide import decide
 from amends.coordinator.core.evolve import fold_entry, sealed
 from amends.coordinator.core.messages import (
     CancelWished,
+    Delivered,
     Done,
     Ended,
     Failed,
@@ -109,6 +110,11 @@ class Run:
         """The timeout fires while the handler still runs."""
         self.now = max(self.now, self.command(what).timeout_at or 0)
         return self.reply(what, Unknown(kind="timeout", message="no reply in time", running=True))
+
+    def receives(self, path: str, key: str, body: Any = "here", *, kind: str = "Arrival") -> list[str]:
+        """A message is brought to what waits under this path."""
+        content = self.keep(body)
+        return self.tell(Delivered(path=path, message_id=f"m-{key}", correlation=key, message_type=kind, body=content))
 
     def raises(self, what: str) -> list[str]:
         """The handler raises something that says nothing about the effect."""

@@ -19,6 +19,10 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"{_what(event)} settled: {event.state} by {event.by}"
         case e.StepSkipped():
             return f"{event.path} skipped ({event.because})"
+        case e.WaitStarted():
+            return f"wait {event.path}"
+        case e.MessageReceived():
+            return f"message {event.message_id} for {event.path}"
         case e.StepVerified() | e.UndoVerified():
             return f"{_what(event)} verified by {event.by}"
         case e.RetryScheduled():

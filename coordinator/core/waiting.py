@@ -1,0 +1,183 @@
+"""Waits: what is awaited from outside begins, is met, or is given up at its recorded instant (rule 15).
+
+Nothing runs meanwhile, so a stop of the owner cuts nothing off and a run that turns back simply waits no longer.
+"""
+
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from amends.coordinator.core.messages import Delivered
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import Awaited, Effect, State
+from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.form import Argument, StepForm
+from amends.schemas.canonical import digest
+from amends.schemas.events import (
+    MessageReceived,
+    SagaParked,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    WaitStarted,
+)
+from amends.schemas.instants import MILLISECOND, Instant, instant_of, text_of
+
+CORRELATION: Final = "correlation"
+UNTIL: Final = "until"
+"""The arguments of a wait's handler: where the key, or the instant, is taken from."""
+
+KEY_CHARACTERS_MAX: Final = 255
+NOTHING: Final = b"null"
+NOTHING_DIGEST: Final = digest(NOTHING)
+"""The result of a wait for an instant."""
+
+_AT_REST: Final = frozenset({"waiting", "done", "skipped", "idle"})
+
+
+class _Unusable(ValueError):
+    """The value is no key, or no instant."""
+
+
+def begin_wait(turn: Turn, step: StepForm) -> None:
+    """Write down what is awaited and until when; fail at once if that cannot be said."""
+    wait = step.wait
+    assert wait is not None, "only a step of kind wait waits"
+    key: str | None = None
+    attempt = turn.state.effect(step.path, "forward").attempt + 1
+    due_at = turn.now + step.handler.timeout_ms * MILLISECOND
+    try:
+        match wait.awaits:
+            case "message":
+                key = key_of(_value(turn, step.handler.arguments[CORRELATION]))
+            case "instant":
+                due_at = _instant(_value(turn, step.handler.arguments[UNTIL]))
+            case "pause":
+                pass
+            case _:
+                assert_never(wait.awaits)
+    except _Unusable as error:
+        _fail(turn, step, attempt, "invalid_argument", str(error))
+        return
+    turn.emit(
+        WaitStarted(
+            path=step.path,
+            attempt=attempt,
+            awaits=wait.awaits,
+            correlation=key,
+            message_type=wait.message_type,
+            due_at=text_of(due_at),
+        )
+    )
+
+
+def end_wait(turn: Turn, step: StepForm) -> None:
+    """Its instant has come: what was waited for by time is there, a message is not."""
+    wait, effect = step.wait, turn.state.effect(step.path, "forward")
+    assert wait is not None, "only a step of kind wait waits"
+    if wait.awaits != "message":
+        _met(turn, step.path, effect, NOTHING_DIGEST)
+        return
+    if wait.on_timeout == "skip":
+        turn.emit(StepSkipped(path=step.path, because="timeout"))
+        return
+    message = f"no message {wait.message_type} came for {_awaited(effect).correlation} in time"
+    _fail(turn, step, effect.attempt, "timeout", message)
+    if wait.on_timeout == "park":
+        turn.emit(SagaParked(phase="forward", step=step.path, kind="timeout", why=message))
+
+
+def record_message(turn: Turn, message: Delivered) -> None:
+    """A message for what waits. One that nobody waits for any more changes nothing: it is another's (`takes`)."""
+    if not takes(turn.state, message.path, message.correlation, message.message_type):
+        return
+    turn.emit(
+        MessageReceived(
+            path=message.path,
+            message_id=message.message_id,
+            correlation=message.correlation,
+            message_type=message.message_type,
+            body=message.body,
+        )
+    )
+    _met(turn, message.path, turn.state.effect(message.path, "forward"), message.body)
+
+
+def takes(state: State, path: str, correlation: str, message_type: str) -> bool:
+    """Whether a message of this key and type is what the step waits for now."""
+    effect = state.effect(path, "forward")
+    if state.closed or effect.phase != "waiting" or effect.awaited is msgspec.UNSET:
+        return False
+    awaited = effect.awaited
+    return (awaited.awaits, awaited.correlation, awaited.message_type) == ("message", correlation, message_type)
+
+
+def open_waits(state: State) -> dict[str, Awaited]:
+    """What messages are awaited now, by path."""
+    if state.closed:
+        return {}
+    return {
+        path: effect.awaited
+        for path, effect in state.forward.items()
+        if effect.phase == "waiting" and effect.awaited is not msgspec.UNSET and effect.awaited.awaits == "message"
+    }
+
+
+def waited_for(plan: Plan, state: State) -> str | None:
+    """What a run waits for in which nothing else is to be done, and until when; None for one that is at work."""
+    if not plan.waits or state.status != "running":
+        return None
+    waits: list[tuple[Instant, str]] = []
+    for path, effect in state.forward.items():
+        if effect.phase not in _AT_REST:
+            return None
+        if effect.phase == "waiting" and effect.due_at is not None:
+            waits.append((effect.due_at, f"{_named(path, effect)} {text_of(effect.due_at)}"))
+    return "; ".join(text for _, text in sorted(waits)) or None
+
+
+def key_of(value: object) -> str:
+    """The correlation key as text: whoever sends a message writes it so. Raises `ValueError` for what is no key."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and 0 < len(value) <= KEY_CHARACTERS_MAX:
+        return value
+    what = f"text of {len(value)} characters" if isinstance(value, str) else f"of type {type(value).__name__}"
+    raise _Unusable(f"the correlation key is {what}, not an integer or text of 1 to {KEY_CHARACTERS_MAX} characters")
+
+
+def _instant(value: object) -> Instant:
+    if isinstance(value, str):
+        try:
+            return instant_of(value)
+        except ValueError:
+            pass
+    raise _Unusable(f"the instant to wait for is no RFC 3339 time with an offset but {type(value).__name__}")
+
+
+def _value(turn: Turn, argument: Argument) -> object:
+    key = turn.state.trigger if argument.step is None else turn.state.effect(argument.step, "forward").result
+    value = msgspec.json.decode(turn.payloads(key)) if key is not None else None
+    for name in argument.field.split(".") if argument.field else ():
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _met(turn: Turn, path: str, effect: Effect, result: str) -> None:
+    turn.emit(StepSucceeded(path=path, attempt=effect.attempt, result=result, external_id=None, readback=False))
+
+
+def _fail(turn: Turn, step: StepForm, attempt: int, kind: Literal["timeout", "invalid_argument"], message: str) -> None:
+    turn.emit(StepFailed(path=step.path, attempt=attempt, kind=kind, message=message, retriable=False))
+
+
+def _awaited(effect: Effect) -> Awaited:
+    assert effect.awaited is not msgspec.UNSET, "a wait says what it awaits"
+    return effect.awaited
+
+
+def _named(path: str, effect: Effect) -> str:
+    awaited = _awaited(effect)
+    if awaited.awaits == "message":
+        return f"{path}: message {awaited.message_type} for {awaited.correlation} until"
+    return f"{path}:"
