@@ -120,3 +120,11 @@ class RunExists(Exception):
     def __init__(self, saga_ids: Iterable[SagaId]) -> None:
         self.saga_ids = tuple(saga_ids)
         super().__init__(f"runs exist already: {self.saga_ids}")
+
+
+class KeyErased(Exception):
+    """The batch was rolled back because these data keys were erased meanwhile: decide it again under new ones."""
+
+    def __init__(self, key_ids: Iterable[str]) -> None:
+        self.key_ids = tuple(key_ids)
+        super().__init__(f"data keys were erased: {self.key_ids}")

@@ -140,3 +140,12 @@ def taken_away(where: str) -> UsageError:
         f"the store {where} was removed or replaced while it was in use",
         do="stop everything that uses it, then put the files back or restore a backup",
     )
+
+
+def subject_busy(run: str, status: str, *, more: int) -> Conflict:
+    others = f", and {more} more of the subject are open" if more else ""
+    return Conflict(
+        "AM0335",
+        f"run {run} is {status}{others}: without its key it could be neither finished nor undone",
+        do="wait until it has ended, or end it (amends runs cancel, amends parked resolve), then erase again",
+    )

@@ -138,6 +138,39 @@ class RelayWait(_Row, frozen=True, kw_only=True):
     since: Instant
 
 
+ERASED: Digest = "erased"
+"""In place of a run's `request_digest` once its subject was erased: what was asked cannot be compared any more."""
+
+
+class SubjectRow(_Row, frozen=True, kw_only=True):
+    """A subject's data key as the store keeps it. A subject that was erased and comes again has another one."""
+
+    key_id: str
+    subject: str
+    """The subject's name, hashed under the master key."""
+    label: str
+    """The subject's name as it was given, sealed under this key."""
+    wrapped: bytes | None
+    """The data key under the master key; None once it is erased."""
+    made_at: Instant
+    held: str | None = None
+    """Why it may not be erased."""
+    held_by: str | None = None
+    held_at: Instant | None = None
+    erased_at: Instant | None = None
+    erased_by: str | None = None
+    reason: str | None = None
+    """Why it was erased."""
+
+
+class SubjectFacts(_Row, frozen=True, kw_only=True):
+    """A subject, and how many runs were sealed under its key."""
+
+    row: SubjectRow
+    runs: int
+    open_runs: int
+
+
 class DefinitionRow(_Row, frozen=True, kw_only=True):
     """A stored definition: `body` is the JSON of a `StoredDefinition`."""
 
@@ -183,3 +216,5 @@ class Batch(_Row, frozen=True, kw_only=True):
     dead_letters: tuple[DeadLetterRow, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     blobs: tuple[tuple[Digest, bytes], ...] = ()
+    sealed: tuple[tuple[str, SagaId], ...] = ()
+    """Runs that begin under a subject's key: its id, and the run. The key must not be erased by then."""

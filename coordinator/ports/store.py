@@ -1,7 +1,7 @@
 """The store's port. All methods block; the runtime calls them from threads of its own.
 
-Any method may raise `StoreUnavailable`: nothing was done then, try again later. `append` alone also raises `Fenced`
-and `RunExists`; after a lost COMMIT reply the store itself finds out what happened before it answers.
+Any method may raise `StoreUnavailable`: nothing was done then, try again later. `append` alone also raises `Fenced`,
+`RunExists` and `KeyErased`; after a lost COMMIT reply the store itself finds out what happened before it answers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,10 @@ from amends.coordinator.ports.rows import (
     RunRow,
     ShardRow,
     StoredEntry,
+    SubjectFacts,
+    SubjectRow,
 )
+from amends.coordinator.sealing.master import MasterReference
 from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
@@ -29,6 +32,17 @@ Role = Literal["worker", "relay", "bus"]
 
 class LogReading(Protocol):
     """Reading the log and the index of runs: what replay, audit, relay and the command line need."""
+
+    master: MasterReference
+    """What unwraps the data keys: they and the sealed values lie in the store, it does not."""
+
+    def subject_key(self, key_id: str) -> SubjectRow | None:
+        """A data key by its id, erased or not."""
+        ...
+
+    def subject_keys(self, subjects: Sequence[str]) -> dict[str, SubjectRow]:
+        """The keys of those of the subjects (by their hashed names) that have one which is not erased."""
+        ...
 
     def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:
         """A run's entries with a version above `after`, in order."""
@@ -161,7 +175,7 @@ class Store(LogReading, LocalTopics, Protocol):
         ...
 
     def append(self, batch: Batch) -> None:
-        """Commit a batch. Raises `Fenced`, `RunExists` or `StoreUnavailable`; nothing of it is visible then."""
+        """Commit a batch. Raises `Fenced`, `RunExists`, `KeyErased` or `StoreUnavailable`; nothing of it is visible."""
         ...
 
     def claim(self, role: Role, owner: str, *, lease_ms: int, limit: int) -> list[Lease]:
@@ -218,6 +232,37 @@ class Store(LogReading, LocalTopics, Protocol):
         ...
 
     def dead_letters_move(self, n: int) -> None: ...
+
+    def put_subjects(self, rows: Sequence[SubjectRow]) -> dict[str, SubjectRow]:
+        """Keep keys of subjects that have none, and give the keys that these subjects have now."""
+        ...
+
+    def subjects(self) -> list[SubjectFacts]:
+        """All of them, the latest first; a subject that came back after its erasure is there again."""
+        ...
+
+    def subject_runs(self, subject: str) -> list[SagaId]:
+        """The runs sealed under any key of the subject."""
+        ...
+
+    def hold_subject(self, subject: str, *, reason: str | None, by: str, at: Instant) -> bool:
+        """Hold it, or release it where there is no reason any more; False if no such subject has a key."""
+        ...
+
+    def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
+        """Destroy the subject's key, and what else of it stands in clear: local triggers, dead letters of its runs.
+
+        Nothing happens, and the row tells why, while it is held; raises `Conflict` (AM0335) while a run of it is
+        open. None if no such subject has a key.
+        """
+        ...
+
+    def scrub(self) -> None:
+        """Have what was deleted or overwritten so far leave the database's files, as far as that is in our hands.
+
+        Raises `StoreUnavailable` while others keep it from being done.
+        """
+        ...
 
     def load(self) -> dict[int, int]:
         """Open runs per shard: where a start goes when its worker has no room."""

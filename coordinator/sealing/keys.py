@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from amends.coordinator.errors import UsageError
 from amends.schemas.events import Digest
 
 if TYPE_CHECKING:
@@ -130,13 +129,9 @@ class Seal:
 
 
 def cipher(secret: bytes) -> "AESGCM":
-    """AES-GCM under a key. Raises `UsageError` (AM0330) where the library is not installed."""
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise UsageError(
-            "AM0330", "sealing needs the package cryptography", do="install it: pip install 'amends[sealing]'"
-        ) from error
+    """AES-GCM under a key."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  only where something is sealed
+
     return AESGCM(secret)
 
 

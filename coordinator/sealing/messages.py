@@ -15,7 +15,7 @@ from amends.schemas.events import Digest
 
 TEXTS: Final = frozenset({"message", "reason", "evidence", "external_id", "action", "resource", "status"})
 """Fields that hold what a handler, a connector, a participant or a person wrote."""
-DIGESTS: Final = frozenset({"trigger", "result", "request_digest", "payload", "value"})
+DIGESTS: Final = frozenset({"trigger", "result", "request_digest", "body"})
 """Fields that hold the digest of a value."""
 
 

@@ -7,20 +7,23 @@ from amends.connectors.stores.memory.leases import Leases
 from amends.connectors.stores.memory.log import Log
 from amends.connectors.stores.memory.mail import Mail
 from amends.connectors.stores.memory.runs import Runs
+from amends.connectors.stores.memory.subjects import Subjects
 from amends.connectors.stores.memory.tables import LeaseState, Tables
 from amends.coordinator.ports.store import Kind
+from amends.coordinator.sealing.master import NO_MASTER, MasterReference
 from amends.schemas.instants import Instant
 
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(Log, Runs, Leases, Mail):
+class MemoryStore(Log, Runs, Leases, Mail, Subjects):
     """Safe to use from several threads; lives as long as the object. Leases expire by `clock`."""
 
     kind: Kind = "memory"
 
-    def __init__(self, *, clock: Callable[[], Instant] = wall_clock) -> None:
+    def __init__(self, *, clock: Callable[[], Instant] = wall_clock, master: MasterReference = NO_MASTER) -> None:
         super().__init__(Tables(clock))
+        self.master = master
 
     def migrate(self, *, shards: int) -> None:
         with self._tables.lock:

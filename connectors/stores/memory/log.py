@@ -7,7 +7,7 @@ import msgspec
 
 from amends.connectors.stores.changes import changed
 from amends.connectors.stores.memory.tables import Part
-from amends.coordinator.errors import Fenced, RunExists
+from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import (
     CLOSED,
     ORIGINS_KEPT,
@@ -35,6 +35,8 @@ class Log(Part):
                 self._put_dead_letter(letter)
             for digest, data in batch.blobs:
                 self._tables.blobs.setdefault(digest, data)
+            for key_id, saga_id in batch.sealed:
+                self._tables.subject_runs[key_id].add(saga_id)
             self._count_duplicates(batch.duplicates)
             self._tables.mark += 1
 
@@ -70,6 +72,10 @@ class Log(Part):
         exist = [row.saga_id for append in batch.appends for row in append.started if row.saga_id in self._tables.runs]
         if exist:
             raise RunExists(exist)
+        subjects = self._tables.subjects
+        erased = [key_id for key_id, _ in batch.sealed if key_id not in subjects or subjects[key_id].erased_at]
+        if erased:
+            raise KeyErased(erased)
 
     def _append(self, append: ShardAppend) -> None:
         shard = self._tables.leases["worker"][append.shard]

@@ -14,6 +14,7 @@ from amends.coordinator.ports.rows import (
     RelayWait,
     RunRow,
     StoredEntry,
+    SubjectRow,
 )
 from amends.coordinator.ports.store import Role
 from amends.schemas.events import Digest, Origin
@@ -57,6 +58,8 @@ class Tables:
         self.relay_waits: dict[int, RelayWait] = {}
         self.topics: defaultdict[str, list[LocalRecord]] = defaultdict(list)
         self.consumers: dict[tuple[str, str], int] = {}
+        self.subjects: dict[str, SubjectRow] = {}
+        self.subject_runs: defaultdict[str, set[SagaId]] = defaultdict(set)
 
 
 class Part:

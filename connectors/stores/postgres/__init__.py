@@ -18,15 +18,18 @@ from amends.connectors.stores.postgres.making import make
 from amends.connectors.stores.postgres.writer import FOR_UPDATE, Writer
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.runs import SqlRuns
+from amends.connectors.stores.sql.subjects import SqlSubjects
 from amends.connectors.stores.sql.topics import SqlTopics
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.coordinator.ports.store import Kind
+from amends.coordinator.sealing.master import NO_MASTER, MasterReference
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 __all__ = ["PostgresLog", "PostgresStore", "understands"]
 
+_SCRUBBED: Final = ("subjects", "records", "dead_letters", "inbox", "runs")
 _PORTS: Final = 65_536
 _RESOLVE_S: Final = 30
 _DUMP: Final = (
@@ -36,14 +39,15 @@ _DUMP: Final = (
 )
 
 
-class PostgresStore(SqlRuns, SqlTopics, SqlMail, PostgresLeases):
+class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, PostgresLeases):
     """Leases and instants are by the database's clock. No thread of its own; safe to use from several."""
 
     kind: Kind = "postgresql"
     for_update: ClassVar[str] = FOR_UPDATE
     among: ClassVar[str] = "= ANY (?)"
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, master: MasterReference = NO_MASTER) -> None:
+        self.master = master
         self._read_only = read_only
         self._datastore = Datastore(url)
         self._log = PostgresLog(self._datastore)
@@ -91,6 +95,13 @@ class PostgresStore(SqlRuns, SqlTopics, SqlMail, PostgresLeases):
     def restore(self, source: Path) -> None:  # noqa: ARG002  the port's signature
         """Refused, as `backup` is."""
         raise faults.copy_elsewhere("PostgreSQL", _DUMP)
+
+    def scrub(self) -> None:
+        """VACUUM of the tables that held something in clear; the server's own log and backups are its owner's."""
+        self._refuse_if_read_only()
+        with self._datastore.get_connection() as connection:
+            for table in _SCRUBBED:
+                connection.execute(f"VACUUM {table}".encode())
 
     def close(self) -> None:
         self._writer.close()

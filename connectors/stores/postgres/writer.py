@@ -20,6 +20,7 @@ from amends.connectors.stores.postgres.connections import (
     is_alive,
 )
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
+from amends.connectors.stores.sql.subjects import begin_sealed
 from amends.coordinator.errors import Fenced, StoreUnavailable
 from amends.coordinator.ports.rows import Batch
 
@@ -91,6 +92,8 @@ class Writer:
             self._refused(connection, batch, moved)
             return
         work = PostgresWork(connection)
+        if batch.sealed:
+            begin_sealed(work, batch.sealed, lock=" FOR SHARE")
         put_dead_letters(work, batch.dead_letters)
         count_duplicates(work, batch.duplicates, for_update=FOR_UPDATE)
         self._commit(connection)

@@ -6,7 +6,7 @@ The log's own table `events` is made by each log, because its columns are the li
 from dataclasses import dataclass
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Rises with every change of the tables; a store of a higher version is refused."""
 
 UNFINISHED: Final = "status <> 'completed'"
@@ -75,6 +75,7 @@ def create(types: Types) -> list[str]:
         f"CREATE TABLE counters (name {text} PRIMARY KEY, value {integer} NOT NULL)",
         "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
         *_relay_waits(types),
+        *_subjects(types),
         f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
         f"""CREATE TABLE records (
             topic {text} NOT NULL, "offset" {integer} NOT NULL, key {data}, value {data}, headers {text} NOT NULL,
@@ -121,6 +122,20 @@ def _relay_waits(types: Types) -> list[str]:
     ]
 
 
+def _subjects(types: Types) -> list[str]:
+    """Data keys, and which runs were sealed under which. A subject has one key that is not erased."""
+    integer, text = types.integer, types.text
+    return [
+        f"""CREATE TABLE subjects (
+            key_id {text} PRIMARY KEY, subject {text} NOT NULL, label {text} NOT NULL, wrapped {types.data},
+            made_at {integer} NOT NULL, held {text}, held_by {text}, held_at {integer}, erased_at {integer},
+            erased_by {text}, reason {text})""",
+        "CREATE UNIQUE INDEX subjects_living ON subjects (subject) WHERE erased_at IS NULL",
+        f"""CREATE TABLE subject_runs (
+            key_id {text} NOT NULL, saga_id {text} NOT NULL, PRIMARY KEY (key_id, saga_id)){types.clustered}""",
+    ]
+
+
 def upgrade(types: Types, *, found: int) -> list[str]:
     """Every statement that brings the tables of an older store up to `VERSION`, but for the store's own."""
     since: dict[int, list[str]] = {
@@ -131,6 +146,7 @@ def upgrade(types: Types, *, found: int) -> list[str]:
             "DROP INDEX dead_letters_place",
             _DEAD_LETTERS_ONCE,
         ],
+        4: _subjects(types),
     }
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 

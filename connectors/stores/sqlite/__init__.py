@@ -11,7 +11,9 @@ from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.runs import SqlRuns
+from amends.connectors.stores.sql.subjects import SqlSubjects
 from amends.connectors.stores.sql.topics import SqlTopics
+from amends.connectors.stores.sql.work import Work
 from amends.connectors.stores.sqlite.append import append
 from amends.connectors.stores.sqlite.connections import AMONG, Datastore, SqliteWork, Writer, many, told_as_faults
 from amends.connectors.stores.sqlite.copies import backup, restore
@@ -19,15 +21,17 @@ from amends.connectors.stores.sqlite.leases import SqliteLeases
 from amends.connectors.stores.sqlite.lock import CoordinatorLock, lock_of
 from amends.connectors.stores.sqlite.log import SqliteLog
 from amends.connectors.stores.sqlite.making import make, make_folder
+from amends.connectors.stores.sqlite.scrubbing import scrub
 from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.coordinator.ports.store import Kind
+from amends.coordinator.sealing.master import NO_MASTER, MasterReference
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 __all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore", "lock_of", "make_folder"]
 
 
-class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
+class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqliteLeases):
     """Reads use read-only connections; the one that writes is opened at the first write.
 
     `claim` takes the coordinator's lock (`lock`) if it is not held yet, so nobody owns a shard without it. Everything
@@ -44,8 +48,10 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         *,
         read_only: bool = False,
         clock: Callable[[], Instant] = wall_clock,
+        master: MasterReference = NO_MASTER,
     ) -> None:
         self.path = path
+        self.master = master
         self.lock = CoordinatorLock(lock_of(path))
         self._read_only = read_only
         self._clock = clock
@@ -101,6 +107,9 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         self.lock.acquire()
         restore(self.path, source)
 
+    def scrub(self) -> None:
+        scrub(self.path)
+
     def close(self) -> None:
         with self._mark_lock:
             if self._marking is not None:
@@ -121,6 +130,9 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqliteLeases):
         if self._read_only:
             raise faults.read_only(str(self.path), "it was opened for reading only")
         return self._writer.transaction()
+
+    def _before_erasing(self, work: Work) -> None:
+        work.change("PRAGMA secure_delete = ON")
 
     def _many(self, values: Sequence[str]) -> str:
         return many(values)

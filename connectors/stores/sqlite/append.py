@@ -8,6 +8,7 @@ import msgspec
 
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.rows import RUN_COLUMNS, run_columns
+from amends.connectors.stores.sql.subjects import begin_sealed
 from amends.connectors.stores.sqlite.connections import AMONG, SqliteWork, many
 from amends.connectors.stores.sqlite.log import Firsts, SqliteLog
 from amends.coordinator.errors import Fenced, RunExists
@@ -30,7 +31,7 @@ _CHANGE: Final = (
 
 
 def append(work: SqliteWork, log: SqliteLog, batch: Batch) -> None:
-    """Write a batch into the open transaction. Raises `Fenced` or `RunExists`; the caller rolls back then."""
+    """Write a batch into the open transaction. The caller rolls back on `Fenced`, `RunExists` or `KeyErased`."""
     fenced = [part.shard for part in batch.appends if not _advance(work, part)]
     if fenced:
         raise Fenced(fenced)
@@ -47,6 +48,8 @@ def append(work: SqliteWork, log: SqliteLog, batch: Batch) -> None:
         )
     if batch.blobs:
         connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", batch.blobs)
+    if batch.sealed:
+        begin_sealed(work, batch.sealed, lock="")
     put_dead_letters(work, batch.dead_letters)
     count_duplicates(work, batch.duplicates, for_update="")
 

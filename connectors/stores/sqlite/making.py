@@ -138,7 +138,8 @@ def _upgraded(work: SqliteWork, log: SqliteLog) -> None:
     if found == VERSION:  # By now another process may have done it.
         work.change("ROLLBACK")
         return
-    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found), *_OF_VERSION_3):
+    of_version_3 = _OF_VERSION_3 if found < 3 else ()  # noqa: PLR2004  the version it made
+    for statement in (*upgrade(TYPES, found=found), *log.upgrade(found=found), *of_version_3):
         work.change(statement)
     work.change("UPDATE store SET version = ?", (VERSION,))
     work.change(f"PRAGMA user_version = {VERSION}")

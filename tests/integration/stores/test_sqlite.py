@@ -203,12 +203,18 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 3\\)") as refused:
+    with pytest.raises(UsageError, match="newer version of Amends \\(store version 99, this one knows 4\\)") as refused:
         opened()
     assert refused.value.code == "AM0304"
     assert path.read_bytes() == before
 
 
+OF_VERSION_3 = """
+    DROP TABLE subjects;
+    DROP TABLE subject_runs;
+    UPDATE store SET version = 3;
+    PRAGMA user_version = 3;
+"""
 OF_VERSION_2 = """
     DROP INDEX dead_letters_once;
     ALTER TABLE dead_letters DROP COLUMN digest;
@@ -268,16 +274,20 @@ def test_an_upgrade_beside_a_coordinator_is_refused_and_says_that_it_is_one(
     running = opened()
     running.lock.acquire()
     with sqlite3.connect(path) as connection:
-        connection.executescript(OF_VERSION_2)
+        connection.executescript(OF_VERSION_3 + OF_VERSION_2)
     connection.close()
     with pytest.raises(Conflict) as refused:
         opened()
     assert (refused.value.code, refused.value.exit_code) == ("AM0311", 7)
-    assert "is of version 2 and must be brought up to 3, but another coordinator" in refused.value.line()
+    assert "is of version 2 and must be brought up to 4, but another coordinator" in refused.value.line()
     assert refused.value.line().endswith("; stop it first, then run: amends store migrate")
 
 
-@pytest.mark.parametrize("older", [OF_VERSION_2 + OF_VERSION_1, OF_VERSION_2], ids=["1", "2"])
+@pytest.mark.parametrize(
+    "older",
+    [OF_VERSION_3 + OF_VERSION_2 + OF_VERSION_1, OF_VERSION_3 + OF_VERSION_2, OF_VERSION_3],
+    ids=["1", "2", "3"],
+)
 def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     opened: Callable[..., SqliteStore], path: Path, older: str
 ) -> None:
@@ -598,7 +608,7 @@ def test_every_error_says_what_to_do_under_a_code_of_its_own() -> None:
         for make in vars(faults).values()
         if isfunction(make)
     ]
-    assert len({error.code for error in made}) == len(made) == 20
+    assert len({error.code for error in made}) == len(made) == 21
     for error in made:
         assert isinstance(error, AmendsError)
         assert re.fullmatch(r"error AM03\d\d: .+; .+", error.line())

@@ -1,0 +1,86 @@
+"""Subjects and their data keys in memory."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from amends.connectors.stores import faults
+from amends.connectors.stores.memory.tables import Part
+from amends.coordinator.ports.rows import CLOSED, ERASED, SubjectFacts, SubjectRow
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+
+
+class Subjects(Part):
+    """Keys by their ids, and the runs that were sealed under each."""
+
+    def subject_key(self, key_id: str) -> SubjectRow | None:
+        with self._tables.lock:
+            return self._tables.subjects.get(key_id)
+
+    def subject_keys(self, subjects: Sequence[str]) -> dict[str, SubjectRow]:
+        asked = set(subjects)
+        with self._tables.lock:
+            rows = self._tables.subjects.values()
+            return {row.subject: row for row in rows if row.subject in asked and row.erased_at is None}
+
+    def put_subjects(self, rows: Sequence[SubjectRow]) -> dict[str, SubjectRow]:
+        with self._tables.lock:
+            for row in rows:
+                if not self.subject_keys([row.subject]):
+                    self._tables.subjects[row.key_id] = row
+            return self.subject_keys([row.subject for row in rows])
+
+    def subjects(self) -> list[SubjectFacts]:
+        with self._tables.lock:
+            rows = sorted(self._tables.subjects.values(), key=lambda row: (-row.made_at, row.key_id))
+            return [
+                SubjectFacts(row=row, runs=len(self._tables.subject_runs[row.key_id]), open_runs=len(self._open(row)))
+                for row in rows
+            ]
+
+    def subject_runs(self, subject: str) -> list[SagaId]:
+        with self._tables.lock:
+            keys = [row.key_id for row in self._tables.subjects.values() if row.subject == subject]
+            return sorted({saga_id for key_id in keys for saga_id in self._tables.subject_runs[key_id]})
+
+    def hold_subject(self, subject: str, *, reason: str | None, by: str, at: Instant) -> bool:
+        with self._tables.lock:
+            row = self.subject_keys([subject]).get(subject)
+            if row is not None:
+                self._tables.subjects[row.key_id] = replace(row, held=reason, held_by=by, held_at=at)
+            return row is not None
+
+    def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
+        with self._tables.lock:
+            row = self.subject_keys([subject]).get(subject)
+            if row is None or row.held is not None:
+                return row
+            if still := self._open(row):
+                run = self._tables.runs[still[0]]
+                raise faults.subject_busy(f"{run.saga} {run.saga_id}", run.status, more=len(still) - 1)
+            self._forget(self._tables.subject_runs[row.key_id])
+            erased = replace(row, wrapped=None, erased_at=at, erased_by=by, reason=reason)
+            self._tables.subjects[row.key_id] = erased
+            self._tables.mark += 1
+            return erased
+
+    def scrub(self) -> None:
+        """Memory holds no files."""
+
+    def _open(self, row: SubjectRow) -> list[SagaId]:
+        runs = self._tables.runs
+        return [each for each in sorted(self._tables.subject_runs[row.key_id]) if runs[each].status not in CLOSED]
+
+    def _forget(self, runs: set[SagaId]) -> None:
+        """What of these runs stands in clear."""
+        for origin in [at for at, saga_ids in self._tables.origins.items() if saga_ids & runs]:
+            records = self._tables.topics.get(origin.topic, [])
+            if origin.offset < len(records):
+                records[origin.offset] = replace(records[origin.offset], key=None, value=None, headers=())
+        self._tables.dead_letters = [
+            replace(each, key=None, value=None, headers=(), detail="erased") if each.saga_id in runs else each
+            for each in self._tables.dead_letters
+        ]
+        for saga_id in runs:
+            self._tables.runs[saga_id] = replace(self._tables.runs[saga_id], request_digest=ERASED)

@@ -1,0 +1,157 @@
+"""Subjects and their data keys, on every store: one key that lives, no run under a key that is gone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends.coordinator.errors import Conflict, KeyErased
+from amends.coordinator.ports.rows import ERASED, SubjectRow
+from amends.coordinator.ports.store import Store
+from tests.contract.stores.builders import T0, Owner, change, letter, local, run, saga_id
+
+WRAPPED = b"the wrapped key of Ada"
+
+
+def subject(name: str = "ada", **changes: Any) -> SubjectRow:
+    names = {"key_id": f"key-{name}", "subject": f"hash-{name}", "label": f"sealed-{name}"}
+    values: dict[str, Any] = {**names, "wrapped": WRAPPED, "made_at": T0}
+    return SubjectRow(**(values | changes))
+
+
+def ended(name: object) -> Any:
+    return change(name, status="completed", ended_at=T0 + 5)
+
+
+def erase(store: Store, name: str = "ada") -> SubjectRow | None:
+    return store.erase_subject(f"hash-{name}", reason="asked to", by="ops", at=T0 + 9)
+
+
+def test_a_subject_has_one_key_whoever_makes_it_first(store: Store) -> None:
+    first = store.put_subjects([subject(), subject("bob")])
+    second = store.put_subjects([subject(key_id="another"), subject("bob", key_id="other")])
+
+    assert first == second == {"hash-ada": subject(), "hash-bob": subject("bob")}
+    assert store.subject_key("key-ada") == subject()
+    assert store.subject_key("another") is None
+    assert store.subject_keys(["hash-ada", "hash-nobody"]) == {"hash-ada": subject()}
+
+
+def test_runs_are_counted_on_the_key_they_began_under(store: Store) -> None:
+    store.put_subjects([subject(), subject("bob", made_at=T0 + 1)])
+    owner = Owner(store)
+    rows = [run(name) for name in ("a", "b")]
+    sealed = tuple(("key-ada", saga_id(name)) for name in ("a", "b"))
+    owner.append(owner.part(0, [("a", 1), ("b", 1)], started=rows), sealed=sealed)
+    owner.append(owner.part(0, [("a", 2)], changed=[ended("a")]))
+
+    found = {each.row.key_id: (each.runs, each.open_runs) for each in store.subjects()}
+    assert found == {"key-ada": (2, 1), "key-bob": (0, 0)}
+    assert [each.row.key_id for each in store.subjects()] == ["key-bob", "key-ada"], "the latest first"
+    assert store.subject_runs("hash-ada") == sorted([saga_id("a"), saga_id("b")])
+
+
+def test_a_subject_with_an_open_run_is_not_erased_and_the_run_is_named(store: Store) -> None:
+    store.put_subjects([subject()])
+    owner = Owner(store)
+    owner.append(owner.part(0, [("a", 1)], started=[run("a")]), sealed=(("key-ada", saga_id("a")),))
+
+    with pytest.raises(Conflict, match=saga_id("a")) as refused:
+        erase(store)
+
+    assert refused.value.code == "AM0335"
+    assert store.subject_key("key-ada") == subject()
+
+
+def test_a_held_subject_is_not_erased_until_it_is_released(store: Store) -> None:
+    store.put_subjects([subject()])
+    assert store.hold_subject("hash-ada", reason="lawsuit", by="ops", at=T0)
+    assert not store.hold_subject("hash-nobody", reason="lawsuit", by="ops", at=T0)
+
+    held = erase(store)
+    assert held is not None
+    assert (held.held, held.wrapped, held.erased_at) == ("lawsuit", WRAPPED, None)
+
+    store.hold_subject("hash-ada", reason=None, by="ops", at=T0)
+    gone = erase(store)
+    assert gone is not None
+    assert (gone.wrapped, gone.erased_at, gone.erased_by, gone.reason) == (None, T0 + 9, "ops", "asked to")
+
+
+def test_no_run_begins_under_a_key_that_was_erased_and_nothing_of_its_batch_is_there(store: Store) -> None:
+    store.put_subjects([subject(), subject("bob")])
+    assert erase(store) is not None
+    owner = Owner(store)
+
+    with pytest.raises(KeyErased) as refused:
+        owner.append(
+            owner.part(0, [("a", 1), ("b", 1)], started=[run("a"), run("b")]),
+            sealed=(("key-ada", saga_id("a")), ("key-bob", saga_id("b"))),
+        )
+
+    assert refused.value.key_ids == ("key-ada",)
+    assert store.run(saga_id("a")) is store.run(saga_id("b")) is None
+    assert store.subject_runs("hash-bob") == []
+    owner.append(owner.part(0, [("b", 1)], started=[run("b")]), sealed=(("key-bob", saga_id("b")),))
+
+
+def test_a_subject_that_comes_back_has_a_new_key_and_the_erasure_stays_on_record(store: Store) -> None:
+    store.put_subjects([subject()])
+    erase(store)
+    assert store.subject_keys(["hash-ada"]) == {}
+    assert erase(store) is None
+
+    new = subject(key_id="key-2", made_at=T0 + 20)
+    assert store.put_subjects([new]) == {"hash-ada": new}
+    assert [(each.row.key_id, each.row.erased_at) for each in store.subjects()] == [
+        ("key-2", None),
+        ("key-ada", T0 + 9),
+    ]
+
+
+def test_what_stands_in_clear_of_a_subject_goes_with_its_key_and_nothing_else_does(store: Store) -> None:
+    store.put_subjects([subject()])
+    topic = "billing.refunds"
+    store.publish([local(topic, b"Ada's", key=b"Ada"), local(topic, b"Bob's"), local(topic, b"Ada's again")])
+    owner = Owner(store)
+    owner.append(
+        owner.part(0, [("a", 1), ("b", 1)], started=[run("a", offset=0), run("b", offset=1)]),
+        sealed=(("key-ada", saga_id("a")),),
+    )
+    conflict = letter(2, value=b"Ada's again", detail="Ada", reason="conflict", saga_id=saga_id("a"))
+    owner.append(owner.part(0, [("a", 2)], changed=[ended("a")]), dead_letters=(conflict, letter(7)))
+    assert erase(store) is not None
+
+    first, second, _ = store.records(topic, after=-1, limit=9)
+    assert (first.key, first.value, first.headers) == (None, None, ())
+    assert second.value == b"Bob's"
+    letters = store.dead_letters()
+    assert (letters[0].value, letters[0].headers, letters[0].detail) == (None, (), "erased")
+    assert letters[1] == letter(7, n=2)
+    digests = {name: row.request_digest for name in ("a", "b") if (row := store.run(saga_id(name)))}
+    assert digests == {"a": ERASED, "b": "sha256:r"}
+
+
+def test_nothing_of_an_erased_key_stays_in_the_files_of_a_sqlite_store(
+    opened: Callable[..., Store], tmp_path: Path
+) -> None:
+    store = opened()
+    if store.kind != "sqlite":
+        store.scrub()
+        return
+    rows = [subject(f"n{number}", wrapped=b"wrapped %d" % number * 20) for number in range(300)]
+    for row in rows:  # one by one, so that pages are split on the way
+        store.put_subjects([row])
+    store.put_subjects([subject()])
+    owner = Owner(store)
+    owner.append(owner.part(0, [("a", 1)], started=[run("a")]))
+    assert any(WRAPPED in file.read_bytes() for file in tmp_path.glob("amends.db*"))
+
+    store.erase_subject("hash-ada", reason="asked to", by="ops", at=T0)
+    store.scrub()
+
+    for file in tmp_path.glob("amends.db*"):
+        assert WRAPPED not in file.read_bytes(), file
+    assert store.subject_key("key-n7") == rows[7], "the others are as they were"
+    owner.append(owner.part(0, [("a", 2)]))
