@@ -59,21 +59,24 @@ def graph(
     saga: Annotated[
         str | None, typer.Argument(metavar="SAGA", help="Its name; name@2 is version 2. Default: the only one.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text or mermaid.")] = "text",
+    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, mermaid or svg.")] = "text",
 ) -> None:
-    """The steps of a saga, their order, the undos, the pivot."""
+    """The steps of a saga, their order, the undos and theirs, the pivot."""
     from amends.coordinator.cli.apps import loaded_app
     from amends.coordinator.cli.output import write, write_line
     from amends.coordinator.definition.drawing import as_mermaid, as_text
+    from amends.coordinator.definition.drawing_svg import as_svg
     from amends.schemas.canonical import encode
 
-    if form not in {"text", "mermaid"}:
-        raise UsageError("AM5005", f"--format {form!r} is not known", do="write text or mermaid")
+    if form not in {"text", "mermaid", "svg"}:
+        raise UsageError("AM5005", f"--format {form!r} is not known", do="write text, mermaid or svg")
     loaded = loaded_app(app, call.settings)
     name, version = _named(saga) if saga is not None else (_only_one(loaded), None)
     drawn = loaded.by(name, version).form
     if not call.text:
         write_line(encode(drawn))
+    elif form == "svg":
+        write_line(as_svg(drawn).rstrip().encode())
     else:
         write(as_text(drawn) if form == "text" else as_mermaid(drawn))
 
@@ -86,7 +89,7 @@ def _named(saga: str) -> tuple[str, int | None]:
 
 
 def _only_one(app: "App") -> str:
-    names = sorted({saga.name for saga in app.sagas})
+    names = sorted({saga.name for saga in app.sagas or app.parts})
     if len(names) > 1:
         raise UsageError("AM5005", f"APP {app.name!r} has more than one saga", do=f"name one: {', '.join(names)}")
     return names[0]

@@ -1,17 +1,9 @@
-"""A definition as a picture: text for terminals, Mermaid for documents. Pure: a form goes in, text comes out."""
+"""A definition drawn: text for terminals, Mermaid for documents. Pure: a form goes in, text comes out."""
 
+from amends.coordinator.definition.card import symbol_of, undo_name
+from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
-from amends.coordinator.definition.expression import (
-    AllOf,
-    AnyOf,
-    Compare,
-    Expression,
-    Negate,
-    Number,
-    OneOf,
-    Reference,
-    Value,
-)
+from amends.coordinator.definition.edges import undo_edges
 from amends.coordinator.definition.form import DefinitionForm, StepForm
 
 
@@ -21,14 +13,15 @@ def as_text(form: DefinitionForm) -> str:
     lines = [f"{form.name} v{form.version} · starts on {form.trigger.topic} · deadline {deadline}{_budget(form)}"]
     width = max((len(step.path) for step in form.steps), default=0)
     pivot = next((step for step in form.steps if step.pivot), None)
+    followed = _followed(form)
     for step in form.steps:
         to = f" → {step.dependency}" if step.dependency else ""
         after = f"  after {', '.join(step.after)}" if step.after else ""
-        lines.append(f"  {_symbol(step)} {step.path:<{width}}  {step.kind}{to}{_marks(step)}{after}")
+        lines.append(f"  {symbol_of(step)} {step.path:<{width}}  {step.kind}{to}{_marks(step)}{after}")
         if step.when is not None:
             lines.append(f"    {'':<{width}}  when {condition_text(step.when)}")
         if step.undo is not None:
-            lines.append(f"    {'':<{width}}  ↩ {_undo(step)}")
+            lines.append(f"    {'':<{width}}  ↩ {_undo(step)}{_then(followed[step.path])}")
     if pivot is not None:
         lines.append(f"  ◆ {pivot.path} is the pivot: once it is done, nothing is undone.")
     class_c = ", ".join(step.path for step in form.steps if step.class_c)
@@ -38,7 +31,10 @@ def as_text(form: DefinitionForm) -> str:
 
 
 def as_mermaid(form: DefinitionForm) -> str:
-    """A Mermaid flowchart: solid arrows are the order, dotted ones lead to undos, the pivot is a hexagon."""
+    """A Mermaid flowchart: the pivot is a hexagon, solid arrows are the order.
+
+    Dotted arrows lead from a step to its undo, and from an undo to the one that comes after it.
+    """
     ids = {step.path: f"s{index}" for index, step in enumerate(form.steps)}
     lines = ["flowchart TD", f'    trigger(["{_escaped(form.trigger.topic)}"])']
     for step in form.steps:
@@ -51,39 +47,10 @@ def as_mermaid(form: DefinitionForm) -> str:
         lines.extend(f"    {before} -->{when} {ids[step.path]}" for before in befores)
     for step in form.steps:
         if step.undo is not None:
-            kind = "follow-up" if step.undo.follow_up else "undo"
+            kind = undo_name(step.undo)
             lines.append(f'    {ids[step.path]} -.-> {ids[step.path]}u>"↩ {kind} of {_escaped(step.path)}"]')
+    lines.extend(f"    {ids[later]}u -.->|then| {ids[earlier]}u" for later, earlier in undo_edges(form))
     return "\n".join(lines) + "\n"
-
-
-def condition_text(expression: Expression) -> str:
-    """A condition as it would be written."""
-    match expression:
-        case Value(value=value):
-            return repr(value)
-        case Number(text=text):
-            return text
-        case Reference(step=step, field=field):
-            return ".".join(each for each in (step or "trigger", field) if each)
-        case Compare(left=left, how=how, right=right):
-            return f"{condition_text(left)} {how} {condition_text(right)}"
-        case OneOf(left=left, values=values):
-            return f"{condition_text(left)} one of {', '.join(map(condition_text, values))}"
-        case AllOf(parts=parts):
-            return " and ".join(_inner(each) for each in parts)
-        case AnyOf(parts=parts):
-            return " or ".join(_inner(each) for each in parts)
-        case Negate(part=part):
-            return f"not {_inner(part)}"
-
-
-def _inner(part: Expression) -> str:
-    text = condition_text(part)
-    return f"({text})" if isinstance(part, AllOf | AnyOf) else text
-
-
-def _symbol(step: StepForm) -> str:
-    return "◆" if step.pivot else "●" if step.acts else "○"
 
 
 def _marks(step: StepForm) -> str:
@@ -99,9 +66,20 @@ def _marks(step: StepForm) -> str:
 
 def _undo(step: StepForm) -> str:
     assert step.undo is not None
-    kind = "follow-up" if step.undo.follow_up else "undo"
     evidence = "verified by read-back" if step.undo.verify else "the participant's reply is the only evidence"
-    return f"{kind}, {evidence}"
+    return f"{undo_name(step.undo)}, {evidence}"
+
+
+def _followed(form: DefinitionForm) -> dict[str, list[str]]:
+    """The undos that come next after each step's."""
+    found: dict[str, list[str]] = {step.path: [] for step in form.steps}
+    for later, earlier in undo_edges(form):
+        found[later].append(earlier)
+    return found
+
+
+def _then(followed: list[str]) -> str:
+    return f"; then ↩ {', '.join(followed)}" if followed else ""
 
 
 def _budget(form: DefinitionForm) -> str:

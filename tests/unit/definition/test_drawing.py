@@ -1,4 +1,5 @@
 from amends.coordinator.definition.drawing import as_mermaid, as_text
+from tests.simulation.definitions import action, read, saga
 from tests.unit.definition.shop import shop
 
 TEXT = """\
@@ -35,3 +36,17 @@ def test_a_definition_is_drawn_as_text() -> None:
 
 def test_a_definition_is_drawn_as_a_mermaid_flowchart() -> None:
     assert as_mermaid(shop().close().form) == MERMAID
+
+
+def test_each_undo_names_the_undos_that_come_next() -> None:
+    form = saga(action("a", ()), read("b", ("a",)), action("c", ("b",)), action("d", ("a",)))
+    undos = [line.strip() for line in as_text(form).splitlines() if "↩ undo" in line]
+    assert undos == [
+        "↩ undo, verified by read-back",
+        "↩ undo, verified by read-back; then ↩ a",
+        "↩ undo, verified by read-back; then ↩ a",
+    ]
+    assert [line.strip() for line in as_mermaid(form).splitlines() if "then" in line] == [
+        "s2u -.->|then| s0u",
+        "s3u -.->|then| s0u",
+    ]
