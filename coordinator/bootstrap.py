@@ -16,6 +16,7 @@ from amends.coordinator.ports.bus import Sink, Source
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.redaction import SECRETS
+from amends.coordinator.sealing.master import MasterReference
 from amends.schemas.instants import Instant
 from amends.schemas.record import Record
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from amends.connectors.kafka.topics import TopicFacts, TopicFinding
     from amends.connectors.local.views import LocalTopicReading
     from amends.connectors.stores.sqlite import SqliteStore
+    from amends.schemas.signing import PrivateKey
 
 _PASSWORD_REFERENCE: Final = re.compile(r"(?<=:)\$\{[^}]*\}(?=@)")
 
@@ -34,8 +36,26 @@ def open_store(settings: Settings, *, read_only: bool = False) -> Store:
     from amends.connectors import stores
 
     return stores.open_store(
-        resolved_store_url(settings), data_dir=settings.data, read_only=read_only, shards=settings.shards_new
+        resolved_store_url(settings),
+        data_dir=settings.data,
+        read_only=read_only,
+        shards=settings.shards_new,
+        master=master_reference(settings),
     )
+
+
+def master_reference(settings: Settings) -> MasterReference | None:
+    """What leads to the master key, resolved when something is sealed or opened; None where none is set."""
+    reference = settings.master_key
+    if reference is None:
+        return None
+
+    def resolve() -> str:
+        from amends.connectors.secrets import secret_template
+
+        return secret_template(reference, what="AMENDS_MASTER_KEY").resolve(secret=True)
+
+    return MasterReference(resolve)
 
 
 def resolved_store_url(settings: Settings) -> str:
@@ -126,6 +146,28 @@ def open_sink(settings: Settings, store: Store | None, *, required: Sequence[str
     from amends.connectors.kafka.sink import KafkaSink
 
     return KafkaSink(kafka_settings(settings), required=required)
+
+
+def open_signing_sink(settings: Settings, store: Store) -> Sink:
+    """Where signed heads go on the local bus: a table, which nobody else may write to."""
+    from amends.connectors.local.sink import LocalSink
+
+    return LocalSink(store, own=own_topics(settings), now=store.now, signing=True)
+
+
+def signing_key(settings: Settings) -> "PrivateKey | None":
+    """The key that signs the shards' heads, read anew; None where none is set. Raises `UsageError` (AM2002, AM3010)."""
+    reference = settings.checkpoint_key
+    if reference is None:
+        return None
+    from amends.connectors.secrets import secret_template
+    from amends.coordinator.evidence import faults
+    from amends.schemas.signing import NoKey, PrivateKey
+
+    try:
+        return PrivateKey.read(secret_template(reference, what="AMENDS_CHECKPOINT_KEY").resolve(secret=True))
+    except NoKey as error:
+        raise faults.no_signing_key(reference, str(error)) from None
 
 
 async def topics_missing(settings: Settings, topics: Sequence[str]) -> None:

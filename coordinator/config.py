@@ -28,6 +28,7 @@ DEFAULT_FILE: Final = "amends.toml"
 KAFKA: Final = "kafka://"
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _REFERENCE: Final = "PASSWORD may be ${env:NAME} or ${file:PATH}"
+_SECRETS: Final = ("kafka_password", "master_key", "checkpoint_key")
 _SHARDS: Final = 16
 _SHARDS_MAX: Final = 4_096
 
@@ -54,6 +55,13 @@ class Settings(BaseSettings):
     schema_registry: str | None = Field(
         default=None, description=f"URL of a Confluent-compatible registry; {_REFERENCE}."
     )
+    master_key: str | None = Field(
+        default=None, description="Where the key is that wraps subjects' data keys: ${env:NAME} or ${file:PATH}."
+    )
+    checkpoint_key: str | None = Field(
+        default=None, description="Where the key is that signs the shards' heads: ${env:NAME} or ${file:PATH}."
+    )
+    checkpoint_every: str = Field(default="1m", description="How often the head of a shard that moves is signed.")
     lease: str = Field(default="10s", description="How long a worker owns a shard without renewing.")
     shards: PositiveInt | None = Field(default=None, le=_SHARDS_MAX, description="Shards of a new store (SQLite: 1).")
     in_flight: PositiveInt = Field(default=256, description="Open runs a worker works on at once.")
@@ -73,6 +81,10 @@ class Settings(BaseSettings):
     @property
     def lease_ms(self) -> int:
         return milliseconds(self.lease)
+
+    @property
+    def checkpoint_every_s(self) -> float:
+        return milliseconds(self.checkpoint_every) / 1_000
 
     @property
     def shards_new(self) -> int:
@@ -106,7 +118,14 @@ class Settings(BaseSettings):
             raise ValueError("a lease lasts between 1s and 1h")
         return value
 
-    @field_validator("lease", mode="before")
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _is_pause(cls, value: str) -> str:
+        if not 1_000 <= milliseconds(value) <= 86_400_000:  # noqa: PLR2004  a second, a day
+            raise ValueError("heads are signed every 1s to 1d")
+        return value
+
+    @field_validator("lease", "checkpoint_every", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
@@ -143,11 +162,11 @@ class Settings(BaseSettings):
             raise ValueError("write the URL of a registry, like http://HOST:8081")
         return value
 
-    @field_validator("kafka_password")
+    @field_validator("kafka_password", "master_key", "checkpoint_key")
     @classmethod
     def _is_reference(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"\$\{(env|file):[^}\s]+\}", value):
-            raise ValueError("it holds no reference; write ${env:NAME} or ${file:PATH}, never the password itself")
+            raise ValueError("it holds no reference; write ${env:NAME} or ${file:PATH}, never the secret itself")
         return value
 
     @classmethod
@@ -231,7 +250,7 @@ def _wrong_value(error: ValidationError, values: Mapping[str, object], origins: 
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else "?"
     why = first["msg"].removeprefix("Value error, ")
-    value = shown(name, values.get(name)) if name != "kafka_password" else "…"
+    value = shown(name, values.get(name)) if name not in _SECRETS else "…"
     return UsageError(
         "AM5001",
         f"setting {name} is {value!r} ({origins.get(name, 'default')}): {why}",

@@ -14,7 +14,8 @@ from amends.schemas.instants import Instant
 class LocalSink:
     """Implements `Sink`. What is published together becomes visible together.
 
-    `own` names the topics that are views over the log here: nobody publishes to them (`UsageError` AM4201).
+    `own` names the topics that are views over the log here: nobody publishes to them (`UsageError` AM4201). The signed
+    heads are a table as a user's topic is, but only who is `signing` writes to it.
     `published` is called after every publication, on the loop that publishes: a source's `wake`.
     """
 
@@ -24,10 +25,11 @@ class LocalSink:
         *,
         own: OwnTopics,
         now: Callable[[], Instant],
+        signing: bool = False,
         published: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = topics
-        self._own = own
+        self._refused = own.published - {own.checkpoints} if signing else own.published
         self._now = now
         self._published = published
 
@@ -56,7 +58,7 @@ class LocalSink:
         """Nothing to give back."""
 
     def _row(self, record: Outgoing, at: Instant) -> LocalRecord:
-        if record.topic in self._own.published:
+        if record.topic in self._refused:
             raise UsageError(
                 "AM4201",
                 f"topic {record.topic!r} is a view over the log on the local bus",

@@ -26,7 +26,7 @@ class LocalTopicReading:
     def topics(self) -> list[str]:
         """Names of the user's topics and of the views that hold something to read."""
         own = self.publishing.own
-        return sorted({*self.store.topics(), own.audit, own.outcomes, own.dead_letters})
+        return sorted({*self.store.topics(), own.audit, own.outcomes, own.dead_letters, own.checkpoints})
 
     def partitions(self, topic: str) -> list[int]:
         own = self.publishing.own
@@ -44,7 +44,7 @@ class LocalTopicReading:
         if topic == own.dead_letters:
             rows = self.store.dead_letters(after=max(0, after), limit=limit)
             return [_record(self.publishing.dead_letter(row).record, 0, row.n) for row in rows]
-        if topic in own.published:
+        if topic in own.published - {own.checkpoints}:
             return []
         return [record_of(row) for row in self.store.records(topic, after=after, limit=limit)]
 

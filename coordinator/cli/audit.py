@@ -1,4 +1,4 @@
-"""`amends audit tail|verify`."""
+"""`amends audit tail|verify|keygen`."""
 
 import time
 from collections import deque
@@ -42,17 +42,36 @@ def tail(call: Call, run: MaybeRun = None, follow: Follow = False, limit: Limit 
 
 
 @command(AUDIT, "verify", example="amends audit verify --all --from-topic")
-async def verify(
+async def verify(  # noqa: PLR0917  options of a command
     call: Call,
     run: MaybeRun = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run; also where no RUN is given.")] = False,
-    from_topic: Annotated[bool, typer.Option("--from-topic", help="From the topics alone, not the store.")] = False,
+    from_topic: Annotated[
+        bool,
+        typer.Option(
+            "--from-topic", help="From the topics alone, not the store; with --public-key only the signed heads."
+        ),
+    ] = False,
+    checkpoints: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Signed heads, as `topics tail` prints them; - is stdin.")
+    ] = None,
+    public_key: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="Who signed them: ed25519:… or a file; may be repeated.")
+    ] = None,
+    store_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the signed heads of this store, and hold them against ours.")
+    ] = None,
 ) -> int:
     """Gaplessness, chain, positions and heads of the log; exit 1 on a fault."""
     from amends.coordinator.cli.output import show
 
     if everything and run is not None:
         raise UsageError("AM5005", "verify takes RUN or --all", do="give one of them")
+    if checkpoints is not None or public_key or store_id is not None:
+        from amends.coordinator.cli.signed_heads import Copy, verify_signed
+
+        copy = Copy(file=checkpoints, from_topic=from_topic, keys=tuple(public_key or ()), store_id=store_id)
+        return await verify_signed(call, copy, run=run)
     if from_topic:
         from amends.coordinator.cli.topic_reading import verified_from_topic
 
@@ -60,8 +79,27 @@ async def verify(
     else:
         report = _verified(call, run)
     facts = {"ok": report.ok, "runs": report.runs, "entries": report.entries, "faults": report.faults}
-    show(call, facts, lambda: _verdict(report))
+    show(call, facts, lambda: verdict(report))
     return 0 if report.ok else 1
+
+
+@command(AUDIT, "keygen", example="amends audit keygen --to checkpoint-key.pem")
+def keygen(
+    call: Call,
+    to: Annotated[str, typer.Option("--to", metavar="FILE", help="Where the private key goes, readable by you alone.")],
+) -> None:
+    """Make a key that signs the shards' heads; prints the public key, which whoever verifies them needs."""
+    from pathlib import Path
+
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.evidence.files import write_secret
+    from amends.schemas.signing import PrivateKey
+
+    key, file = PrivateKey.new(), Path(to)
+    write_secret(file, key.pem)
+    facts = {"file": to, "public_key": key.public.text, "key_id": key.public.key_id}
+    setting = f"AMENDS_CHECKPOINT_KEY='${{file:{file.absolute()}}}'"
+    show(call, facts, lambda: f"✔ {to}\n  public key  {key.public.text}\n  set         {setting}")
 
 
 def _verified(call: Call, run: str | None) -> "Report":
@@ -76,7 +114,8 @@ def _verified(call: Call, run: str | None) -> "Report":
             return verify_all(store, looked=looked)
 
 
-def _verdict(report: "Report") -> str:
+def verdict(report: "Report") -> str:
+    """What was looked at and found, for people."""
     from amends.coordinator.cli.output import columns
     from amends.coordinator.reading.words import counted
 

@@ -104,13 +104,16 @@ async def _topics(settings: "Settings") -> Check:
     if settings.kafka is None:
         return Check("topics", ok=True, detail="tables in the store, and views over the log")
     own = own_topics(settings)
-    _, findings, missing = await describe_topics(settings, [own.outcomes, own.audit, own.dead_letters])
+    wanted = [own.outcomes, own.audit, own.dead_letters]
+    if settings.checkpoint_key is not None:
+        wanted.append(own.checkpoints)
+    _, findings, missing = await describe_topics(settings, wanted)
     if missing:
         return Check("topics", ok=False, detail=f"missing: {', '.join(missing)}", hint="run: amends topics create APP")
     errors = [each for each in findings if each.level == "error"]
     if errors:
         return Check("topics", ok=False, detail=f"{errors[0].topic}: {errors[0].detail}", hint=errors[0].hint)
-    return Check("topics", ok=True, detail=f"{own.outcomes}, {own.audit}, {own.dead_letters}")
+    return Check("topics", ok=True, detail=", ".join(wanted))
 
 
 async def _schemas(settings: "Settings") -> Check:
@@ -125,12 +128,24 @@ async def _schemas(settings: "Settings") -> Check:
     return Check("schemas", ok=True, detail=f"registry answers; {OUTCOMES.name} and others are registered at use")
 
 
+async def _signed_heads(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import signing_key
+
+    key = signing_key(settings)
+    if key is None:
+        hint = "to show later that nothing was cut off, make a key with `amends audit keygen` and set it"
+        return Check("signed heads", ok=True, detail="none: AMENDS_CHECKPOINT_KEY is not set", hint=hint)
+    detail = f"every {settings.checkpoint_every}, public key {key.public.text}"
+    return Check("signed heads", ok=True, detail=detail)
+
+
 _CHECKS: "Final[dict[str, Callable[[Settings], Awaitable[Check]]]]" = {
     "store": _store,
     "bus": _bus,
     "topics": _topics,
     "schemas": _schemas,
     "clock": _clock,
+    "signed heads": _signed_heads,
 }
 
 

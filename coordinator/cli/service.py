@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
-from uuid import uuid4
 
 from msgspec import MsgspecError
 
@@ -19,14 +18,15 @@ from amends.coordinator.cli.apps import loaded_app
 from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.logs import set_level
 from amends.coordinator.cli.output import note
+from amends.coordinator.cli.relaying import local_checkpoints_of, relay_of
 from amends.coordinator.cli.unfinished import tell_of_unfinished
 from amends.coordinator.config import Settings
 from amends.coordinator.definition.loading import App
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
 from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.checkpoints import LocalCheckpoints
 from amends.coordinator.runtime.relay import Relay
-from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.coordinator.runtime.schema_source import SchemaSource
 from amends.coordinator.runtime.worker import Worker, WorkerSettings
 from amends.coordinator.runtime.writers import writers_by_topic
@@ -72,12 +72,15 @@ async def serve(call: Call, wanted: Wanted) -> int:
         if store is None:
             return stopping.code
         registry = await _registry(settings, stack)
-        worker, relay = _worker(settings, app, store, registry, wanted, stack), None
+        worker = _worker(settings, app, store, registry, wanted, stack)
+        relay: Relay | LocalCheckpoints | None = None
         for line in await _patiently(lambda: asyncio.to_thread(worker.check), stopping) or ():
             log.warning("handler_missing", extra={"run": line})
         if settings.kafka is not None and (wanted.relay or bootstrap.only_sqlite(settings)):
-            relay = _relay(settings, store, await _schema_ids(settings, registry, stopping))
+            relay = relay_of(settings, store, await _schema_ids(settings, registry, stopping))
             worker.appended = relay.wake
+        elif settings.kafka is None and settings.checkpoint_key is not None:
+            relay = local_checkpoints_of(settings, store)
         log.info("worker_started", extra={"sagas": [f"{saga.name} v{saga.version}" for saga in app.current]})
         await _run(worker, relay, stopping, until_idle=wanted.until_idle, show=_shown(call, store, wanted))
         log.info("worker_stopped", extra={})
@@ -96,7 +99,7 @@ async def serve_relay(call: Call) -> int:
         if store is None:
             return stopping.code
         registry = await _registry(settings, stack)
-        relay = _relay(settings, store, await _schema_ids(settings, registry, stopping))
+        relay = relay_of(settings, store, await _schema_ids(settings, registry, stopping))
         log.info("relay_started", extra={"bus": settings.bus})
         stopping.then(relay.stop)
         await relay.run()
@@ -138,7 +141,7 @@ class _Stopping:
 
 async def _run(
     worker: Worker,
-    relay: Relay | None,
+    relay: Relay | LocalCheckpoints | None,
     stopping: _Stopping,
     *,
     until_idle: bool,
@@ -149,7 +152,7 @@ async def _run(
 
     async def all_published() -> bool:
         nothing_wished = await asyncio.to_thread(_nothing_wished, worker.store)
-        return nothing_wished and (relay is None or await relay.caught_up())
+        return nothing_wished and (not isinstance(relay, Relay) or await relay.caught_up())
 
     async with asyncio.TaskGroup() as group:
         beside: list[asyncio.Task[None]] = [group.create_task(show())] if show is not None else []
@@ -199,16 +202,6 @@ def _worker(  # noqa: PLR0917  what a worker is made of
         clock=bootstrap.worker_clock(),
         writers=writers_by_topic(app.sagas, registry.known if registry is not None else None),
         wake_source=wake,
-    )
-
-
-def _relay(settings: Settings, store: Store, schema_ids: dict[str, int]) -> Relay:
-    own = bootstrap.own_topics(settings)
-    return Relay(
-        store=store,
-        sink=bootstrap.open_sink(settings, store, required=(own.audit, own.outcomes, own.dead_letters)),
-        publishing=bootstrap.publishing(settings, schema_id_of=schema_ids.get),
-        leases=RelayLeases(store=store, relay=f"relay:{uuid4().hex}", lease_ms=settings.lease_ms),
     )
 
 

@@ -78,8 +78,8 @@ async def _held(call: Call, triggers: list[str]) -> list[dict[str, Any]]:
     from amends.coordinator.bootstrap import describe_topics, own_topics
 
     own = own_topics(call.settings)
-    wanted = [own.outcomes, own.audit, own.reviews, own.decisions, own.messages, own.dead_letters, *triggers]
-    facts, findings, missing = await describe_topics(call.settings, list(dict.fromkeys(wanted)))
+    wanted = [own.outcomes, own.audit, own.reviews, own.decisions, own.messages, own.dead_letters, own.checkpoints]
+    facts, findings, missing = await describe_topics(call.settings, list(dict.fromkeys([*wanted, *triggers])))
     found = [_fact(each.topic, each.level, each.detail, each.hint) for each in findings]
     bad = {each.topic for each in findings}
     found += [

@@ -2,7 +2,8 @@
 
 A fault is named by what it breaks: `hash` (bytes that do not have the hash they carry), `link` (an entry that does not
 name the one before it), `gap` (versions that are missing), `position` (a place in the shard that is missing or wrong),
-`head` (a shard's or an outcome's word for the end that the entries do not bear out), `undecodable`.
+`head` (a shard's or an outcome's word for the end that the entries do not bear out), `undecodable`. Those that only an
+external copy of signed heads shows are in `evidence/held_heads.py`, those of a bundle's parts in `evidence/opening.py`.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,11 @@ from amends.schemas.canonical import encode, sha256_hex
 from amends.schemas.entry import Entry, MalformedEntry, decode, unseal
 from amends.schemas.ids import SagaId
 
-FaultName = Literal["hash", "link", "gap", "position", "head", "undecodable"]
+FaultName = Literal[
+    "hash", "link", "gap", "position", "head", "undecodable",
+    "tail", "back", "signature", "key", "store",
+    "payload", "definition", "row",
+]  # fmt: skip
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):

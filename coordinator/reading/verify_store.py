@@ -26,12 +26,20 @@ def verify_run(store: LogReading, row: RunRow) -> Report:
     return report
 
 
-def verify_all(store: LogReading, *, looked: Callable[[int], None] = lambda _: None) -> Report:
-    """Every shard and every run. `looked` is told how many more entries were looked at."""
+def verify_all(
+    store: LogReading,
+    *,
+    looked: Callable[[int], None] = lambda _: None,
+    head_at: Callable[[int, int, str], None] = lambda _shard, _position, _head: None,
+) -> Report:
+    """Every shard and every run.
+
+    `looked` is told how many more entries were looked at, `head_at` each shard's head up to each position.
+    """
     report = Report()
     versions: dict[SagaId, int] = {}
     for shard in store.shards():
-        versions |= _shard(store, shard, report, looked)
+        versions |= _shard(store, shard, report, looked, head_at)
     report.runs = len(versions)
     seen: set[SagaId] = set()
     before = None
@@ -49,7 +57,13 @@ def verify_all(store: LogReading, *, looked: Callable[[int], None] = lambda _: N
     return report
 
 
-def _shard(store: LogReading, shard: ShardRow, report: Report, looked: Callable[[int], None]) -> dict[SagaId, int]:
+def _shard(
+    store: LogReading,
+    shard: ShardRow,
+    report: Report,
+    looked: Callable[[int], None],
+    head_at: Callable[[int, int, str], None],
+) -> dict[SagaId, int]:
     """Positions 1, 2, 3 … up to where the shard says it stands, and the head over them."""
     chains: dict[SagaId, Chain] = {}
     position, head, broken = 0, EMPTY_HEAD, False
@@ -71,6 +85,7 @@ def _shard(store: LogReading, shard: ShardRow, report: Report, looked: Callable[
             chain = chains.setdefault(entry.saga_id, Chain(entry.saga_id, report))
             chain.take(entry.data)
             head = next_head(head, chain.hash)
+            head_at(shard.shard, position, head)
     if position < shard.position:
         report.found("position", f"shard {shard.shard} says it is at {shard.position}, its entries end at {position}")
     elif head != shard.head and not broken:

@@ -23,6 +23,7 @@ from amends.coordinator.ports.bus import Sink
 from amends.coordinator.ports.rows import Lease, RelayWait
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import Publication, Publishing
+from amends.coordinator.runtime.checkpoints import Checkpoints
 from amends.coordinator.runtime.relay_batches import DEAD_LETTERS, Batch, Batches
 from amends.coordinator.runtime.relay_holds import Holds, wait_s
 from amends.coordinator.runtime.relay_leases import RelayLeases
@@ -50,6 +51,8 @@ class Relay:
     sink: Sink
     publishing: Publishing
     leases: RelayLeases
+    checkpoints: Checkpoints | None = None
+    """Signs the heads of the shards that this relay holds, where there is a key."""
     lag: int = 0
     published: int = 0
 
@@ -101,12 +104,15 @@ class Relay:
         return False
 
     async def _publish_on(self) -> None:
-        keeping = asyncio.create_task(self.leases.keep())
+        beside = [asyncio.create_task(self.leases.keep())]
+        if self.checkpoints is not None:
+            beside.append(asyncio.create_task(self.checkpoints.run()))
         look_s = LOOK_FIRST_S
         try:
             while not self._stopping.is_set():
-                if keeping.done():
-                    keeping.result()  # Raises: it ends only by what no waiting mends.
+                for task in beside:
+                    if task.done():
+                        task.result()  # Raises: it ends only by what no waiting mends.
                 try:
                     if await self._turn():
                         look_s = LOOK_FIRST_S
@@ -119,8 +125,11 @@ class Relay:
                 except (BusUnavailable, StoreUnavailable, UsageError) as error:
                     await self._wait_after(error)
         finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            if self.checkpoints is not None:
+                await self.checkpoints.last()
 
     def _nothing_left(self) -> bool:
         if any(row.position > self.store.relay_position(row.shard) for row in self.store.shards()):

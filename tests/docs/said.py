@@ -7,6 +7,7 @@ from amends.connectors.kafka import faults as kafka
 from amends.connectors.kafka.settings import KafkaSettings
 from amends.connectors.stores import faults as store
 from amends.coordinator.errors import AmendsError, RecordTooLarge
+from amends.coordinator.evidence import faults as evidence
 from amends.examples.shop.commands import CommandFailed
 
 ANY = "@@"
@@ -41,6 +42,16 @@ _ERRORS: tuple[AmendsError, ...] = (
     kafka.unpublished(_CLUSTER, NUMBER, ANY),
     kafka.forbidden(_LOGIN, ANY),
     kafka.silent(_CLUSTER, NUMBER),
+    evidence.no_signing_key(ANY, ANY),
+    evidence.no_public_key(ANY, ANY),
+    evidence.no_heads(ANY, ANY),
+    evidence.exists(ANY),
+    evidence.not_written(ANY, ANY),
+    evidence.no_bundle(ANY, ANY),
+    evidence.altered(ANY, ANY, ANY),
+    evidence.newer(ANY, found=NUMBER, known=NUMBER),
+    evidence.too_large(ANY, ANY),
+    evidence.unreadable(ANY, ANY),
     RecordTooLarge(topic=ANY, index=0, size_bytes=NUMBER),
     CommandFailed(ANY, ANY),
 )

@@ -15,8 +15,9 @@ from amends.coordinator.cli.main import COMMANDS
 from amends.coordinator.config import NAMES
 
 CONTRACT = {
+    "audit keygen": "--to",
     "audit tail": "RUN --follow --limit",
-    "audit verify": "RUN --all --from-topic",
+    "audit verify": "RUN --all --from-topic --checkpoints --public-key --store-id",
     "check": "APP --stored-runs",
     "config show": "--origin",
     "dead-letters list": "",
@@ -40,6 +41,7 @@ CONTRACT = {
     "runs events": "RUN --at",
     "runs kill": "RUN --reason --as --wait --timeout",
     "runs list": "--status --saga --key --since --limit",
+    "runs rerun": "RUN --reason --as --wait --timeout",
     "runs show": "RUN --at",
     "runs state": "RUN --at",
     "runs story": "RUN --at",

@@ -231,5 +231,6 @@ def test_a_topic_of_the_user_s_is_read_beside_the_views() -> None:
     installation = played()
     view = reading(installation)
     assert [each.value for each in view.read("orders")] == [b'{"id": "A-1"}', b'{"id": "A-2"}']
-    assert view.topics() == ["amends.audit", "amends.dead-letters", "amends.outcomes", "orders"]
+    assert view.topics() == ["amends.audit", "amends.checkpoints", "amends.dead-letters", "amends.outcomes", "orders"]
+    assert view.read("amends.checkpoints") == []
     assert view.read("amends.reviews") == []

@@ -1,0 +1,1 @@
+"""Evidence for somebody who does not trust the store: signed heads, and bundles that verify offline."""
