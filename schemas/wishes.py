@@ -43,6 +43,14 @@ class Kill(_Wish, frozen=True, kw_only=True):
     reason: str
 
 
+class Rerun(_Wish, frozen=True, kw_only=True):
+    """Carry the request of a run that has ended out anew, as its next generation."""
+
+    saga_id: SagaId
+    """The former run. Its trigger is read from its log, so that nothing of it stands in the inbox."""
+    reason: str
+
+
 class Resolve(_Wish, frozen=True, kw_only=True):
     """A person's decision about a parked run."""
 
@@ -53,7 +61,7 @@ class Resolve(_Wish, frozen=True, kw_only=True):
     evidence: str | None
 
 
-Wish = Start | Cancel | Kill | Resolve
+Wish = Start | Cancel | Kill | Rerun | Resolve
 
 _decoder: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
 

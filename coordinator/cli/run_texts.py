@@ -22,7 +22,7 @@ def runs_text(rows: Iterable[RunRow]) -> str:
             _status(row),
             f"{row.saga} v{row.definition_version}",
             row.business_key,
-            row.idempotency_key,
+            row.idempotency_key + (f" · generation {row.generation}" if row.generation else ""),
             "" if row.ended_at is None else took(row.ended_at - row.started_at),
             shortened(row.saga_id),
         ]
@@ -58,12 +58,14 @@ def facts_text(facts: dict[str, Any]) -> str:
 
 def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     trigger, result, failure, parked = facts["trigger"], facts["result"], facts["failure"], facts["parked"]
+    rerun = facts["rerun"]
     where = "none" if trigger["topic"] is None else f"{trigger['topic']} {trigger['partition']}@{trigger['offset']}"
     again = f", {counted(trigger['duplicates'], 'duplicate')}" if trigger["duplicates"] else ""
     found = [
         ["run", facts["saga_id"]],
         ["status", status_text(facts["status"]) + cause],
         ["request", facts["idempotency_key"] + (f", generation {facts['generation']}" if facts["generation"] else "")],
+        *([["rerun", f"of {rerun['former']}, by {rerun['actor']}: {rerun['reason']}"]] if rerun else []),
         ["trigger", where + again],
         ["started", _time(facts["started_at"])],
         ["ended", _time(facts["ended_at"])] if facts["ended_at"] else ["updated", _time(facts["updated_at"])],

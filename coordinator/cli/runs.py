@@ -49,14 +49,14 @@ def show_run(call: Call, run: RunArgument, at: At = None) -> None:
     """Facts about a run: its trigger, steps, undos, failure, result, and what is left in the world."""
     from amends.coordinator.cli.output import show
     from amends.coordinator.cli.run_texts import facts_text
-    from amends.coordinator.reading.facts import plan_in, whole_facts
+    from amends.coordinator.reading.facts import plan_in, rerun_facts, whole_facts
     from amends.coordinator.reading.history import payloads_of
 
     with call.store() as store:
         row, moments = _run_at(store, run, at)
         state = moments[-1].state
         plan = plan_in(store, state.definition_hash)
-        facts = whole_facts(row, state, plan, payloads_of(moments, store))
+        facts = whole_facts(row, state, plan, payloads_of(moments, store)) | rerun_facts(moments[0].entry)
     show(call, facts, lambda: facts_text(facts))
 
 

@@ -14,6 +14,7 @@ _PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249}):(?P<partition>[0-9
 """As much as a partition's number and an offset can be."""
 
 if TYPE_CHECKING:
+    from amends.coordinator.ports.rows import RunRow
     from amends.coordinator.ports.store import Store
     from amends.coordinator.reading.triggers import Fate
     from amends.schemas.events import Origin
@@ -87,11 +88,19 @@ def _text(fate: "Fate", unread: str | None) -> str:
     origin, row, letter = fate.origin, fate.run, fate.dead_letter
     where = f"{origin.topic} {origin.partition}@{origin.offset}" if origin.topic else "no trigger on a topic"
     about: dict[str, Any] = {
-        "run": f"✔ started run {row.saga_id} ({row.saga} {row.business_key}), now {row.status}" if row else "",
-        "duplicate": f"= the same request as run {row.saga_id}" if row else "= a request that was known already",
+        "run": f"✔ started run {row.saga_id} ({row.saga} {row.business_key}{_generation(row)}), now {row.status}"
+        if row
+        else "",
+        "duplicate": f"= the same request as run {row.saga_id}{_generation(row)}"
+        if row
+        else "= a request that was known already",
         "conflict": f"✖ {letter.detail}: dead letter {letter.n}" if letter else "",
         "dead_letter": f"✖ dead letter {letter.n}, {letter.reason}: {wrong_with(letter)}" if letter else "",
         "pending": "· not read yet" + (f": {unread}" if unread else ""),
         "unknown": "? nobody has seen such a record",
     }
     return f"{where}  {about[fate.state]}"
+
+
+def _generation(row: "RunRow") -> str:
+    return f", generation {row.generation}" if row.generation else ""

@@ -1,4 +1,4 @@
-"""`amends runs cancel|kill`: wishes of people, left in the run's inbox."""
+"""`amends runs cancel|kill|rerun`: wishes of people, left in the run's inbox."""
 
 from typing import Annotated
 
@@ -36,3 +36,13 @@ def kill(  # noqa: PLR0917  options of a command
 
     wished = Wished("kill", lambda row, by: Kill(actor=by, saga_id=row.saga_id, reason=reason))
     return leave(call, run, wished, actor, wait=wait, timeout=timeout)
+
+
+@command(RUNS, "rerun", example='amends runs rerun refund/R-77 --reason "the mail server is back"')
+def rerun(  # noqa: PLR0917  options of a command
+    call: Call, run: RunArgument, reason: Reason, actor: Actor = None, wait: Wait = False, timeout: Timeout = "60s"
+) -> int:
+    """Carry the request of a run that has ended out anew, as its next generation."""
+    from amends.coordinator.cli.rerunning import leave_rerun
+
+    return leave_rerun(call, run, reason, actor, wait=wait, timeout=timeout)

@@ -25,8 +25,8 @@ from amends.schemas import wishes
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
 
-Request = Literal["cancel", "kill", "resolve"]
-_DONE: Final = {"cancel": "↩ cancelling", "kill": "■ killing", "resolve": "◇ resolving"}
+Request = Literal["cancel", "kill", "resolve", "rerun"]
+_DONE: Final = {"cancel": "↩ cancelling", "kill": "■ killing", "resolve": "◇ resolving", "rerun": "▸ rerunning as"}
 
 
 class Wished(NamedTuple):
@@ -49,10 +49,10 @@ def leave(call: Call, run: str, wished: Wished, actor: str | None, *, wait: bool
     with call.store(read_only=False) as store:
         left = _leave(store, run, wished, actor)
         if not wait:
-            _show(call, left.row.saga_id, wished.request, "requested")
+            show_wish(call, left.row.saga_id, wished.request, "requested")
             return 0
         outcome = _followed(store, left, time.monotonic() + timeout_s)
-    _show(call, left.row.saga_id, wished.request, "done")
+    show_wish(call, left.row.saga_id, wished.request, "done")
     if call.text:
         write(outcome_lines([outcome]))
     return EXIT_CODES[outcome.status]
@@ -60,7 +60,7 @@ def leave(call: Call, run: str, wished: Wished, actor: str | None, *, wait: bool
 
 def _leave(store: Store, run: str, wished: Wished, actor: str | None) -> _Left:
     row = find_run(store, run)
-    wish = wished.wish(row, actor or _login())
+    wish = wished.wish(row, actor or login())
     version = _check(store, row, wish)
     message_id = str(uuid4())
     store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
@@ -72,16 +72,16 @@ def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
     if row.quarantined:
         raise _quarantined(row)
     if row.status in CLOSED:
-        raise _wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
+        raise wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
     state = run_history(store, row.saga_id)[-1].state
     plan = plan_in(store, state.definition_hash)
     if plan is None:
-        raise _wrong(row, "its definition is not in the store", "restore the store from a backup that has it")
+        raise wrong(row, "its definition is not in the store", "restore the store from a backup that has it")
     match wish:
         case wishes.Cancel():
             why = may_cancel(plan, state)
             if why is not None:
-                raise _wrong(row, why, "let it end, or kill it")
+                raise wrong(row, why, "let it end, or kill it")
         case wishes.Resolve():
             _check_resolution(row, plan, state, wish)
         case _:
@@ -91,13 +91,13 @@ def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
 
 def _check_resolution(row: RunRow, plan: Plan, state: State, wish: wishes.Resolve) -> None:
     if state.parked is None:
-        raise _wrong(row, f"it is {state.status}, not parked", "only a parked run is resolved")
+        raise wrong(row, f"it is {state.status}, not parked", "only a parked run is resolved")
     if wish.step != state.parked.step:
-        raise _wrong(row, f"it is parked at {state.parked.step!r}, not at {wish.step!r}", "name that step with --step")
+        raise wrong(row, f"it is parked at {state.parked.step!r}, not at {wish.step!r}", "name that step with --step")
     possible = resolutions(plan, state)
     if wish.resolution not in possible:
         flags = ", ".join(f"--{each.replace('_', '-')}" for each in possible)
-        raise _wrong(row, f"--{wish.resolution.replace('_', '-')} is not possible now", f"possible: {flags}")
+        raise wrong(row, f"--{wish.resolution.replace('_', '-')} is not possible now", f"possible: {flags}")
 
 
 def _followed(store: Store, left: _Left, until: float) -> Outcome:
@@ -127,7 +127,8 @@ def _outcome_after(store: Store, saga_id: SagaId, version: int) -> Outcome | Non
     return outcome if newer else None
 
 
-def _show(call: Call, saga_id: SagaId, request: Request, state: str) -> None:
+def show_wish(call: Call, saga_id: SagaId, request: Request, state: str) -> None:
+    """Say what is wished for which run, and whether it is done."""
     show(
         call,
         {"saga_id": saga_id, "request": request, "state": state},
@@ -143,16 +144,18 @@ def _is_quarantined(store: Store, saga_id: SagaId) -> bool:
 
 
 def _quarantined(row: RunRow, more: str = "") -> Conflict:
-    return _wrong(
+    return wrong(
         row, f"it is quarantined: nothing is appended to it{more}", f"see why: amends audit verify {row.saga_id}"
     )
 
 
-def _wrong(row: RunRow, why: str, do: str) -> Conflict:
+def wrong(row: RunRow, why: str, do: str) -> Conflict:
+    """The run is not in the state for it."""
     return Conflict("AM5013", f"run {row.saga_id}: {why}", do=do)
 
 
-def _login() -> str:
+def login() -> str:
+    """Who wishes it, unless `--as` says so. Raises `UsageError`."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

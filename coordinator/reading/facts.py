@@ -13,6 +13,8 @@ from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.history import Payloads
 from amends.coordinator.reading.parking import failure_of, parked_way
+from amends.schemas.entry import Entry
+from amends.schemas.events import RerunStarted
 from amends.schemas.instants import Instant, text_of
 
 Facts = dict[str, Any]
@@ -68,6 +70,14 @@ def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads
         "failure": failure_of(state),
         "cost_usd": NO_COST,
     }
+
+
+def rerun_facts(first: Entry) -> Facts:
+    """What a run's first entry says of the person who had its request carried out anew; null of any other run."""
+    for event in first.events:
+        if isinstance(event, RerunStarted):
+            return {"rerun": {"former": event.former, "actor": first.actor, "reason": event.reason}}
+    return {"rerun": None}
 
 
 def parked_facts(row: RunRow, state: State, plan: Plan) -> Facts:

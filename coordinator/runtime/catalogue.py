@@ -54,6 +54,10 @@ class Catalogue:
             known = self._known[digest] = self._fit(stored, own)
         return known
 
+    def serves(self, saga: str) -> bool:
+        """Whether the app has a definition of this saga, of any version."""
+        return any(each.name == saga for each in self.sagas)
+
     def newest(self, saga: str) -> Known:
         """What new triggers of this saga run."""
         known = self._newest.get(saga)

@@ -7,17 +7,18 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec.structs import replace
 
 from amends.coordinator.core.decide import decide
-from amends.coordinator.core.messages import Recovered, Start, Tick
+from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, Pending
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
-from amends.coordinator.runtime.intake import Intake, Taken, undecided
+from amends.coordinator.runtime.intake import LEFT, Intake, Taken, undecided
 from amends.coordinator.runtime.loading import Loading, Unreadable
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import Resuming
@@ -28,6 +29,8 @@ from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 
 STORE_PAUSE_US = 250 * MILLISECOND
+_BEGINNING: Final = (Start, RerunWished)
+"""Messages that begin runs."""
 
 log = logging.getLogger("amends.engine")
 
@@ -61,7 +64,7 @@ class Deciding:
 
     def offer(self, offered: Item | Arrived) -> None:
         """Have it decided after what waits already."""
-        if isinstance(offered, Arrived) or isinstance(offered.message, Start):
+        if isinstance(offered, Arrived) or isinstance(offered.message, _BEGINNING):
             self.starts.append(offered)
         else:
             self.messages.append(offered)
@@ -69,7 +72,7 @@ class Deciding:
     def offer_again(self, causes: Sequence[Inbound]) -> None:
         """Have what a failed batch was made from decided before all that waits, in its former order."""
         for cause in reversed(causes):
-            if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, Start)):
+            if isinstance(cause, Arrived) or (isinstance(cause, Item) and isinstance(cause.message, _BEGINNING)):
                 self.starts.appendleft(cause)
             elif isinstance(cause, Item):
                 self.messages.appendleft(cause)
@@ -250,7 +253,7 @@ class Deciding:
             pending.consumed[record.topic, record.partition] = record.offset + 1
 
     def _decide_wish(self, pending: Pending, wish: Item, now: Instant) -> None:
-        """A start from the inbox."""
+        """A start from the inbox, or a rerun."""
         shard = self.shards.get(-1 if wish.shard is None else wish.shard)
         if shard is None or not self.wishing.holds(wish):
             self.wishing.passed_over(wish)
@@ -260,6 +263,8 @@ class Deciding:
         except StoreUnavailable:
             self.starts.appendleft(wish)
             raise
+        if taken is LEFT:
+            return
         pending.causes.append(wish)
         decision = self._admitted(pending, taken, shard, now)
         if decision is not None:

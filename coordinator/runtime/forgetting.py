@@ -31,7 +31,7 @@ class Known:
     def current(self, start: Start) -> Start:
         """The start as it is now."""
         generation = self.generations.get(start.saga_id)
-        return start if generation is None else _in(start, generation)
+        return start if generation is None else in_generation(start, generation)
 
     def had(self, start: Start) -> bool:
         """Whether this very record was dealt with in a generation that is forgotten."""
@@ -71,7 +71,7 @@ class Forgetting:
         newest = self.store.generations(
             self.namespace, saga, sorted({start.idempotency_key for start in starts.values()})
         )
-        return {saga_id: _in(start, newest[start.idempotency_key]) for saga_id, start in starts.items()}
+        return {saga_id: in_generation(start, newest[start.idempotency_key]) for saga_id, start in starts.items()}
 
     def _forgotten(self, row: RunRow | None, now: Instant) -> bool:
         if row is None or row.ended_at is None or row.status not in CLOSED:
@@ -80,7 +80,8 @@ class Forgetting:
         return dedup_for_us is not None and now - row.ended_at > dedup_for_us
 
 
-def _in(start: Start, generation: int) -> Start:
+def in_generation(start: Start, generation: int) -> Start:
+    """The start of another generation of the same request."""
     saga_id = saga_id_of(
         namespace=start.namespace, saga=start.saga, idempotency_key=start.idempotency_key, generation=generation
     )

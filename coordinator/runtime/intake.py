@@ -1,17 +1,19 @@
 """Intake: what a trigger record becomes. New, a duplicate, a conflict, a dead letter, or nothing new (rules 4 to 6)."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from amends.coordinator.core.messages import Start
+from amends.coordinator.core.messages import RerunWished, Start
 from amends.coordinator.ports.rows import DeadLetterRow, Duplicate, InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.forgetting import Forgetting, Known
 from amends.coordinator.runtime.inbound import OURSELVES, Item
+from amends.coordinator.runtime.rerunning import NotServed, Rerunning, RerunRefused
 from amends.coordinator.runtime.runs import Run
 from amends.schemas import wishes
 from amends.schemas.canonical import digest as digest_of
@@ -34,6 +36,10 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NOTHING_NEW = Taken()
+LEFT = Taken()
+"""A wish about a saga that this worker's app does not have: it stays in the inbox, for an owner that has it."""
+
+log = logging.getLogger("amends.intake")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,12 +51,14 @@ class Intake:
     namespace: str
     _topics: dict[str, TopicSpec] = field(init=False)
     _forgetting: Forgetting = field(init=False)
+    _rerunning: Rerunning = field(init=False)
 
     def __post_init__(self) -> None:
         self._topics = self.catalogue.topics()
         self._forgetting = Forgetting(
             store=self.store, namespace=self.namespace, dedup_for_us=self.catalogue.dedup_for_us()
         )
+        self._rerunning = Rerunning(store=self.store, catalogue=self.catalogue, namespace=self.namespace)
 
     def take(self, records: Sequence[Record], runs: Mapping[SagaId, Run], now: Instant) -> Iterator[Taken]:
         """What each record becomes, in order. Lazy: a start that was admitted is seen by the records after it."""
@@ -67,8 +75,22 @@ class Intake:
                 yield self._compare(start, record, runs, known, now)
 
     def take_wish(self, item: Item, runs: Mapping[SagaId, Run], now: Instant) -> Taken:
-        """The same for a start that came through the inbox."""
+        """The same for a start that came through the inbox, and for a rerun."""
+        if isinstance(item.message, RerunWished):
+            return self._take_rerun(item, runs)
+        if not self.catalogue.serves(_start_of(item).saga):
+            return LEFT
         return self._compare(item, None, runs, self._forgetting.ask([_start_of(item)], now), now)
+
+    def _take_rerun(self, wish: Item, runs: Mapping[SagaId, Run]) -> Taken:
+        try:
+            return Taken(start=self._rerunning.start_of(wish, runs))
+        except RerunRefused as refused:
+            log.warning("rerun_refused", extra={"saga_id": wish.saga_id, "actor": wish.actor, "why": str(refused)})
+            return NOTHING_NEW
+        except NotServed as error:
+            log.warning("rerun_left", extra={"saga_id": wish.saga_id, "saga": str(error)})
+            return LEFT
 
     def hand_on(self, item: Item) -> InboxRow:
         """The start as a row of the inbox of the shard with the fewest open runs; its origin makes it unique."""
@@ -169,8 +191,14 @@ class Intake:
 
 
 def undecided(taken: Taken, now: Instant, error: Exception) -> DeadLetterRow | None:
-    """The dead letter of a start that raised when it was to be decided; None if it has no record behind it."""
+    """The dead letter of a start that raised when it was to be decided; None if it has no record behind it.
+
+    A rerun has none: its record became the former run.
+    """
     assert taken.start is not None, "only a start is decided"
+    if _start_of(taken.start).rerun is not None:
+        log.error("rerun_undecided", extra={"saga_id": taken.start.saga_id, "why": f"{type(error).__name__}: {error}"})
+        return None
     detail = f"the coordinator could not start its run: {type(error).__name__}: {error}"
     return _refused(taken.start, taken.record, now, reason="invalid", detail=detail)
 

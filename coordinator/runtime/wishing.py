@@ -4,7 +4,14 @@ import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from amends.coordinator.core.messages import CancelWished, KillWished, Message, ResolutionWished, Start
+from amends.coordinator.core.messages import (
+    CancelWished,
+    KillWished,
+    Message,
+    RerunWished,
+    ResolutionWished,
+    Start,
+)
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item
@@ -90,12 +97,14 @@ def item_of(row: InboxRow, namespace: str) -> Item:
     return _item(row, wish.saga_id, message, cause, wish.actor)
 
 
-def _message(wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> tuple[Message, str]:
+def _message(wish: wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve) -> tuple[Message, str]:
     match wish:
         case wishes.Cancel(reason=reason):
             return CancelWished(reason=redact(reason)), "cancel"
         case wishes.Kill(reason=reason):
             return KillWished(reason=redact(reason)), "kill"
+        case wishes.Rerun(reason=reason):
+            return RerunWished(reason=redact(reason)), "rerun"
         case wishes.Resolve():
             resolution = ResolutionWished(
                 step=wish.step,

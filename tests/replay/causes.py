@@ -14,6 +14,7 @@ from amends.coordinator.core.messages import (
     ReadBack,
     Recovered,
     Replied,
+    RerunOf,
     ResolutionWished,
     Start,
     Tick,
@@ -33,7 +34,7 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
     notes = tuple(event for event in entry.events if isinstance(event, e.EvidenceRecorded | e.PermissionDenied))
     first = entry.events[len(notes)]
     match entry.cause:
-        case "trigger":
+        case "trigger" | "rerun":
             assert isinstance(first, e.SagaStarted)
             return _start(entry, first)
         case "timer":
@@ -64,7 +65,13 @@ def _start(entry: Entry, event: e.SagaStarted) -> Start:
         request_digest=event.request_digest,
         shard=event.shard,
         traceparent=event.traceparent,
+        rerun=_rerun(entry),
     )
+
+
+def _rerun(entry: Entry) -> RerunOf | None:
+    again = next((event for event in entry.events if isinstance(event, e.RerunStarted)), None)
+    return None if again is None else RerunOf(former=again.former, reason=again.reason)
 
 
 def _wish(event: Event) -> Message:

@@ -64,6 +64,13 @@ def killed() -> World:
     return _wished(installation, wishes.Kill(actor=WHO, saga_id=saga_id, reason="wrong order"), 1)
 
 
+def rerun() -> World:
+    """A run that was compensated, carried out anew."""
+    installation = played(order_saga(), {"ship": [fails("no truck"), ok(Done(id="parcel_2"))]})
+    saga_id = installation.store.runs()[0].saga_id
+    return _wished(installation, wishes.Rerun(actor=WHO, saga_id=saga_id, reason="the truck is mended"), 600)
+
+
 def crashed(times: int, replies: Replies) -> World:
     installation = played(order_saga(), replies, until_s=2)
     for _ in range(times):
@@ -106,6 +113,7 @@ STORIES: Final[Mapping[str, Story]] = {
     ),
     "cancelled": cancelled,
     "killed-and-late": killed,
+    "rerun": rerun,
     "deadline": lambda: played(order_saga(deadline="10s"), {"charge": late(Done(id="ch_1"), after="20s")}),
     "out-of-attempts": lambda: played(order_saga(budget=Budget(attempts=5))),
     "recovered": lambda: crashed(1, {"charge": [times_out(), ok(Done(id="ch_1"))]}),

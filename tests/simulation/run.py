@@ -21,6 +21,7 @@ from amends.coordinator.core.messages import (
     ReadBack,
     Recovered,
     Replied,
+    RerunOf,
     ResolutionWished,
     Start,
     Tick,
@@ -66,21 +67,28 @@ class Run:
 
     # What happens to it
 
-    def start(self) -> list[str]:
-        """The trigger arrives."""
+    def start(self, *, rerun: RerunOf | None = None) -> list[str]:
+        """The trigger arrives, or a person has it carried out anew."""
         trigger = self.keep(self.trigger)
+        generation = 0 if rerun is None else 1
         return self.tell(
             Start(
                 namespace="default",
                 saga=self.plan.form.name,
-                saga_id=saga_id_of(namespace="default", saga=self.plan.form.name, idempotency_key=self.request),
+                saga_id=saga_id_of(
+                    namespace="default",
+                    saga=self.plan.form.name,
+                    idempotency_key=self.request,
+                    generation=generation,
+                ),
                 idempotency_key=self.request,
                 business_key="A-12",
-                generation=0,
+                generation=generation,
                 origin=Origin(topic="orders", partition=0, offset=1),
                 trigger=trigger,
                 request_digest=trigger,
                 shard=0,
+                rerun=rerun,
             )
         )
 

@@ -19,6 +19,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"{_what(event)} settled: {event.state} by {event.by}"
         case e.StepSkipped():
             return f"{event.path} skipped ({event.because})"
+        case e.RerunStarted():
+            return f"rerun: {event.reason}"
         case e.WaitStarted():
             return f"wait {event.path}"
         case e.MessageReceived():

@@ -145,3 +145,79 @@ def test_killing_stops_at_once_and_publishes_what_stays_in_the_world(played: Ins
     assert (facts["status"], [each["step"] for each in facts["exposure"]]) == ("killed", ["reverse_charge", "restock"])
     assert (played.folder / "world" / "reversed-A-5").exists()
     assert played.outcomes()["R-5"]["status"] == "killed"
+
+
+def rerun(run: str, *more: str) -> tuple[str, ...]:
+    return ("runs", "rerun", run, "--reason", "the mail is back", "--as", "ines", *more)
+
+
+def test_a_run_that_has_ended_is_run_again_with_the_same_trigger(played: Installation) -> None:
+    former = saga_id(played, "R-1")
+    left = played.json(*rerun("refund/R-1"))
+    assert (list(left), left["request"], left["state"]) == (["saga_id", "request", "state"], "rerun", "requested")
+    assert left["saga_id"] != former
+    played.ok("worker", REFUNDS, "--until-idle")
+    facts = played.json("runs", "show", "refund/R-1")
+    assert (facts["saga_id"], facts["generation"], facts["status"]) == (left["saga_id"], 1, "completed")
+    assert facts["rerun"] == {"former": former, "actor": "ines", "reason": "the mail is back"}
+    assert f"of {former}, by ines: the mail is back" in played.ok("runs", "show", "refund/R-1")
+    assert f"▸ by ines, of run {former}: the mail is back" in played.ok("runs", "story", "refund/R-1")
+    assert "R-1 · generation 1" in played.ok("runs", "list", "--key", "R-1")
+    assert ", generation 1" in played.ok("triggers", "explain", left["saga_id"])
+    explained = played.ok("triggers", "explain", f"{TOPIC}:0:0")
+    assert f"started run {former} (refund A-1)" in explained
+    assert f"started run {left['saga_id']} (refund A-1, generation 1)" in explained
+    outcomes = [each for each in played.json("outcomes") if each["idempotency_key"] == "R-1"]
+    assert [(each["generation"], each["saga_id"]) for each in outcomes] == [(0, former), (1, left["saga_id"])]
+
+
+def test_a_rerun_that_is_waited_for_ends_as_the_new_run_ended(played: Installation) -> None:
+    with played.running("worker", REFUNDS):
+        done = played.command(*rerun("refund/R-2", "--wait", "-o", "json"))
+    assert (done.code, json.loads(done.out)["state"]) == (3, "done"), done  # its mail fails again
+    assert [row["generation"] for row in played.json("runs", "list", "--key", "R-2")] == [1, 0]
+
+
+def test_what_is_parked_is_not_run_again(played: Installation) -> None:
+    played.command(*rerun("refund/R-3")).refused(7, "AM5013", "amends parked show")
+    assert played.count("inbox") == 0
+
+
+def test_a_run_that_was_run_again_leads_to_its_next_generation(played: Installation) -> None:
+    former = saga_id(played, "R-1")
+    played.json(*rerun(former))
+    played.ok("worker", REFUNDS, "--until-idle")
+    played.command(*rerun(former)).refused(7, "AM0350", "refund/R-1")
+    played.ok(*rerun("refund/R-1"))
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert [row["generation"] for row in played.json("runs", "list", "--key", "R-1")] == [2, 1, 0]
+
+
+def test_of_two_wishes_to_run_a_request_again_one_begins_a_run(played: Installation) -> None:
+    for _ in range(2):
+        played.ok(*rerun("refund/R-1"))
+    assert played.count("inbox") == 2
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert [row["generation"] for row in played.json("runs", "list", "--key", "R-1")] == [1, 0]
+    assert played.count("inbox") == 0
+
+
+def test_a_worker_killed_in_a_rerun_leaves_it_to_the_next(played: Installation, go: Path) -> None:
+    go.touch()
+    played.publish(TOPIC, trigger(5, until="go"))
+    played.ok("worker", REFUNDS, "--until-idle")
+    go.unlink()
+    with played.running("worker", REFUNDS) as worker:
+        played.ok(*rerun("refund/R-5"))
+        wait_until(
+            lambda: played.count("runs", "idempotency_key = 'R-5' AND generation = 1 AND version > 1") == 1,
+            within_s=WITHIN_S,
+            what="the new run's step is under way",
+            poll_s=0.05,
+        )
+        worker.kill()
+    go.touch()
+    played.ok("worker", REFUNDS, "--until-idle")
+    facts = played.json("runs", "show", "refund/R-5")
+    assert (facts["generation"], facts["status"], facts["exposure"]) == (1, "completed", [])
+    played.ok("audit", "verify", "--all")

@@ -19,6 +19,7 @@ FACTS = {
     "waiting_for": None,
     "parked": None,
     "failure": None,
+    "rerun": None,
     "result": None,
     "exposure": [],
     "steps": [STEP],

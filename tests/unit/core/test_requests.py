@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from amends.coordinator.core.messages import RerunOf
 from amends.coordinator.definition.form import Argument, StepForm
 from amends.schemas import events as e
 from amends.schemas.canonical import digest, encode
@@ -30,6 +31,18 @@ def test_runs_of_other_requests_have_other_keys() -> None:
     one, other = Run.of(saga(action("a"))), Run(plan=Run.of(saga(action("a"))).plan, request="R-2")
     other.start()
     assert one.effect("a").key != other.effect("a").key
+
+
+def test_a_rerun_begins_as_a_trigger_does_and_says_of_what_it_is_the_next_generation_and_why() -> None:
+    first = Run.of(saga(action("a")))
+    again = Run(plan=first.plan)
+    former = first.get().saga_id
+    assert again.start(rerun=RerunOf(former=former, reason="mended")) == ["started", "rerun: mended", "request a"]
+    assert [event for event in again.events if isinstance(event, e.RerunStarted)] == [
+        e.RerunStarted(former=former, reason="mended")
+    ]
+    assert again.get().generation == 1
+    assert again.effect("a").key not in {None, first.effect("a").key}
 
 
 def test_the_argument_digest_tells_which_values_a_handler_gets() -> None:
