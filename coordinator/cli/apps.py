@@ -23,5 +23,6 @@ def loaded_app(app: str | None, settings: Settings) -> App:
     return App(
         name=", ".join(each.name for each in loaded),
         sagas=tuple(saga for each in loaded for saga in each.sagas),
+        parts=tuple(saga for each in loaded for saga in each.parts),
         build="+".join(each.build for each in loaded),
     )

@@ -5,12 +5,14 @@ from typing import Final
 
 import msgspec
 
+from amends.coordinator.definition.call_building import CallBuilder, CalledSaga
 from amends.coordinator.definition.conditions import ConditionReader
 from amends.coordinator.definition.declared import (
     VERIFY_WITHIN_MS,
     DeclaredHandler,
     DeclaredStep,
     DeclaredUndo,
+    DeclaredWait,
     DoubtOptions,
     Draft,
     Role,
@@ -30,6 +32,7 @@ from amends.coordinator.definition.form import (
 )
 from amends.coordinator.definition.ordering import ordered
 from amends.coordinator.definition.parameters import Parameter, ParameterReader
+from amends.coordinator.definition.waiting import read_wait
 
 UNDO_RETRY: Final = RetryForm(attempts=5)
 CLASS_C_RETRY: Final = RetryForm(attempts=1)
@@ -54,7 +57,11 @@ class Built:
     draft: Draft
     form: DefinitionForm
     handlers: dict[tuple[str, Role], BuiltHandler]
+    """Of the saga's own steps; those of called sagas are made where these close."""
     findings: list[Finding] = field(default_factory=list)
+    called: tuple[CalledSaga, ...] = ()
+    whole: bool = True
+    """Whether every call could be included: else nothing can be said of the graph."""
 
 
 def build(draft: Draft) -> Built:
@@ -66,11 +73,12 @@ class _Builder:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.findings: list[Finding] = []
+        self.calls = CallBuilder(draft, self.findings)
         self.handlers: dict[tuple[str, Role], BuiltHandler] = {}
 
     def build(self) -> Built:
         draft, topic = self.draft, self.draft.topic
-        steps = [self._step(step) for step in draft.steps]
+        steps = self.calls.steps([self._step(step) for step in draft.steps])
         form = DefinitionForm(
             name=draft.name,
             version=draft.version,
@@ -89,15 +97,24 @@ class _Builder:
             budget=draft.budget,
             entries_max=draft.entries_max,
             payload_bytes_max=draft.payload_bytes_max,
+            subject=draft.subject,
+            seal_result=draft.seal_result,
         )
-        return Built(draft=draft, form=form, handlers=self.handlers, findings=self.findings)
+        return Built(
+            draft=draft,
+            form=form,
+            handlers=self.handlers,
+            findings=self.findings,
+            called=tuple(self.calls.called.values()),
+            whole=self.calls.whole,
+        )
 
     def _step(self, step: DeclaredStep) -> StepForm:
-        handler = self._handler(step, step.handler)
+        handler = self._handler(step, step.handler) if step.wait is None else self._wait(step, step.wait)
         lookup = self._handler(step, step.lookup) if step.lookup else None
         certainty = _certainty(certainty_of(step.dependency), step.doubt) if step.kind == "action" else Certainty()
         when = ConditionReader(step, self.findings).read(step.when) if step.when is not None else None
-        waited = {each if isinstance(each, str) else self._own(step, each) for each in step.after}
+        waited = {path for each in step.after for path in self.calls.paths_of(each, step)}
         waited.update(argument.step for argument in handler.arguments.values() if argument.step)
         waited.update(each.step for each in (references(when) if when else ()) if each.step)
         form = StepForm(
@@ -115,22 +132,17 @@ class _Builder:
             certainty=certainty,
             drain_within_ms=step.drain_within_ms,
             unsafe=step.unsafe,
+            wait=step.wait.form if step.wait is not None else None,
         )
         retry = step.retry or (CLASS_C_RETRY if form.class_c else RetryForm())
         return msgspec.structs.replace(form, retry=retry)
 
-    def _own(self, step: DeclaredStep, waited: DeclaredStep) -> str:
-        if waited.draft is not self.draft:
-            self.findings.append(
-                finding(
-                    "AM1020",
-                    f"step {step.name!r} waits for {waited.name!r} of saga {waited.draft.name!r}",
-                    do=f"wait for steps of {self.draft.name!r}",
-                    at=step.spot.place(),
-                    saga=self.draft.name,
-                )
-            )
-        return waited.name
+    def _wait(self, step: DeclaredStep, wait: DeclaredWait) -> HandlerForm:
+        form = read_wait(step, wait, self.findings)
+        self.handlers[step.name, "step"] = BuiltHandler(
+            name=form.name, step=step, declared=step.handler, parameters=(), result=wait.model, form=form
+        )
+        return form
 
     def _undo(self, step: DeclaredStep, undo: DeclaredUndo, certainty: Certainty) -> UndoForm:
         handler = self._handler(step, undo.handler)

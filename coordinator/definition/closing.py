@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
 
 from amends.coordinator.definition.building import Built, BuiltHandler, build
+from amends.coordinator.definition.call_building import CalledSaga
 from amends.coordinator.definition.declared import Draft
 from amends.coordinator.definition.dependency import name_of
 from amends.coordinator.definition.fields import name_of_type
@@ -19,10 +20,12 @@ from amends.coordinator.definition.findings import DefinitionError, Finding, fin
 from amends.coordinator.definition.form import DefinitionForm, HandlerSchemas, StoredDefinition, graph_hash
 from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.hints import awaits
+from amends.coordinator.definition.including import path_under
 from amends.coordinator.definition.parameters import UNKNOWN
-from amends.coordinator.definition.places import Place, place_of_function, place_of_parameter
+from amends.coordinator.definition.places import Place, place_of_parameter
 from amends.coordinator.definition.rules.graph import faults
 from amends.coordinator.definition.rules.shape import Fault
+from amends.coordinator.definition.subjects import called_findings, subject_findings
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.trigger import TriggerReader, trigger_findings
 from amends.coordinator.definition.writer_schemas import listed_schemas
@@ -59,21 +62,45 @@ class ClosedSaga:
 
 def close(draft: Draft) -> ClosedSaga:
     """Close a draft. Raises `DefinitionError` with everything that is wrong."""
-    closing = _Closing(draft)
-    findings = closing.findings()
-    errors = [each for each in findings if each.severity == "error"]
-    if errors:
-        raise DefinitionError(errors)
+    closed = closed_of(draft)
+    for call in draft.calls:
+        call.called.close()
     draft.closed = True
     for _, handler in draft.handlers():
         handler.hints()
         handler.frame = None  # its locals need live no longer
+    return closed
+
+
+def closed_of(draft: Draft) -> ClosedSaga:
+    """What closing the draft as it is would give; it stays open. Raises `DefinitionError`."""
+    closing = _closing(draft)
+    findings = closing.findings()
+    errors = [each for each in findings if each.severity == "error"]
+    if errors:
+        raise DefinitionError(errors)
     return closing.closed(tuple(findings))
 
 
 def examine(draft: Draft) -> list[Finding]:
     """Every broken rule, in the order of the file."""
-    return _Closing(draft).findings()
+    return _closing(draft).findings()
+
+
+def _closing(draft: Draft) -> "_Closing":
+    if draft.closing:
+        raise DefinitionError.of(
+            "AM1010",
+            f"saga {draft.name!r} calls itself",
+            do="let it start a run of its own for what comes again",
+            at=draft.spot.place(),
+            saga=draft.name,
+        )
+    draft.closing = True
+    try:
+        return _Closing(draft)
+    finally:
+        draft.closing = False
 
 
 class _Closing:
@@ -86,6 +113,8 @@ class _Closing:
         self._schemas: dict[str, HandlerSchemas] = {}
         for each in self.built.handlers.values():
             self._add(each)
+        for called in self.built.called:
+            self._add_called(called)
         self.trigger = self._trigger()
         self.writer_schemas = listed_schemas(
             draft.topic.schemas, at=draft.spot.place(), saga=draft.name, findings=self._found
@@ -93,7 +122,7 @@ class _Closing:
 
     def findings(self) -> list[Finding]:
         """All of them, by place."""
-        graph = [self._placed(each) for each in faults(self.built.form)]
+        graph = [self._placed(each) for each in faults(self.built.form)] if self.built.whole else []
         unique = list(dict.fromkeys([*self._found, *graph]))
         return sorted(unique, key=lambda each: (each.file or "", each.line or 0, each.column or 0, each.code))
 
@@ -126,7 +155,7 @@ class _Closing:
             if made is not None:
                 adapters.append((each.name, made[0]))
                 schemas[each.name] = made[1]
-        at = place_of_parameter(function, "return")
+        at = place_of_parameter(function, "return") if built.declared.spot is None else built.declared.place
         result = None if built.result is None and built.declared.role == "undo" else built.result
         made = self._adapter(result, f"the result of {label}", at) if built.declared.role != "undo" else None
         self._schemas[built.name] = HandlerSchemas(parameters=schemas, result=made[1] if made else _NULL)
@@ -141,6 +170,13 @@ class _Closing:
             parameters=tuple(adapters),
             result=made[0] if made else None,
         )
+
+    def _add_called(self, called: CalledSaga) -> None:
+        """The handlers of a called saga, under their names in the caller."""
+        for name, handler in called.saga.handlers.items():
+            own_name = path_under(called.call.name, name)
+            self._handlers[own_name] = replace(handler, name=own_name)
+            self._schemas[own_name] = called.saga.stored.schemas[name]
 
     def _adapter(self, hint: object, what: str, at: Place) -> tuple[TypeAdapter[Any], msgspec.Raw] | None:
         try:
@@ -168,17 +204,20 @@ class _Closing:
             return None
         schema = json.loads(bytes(made[1]))
         self._found.extend(trigger_findings(topic.model, schema, form, at=at, saga=self.draft.name))
+        self._found.extend(subject_findings(self.draft, schema))
+        self._found.extend(called_findings(self.draft, (each.saga.form for each in self.built.called)))
         return TriggerReader(adapter=made[0], schema_json=bytes(made[1]))
 
     def _placed(self, fault: Fault) -> Finding:
         step = self.draft.step(fault.step) if fault.step else None
-        at = self.draft.spot.place()
+        call = self.draft.call(fault.step.partition("/")[0]) if fault.step else None
+        at = (call or self.draft).spot.place()
         if step is not None:
             roles = {"verify": step.verify, "lookup": step.lookup}
             if step.undo is not None:
                 roles |= {"undo": step.undo.handler, "undo.verify": step.undo.verify}
             handler = roles.get(fault.role) or step.handler
-            at = place_of_function(handler.function)
+            at = handler.place
             if fault.parameter is not None:
                 at = place_of_parameter(handler.function, fault.parameter)
         return finding(fault.code, fault.message, do=fault.do, at=at, saga=self.draft.name)

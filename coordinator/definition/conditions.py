@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from amends.coordinator.definition.assignable import assignable
+from amends.coordinator.definition.calling import DeclaredCall
 from amends.coordinator.definition.declared import DeclaredStep
 from amends.coordinator.definition.expression import (
     AllOf,
@@ -54,9 +55,9 @@ _FALSE = Value(value=False)
 
 
 class ConditionReader:
-    """Reads the condition of one step, noting every broken rule."""
+    """Reads the condition of one step or call, noting every broken rule."""
 
-    def __init__(self, step: DeclaredStep, findings: list[Finding]) -> None:
+    def __init__(self, step: DeclaredStep | DeclaredCall, findings: list[Finding]) -> None:
         self.step = step
         self.findings = findings
         self.at: Place | None = step.spot.place()
@@ -117,7 +118,7 @@ class ConditionReader:
 
     def _reference(self, reference: Reference) -> tuple[Expression, object]:
         target = target_of(reference)
-        name = target.step.name if target.step else None
+        name = target.step.path if target.step else None
         if target.draft is not self.step.draft:
             self.findings.append(
                 finding(

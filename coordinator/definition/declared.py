@@ -4,12 +4,15 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from amends.coordinator.definition.form import BudgetForm, RetryForm, StepKind
+from amends.coordinator.definition.form import BudgetForm, RetryForm, StepKind, WaitForm
 from amends.coordinator.definition.hints import Unresolved, resolve
 from amends.coordinator.definition.places import Place, Spot, place_of_function
 from amends.coordinator.definition.topic import Topic
+
+if TYPE_CHECKING:
+    from amends.coordinator.definition.calling import DeclaredCall
 
 TIMEOUT_MS: Final = 30_000
 VERIFY_WITHIN_MS: Final = 10_000
@@ -29,12 +32,14 @@ class DeclaredHandler:
     """Where it was decorated: names of hints resolve there too. Dropped when the saga closes."""
     timeout_ms: int = TIMEOUT_MS
     within_ms: int | None = None
+    spot: Spot | None = None
+    """Where it was said what stands in its place, if it is nobody's function: a wait has none."""
     _hints: dict[str, object] | None = None
 
     @property
     def place(self) -> Place:
         """Where the function stands."""
-        return place_of_function(self.function)
+        return place_of_function(self.function) if self.spot is None else self.spot.place()
 
     @property
     def label(self) -> str:
@@ -80,6 +85,16 @@ class DeclaredUndo:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
+class DeclaredWait:
+    """What a step waits for. `given` is the reference to its key or instant."""
+
+    form: WaitForm
+    model: object
+    given: object
+    timeout_ms: int = TIMEOUT_MS
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class DeclaredStep:
     """One step as declared."""
 
@@ -88,7 +103,7 @@ class DeclaredStep:
     kind: StepKind
     handler: DeclaredHandler
     spot: Spot
-    after: tuple["DeclaredStep | str", ...] = ()
+    after: "tuple[Waited, ...]" = ()
     when: object = None
     dependency: object = None
     retry: RetryForm | None = None
@@ -101,6 +116,12 @@ class DeclaredStep:
     verify: DeclaredHandler | None = None
     lookup: DeclaredHandler | None = None
     undo: DeclaredUndo | None = None
+    wait: DeclaredWait | None = None
+
+    @property
+    def path(self) -> str:
+        """Where its result is found."""
+        return self.name
 
     def result_type(self) -> object:
         """The type of the step's result. Raises `Unresolved`, also where there is no hint."""
@@ -122,12 +143,21 @@ class Draft:
     entries_max: int
     payload_bytes_max: int
     spot: Spot
+    subject: str | None = None
+    seal_result: bool = False
     steps: list[DeclaredStep] = field(default_factory=list)
+    calls: "list[DeclaredCall]" = field(default_factory=list)
+    closing: bool = False
+    """While it is being closed: a saga that comes upon it then calls itself."""
     closed: bool = False
 
     def step(self, name: str) -> DeclaredStep | None:
         """The step of this name, if there is one."""
         return next((step for step in self.steps if step.name == name), None)
+
+    def call(self, name: str) -> "DeclaredCall | None":
+        """The call of this name, if there is one."""
+        return next((call for call in self.calls if call.name == name), None)
 
     def handlers(self) -> list[tuple[DeclaredStep, DeclaredHandler]]:
         """All handlers with their steps, in the order of declaration."""
@@ -138,6 +168,10 @@ class Draft:
             of_step = (step.handler, step.verify, step.lookup, *of_undo)
             found.extend((step, handler) for handler in of_step if handler is not None)
         return found
+
+
+Waited: TypeAlias = "DeclaredStep | DeclaredCall | str"
+"""What a step may wait for: a step, a call, or the name of one."""
 
 
 def handler_name(step: str, role: Role) -> str:

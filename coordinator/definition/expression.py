@@ -99,6 +99,26 @@ def references(expression: Expression) -> tuple[Reference, ...]:
     assert_never(expression)
 
 
+def with_references(expression: Expression, of: Callable[[Reference], Reference]) -> Expression:
+    """The same expression over other values: each reference replaced by what `of` gives for it."""
+    match expression:
+        case Reference():
+            return of(expression)
+        case Value() | Number():
+            return expression
+        case Compare(left=left, how=how, right=right):
+            return Compare(left=with_references(left, of), how=how, right=with_references(right, of))
+        case OneOf(left=left, values=values):
+            return OneOf(left=with_references(left, of), values=tuple(with_references(each, of) for each in values))
+        case AllOf(parts=parts):
+            return AllOf(parts=tuple(with_references(each, of) for each in parts))
+        case AnyOf(parts=parts):
+            return AnyOf(parts=tuple(with_references(each, of) for each in parts))
+        case Negate(part=part):
+            return Negate(part=with_references(part, of))
+    assert_never(expression)
+
+
 def _evaluate(expression: Expression, lookup: Lookup) -> object:
     match expression:
         case Value(value=value):

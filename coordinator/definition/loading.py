@@ -27,19 +27,23 @@ class App:
 
     name: str
     sagas: tuple[ClosedSaga, ...]
+    """Those that triggers start."""
+    parts: tuple[ClosedSaga, ...]
+    """Those that are only called."""
     build: str
     """Digest of the APP's own files."""
 
     def by(self, name: str, version: int | None = None) -> ClosedSaga:
         """The saga of this name, of the highest version unless one is named. Raises `NotFound` (AM1103)."""
-        named = [saga for saga in self.sagas if saga.name == name]
+        sagas = (*self.sagas, *self.parts)
+        named = [saga for saga in sagas if saga.name == name]
         found = [saga for saga in named if version in {None, saga.version}]
         if found:
             return max(found, key=lambda saga: saga.version)
         if named:
             known = ", ".join(f"v{saga.version}" for saga in named)
             raise NotFound("AM1103", f"APP {self.name!r} has no saga {name!r} v{version}", do=f"there is {known}")
-        hint = nearest(name, {saga.name for saga in self.sagas})
+        hint = nearest(name, {saga.name for saga in sagas})
         raise NotFound("AM1103", f"APP {self.name!r} has no saga {name!r}", do=hint)
 
     @property
@@ -53,7 +57,12 @@ def load_app(app: str) -> App:
     modules = _import(app)
     sagas = _sagas(app, modules)
     closed = tuple(saga.close() for saga in sagas)
-    return App(name=app, sagas=closed, build=_build(modules))
+    return App(
+        name=app,
+        sagas=tuple(saga for saga in closed if saga.topic.name),
+        parts=tuple(saga for saga in closed if not saga.topic.name),
+        build=_build(modules),
+    )
 
 
 def check_app(app: str) -> list[Finding]:

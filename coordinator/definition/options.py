@@ -1,7 +1,7 @@
 """The options decorators take, and their parsing. An unknown option or a bad value raises where it was written."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from amends.coordinator.definition.declared import DoubtOptions
 from amends.coordinator.definition.dependency import name_of
@@ -11,7 +11,11 @@ from amends.coordinator.definition.form import RetryForm
 from amends.coordinator.definition.policies import Retry, bad_option, duration_ms, here, positive_ms
 
 if TYPE_CHECKING:
+    from amends.coordinator.definition.calling import Call
     from amends.coordinator.definition.steps import Read
+
+After: TypeAlias = "Read[..., Any, Any] | Call[Any] | str | Sequence[Read[..., Any, Any] | Call[Any] | str]"
+"""What a step may wait for: steps, calls, or their names."""
 
 
 class ReadOptions(TypedDict, total=False):
@@ -19,7 +23,7 @@ class ReadOptions(TypedDict, total=False):
 
     name: str
     dependency: object
-    after: "Read[..., Any, Any] | str | Sequence[Read[..., Any, Any] | str]"
+    after: After
     when: bool
     retry: Retry
     timeout: Duration

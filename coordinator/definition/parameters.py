@@ -208,7 +208,7 @@ def argument_of(target: Target, keys: tuple[str, ...]) -> Argument:
     """A reference as the intermediate form has it."""
     if target.step is None:
         return Argument(source="trigger", field=".".join(keys))
-    return Argument(source="maybe" if target.maybe else "result", step=target.step.name, field=".".join(keys))
+    return Argument(source="maybe" if target.maybe else "result", step=target.step.path, field=".".join(keys))
 
 
 def _resolves(step: DeclaredStep) -> bool:

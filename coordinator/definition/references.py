@@ -12,6 +12,7 @@ from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.places import Place, Spot, calling_frame, spot_of
 
 if TYPE_CHECKING:
+    from amends.coordinator.definition.calling import DeclaredCall
     from amends.coordinator.definition.declared import DeclaredStep, Draft
 
 _NO_VALUE = "it has no value while the saga is declared"
@@ -22,7 +23,7 @@ class Target:
     """What a reference points to. `step` is None for the trigger; `names` lead into the value."""
 
     draft: "Draft"
-    step: "DeclaredStep | None"
+    step: "DeclaredStep | DeclaredCall | None"
     maybe: bool = False
     names: tuple[str, ...] = ()
     spot: Spot

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from amends.coordinator.definition.closing import ClosedSaga, close, examine
-from amends.coordinator.definition.declared import DEADLINE_MS, DRAIN_WITHIN_MS, DeclaredStep, Draft
+from amends.coordinator.definition.calling import Call, DeclaredCall
+from amends.coordinator.definition.closing import ClosedSaga, close, closed_of, examine
+from amends.coordinator.definition.declared import DEADLINE_MS, DRAIN_WITHIN_MS, DeclaredStep, Draft, Waited
 from amends.coordinator.definition.durations import Duration
 from amends.coordinator.definition.findings import DefinitionError, Finding
 from amends.coordinator.definition.form import BudgetForm, StepKind
 from amends.coordinator.definition.options import (
     ActionOptions,
+    After,
     ReadOptions,
     ResultOptions,
     dependency_of,
@@ -26,21 +28,27 @@ from amends.coordinator.definition.policies import Budget, bad_option, here, pos
 from amends.coordinator.definition.references import Reference, Target
 from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
 from amends.coordinator.definition.topic import Topic
+from amends.coordinator.definition.waiting import Waits
 from amends.schemas.trigger import PAYLOAD_BYTES_MAX
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+U = TypeVar("U")
 
 STEP_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 SAGA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _RESERVED: Final = frozenset({"trigger", "ctx", "item"})
 
 
-class Saga(Generic[T]):
+class Saga(Waits, Generic[T]):
     """A saga definition under a name and a version, started by the records of a trigger topic.
 
-    Raise the version with every change of the graph: runs stay with the definition they started with.
+    Raise the version with every change of the graph: runs stay with the definition they started with. Given a type
+    for its trigger it has no topic and starts no runs: other sagas call it.
+
+    `subject` is the dotted name, in the trigger, of whose data a run holds: everything the run holds is then sealed
+    under a key of that subject, and `amends subjects erase` destroys it. `seal_result` keeps it sealed in the outcome.
     """
 
     def __init__(
@@ -48,27 +56,33 @@ class Saga(Generic[T]):
         name: str,
         *,
         version: int = 1,
-        trigger: Topic[T],
+        trigger: Topic[T] | type[T],
         budget: Budget | None = None,
         deadline: Duration = DEADLINE_MS / 1_000,
         entries_max: int = 10_000,
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        subject: str | None = None,
+        seal_result: bool = False,
     ) -> None:
         _refuse_bad_name("saga", name, SAGA_NAME)
         whole_number("Saga", "version", version)
         whole_number("Saga", "entries_max", entries_max)
         whole_number("Saga", "payload_bytes_max", payload_bytes_max, most=PAYLOAD_BYTES_MAX)
-        _refuse_other("trigger", trigger, Topic, do='write trigger=Topic("orders", Order)')
+        topic = Topic.none(trigger) if isinstance(trigger, type) else trigger
+        _refuse_other("trigger", topic, Topic, do='write trigger=Topic("orders", Order)')
         _refuse_other("budget", budget or Budget(), Budget, do='write budget=Budget(usd="2.00")')
+        _refuse_bad_subject(subject)
         self._draft = Draft(
             name=name,
             version=version,
-            topic=trigger,
+            topic=topic,
             budget=budget.form() if budget else BudgetForm(),
             deadline_ms=positive_ms("Saga", "deadline", deadline),
             entries_max=entries_max,
             payload_bytes_max=payload_bytes_max,
             spot=spot_of(calling_frame()),
+            subject=subject,
+            seal_result=seal_result,
         )
         self._closed: ClosedSaga | None = None
 
@@ -81,6 +95,11 @@ class Saga(Generic[T]):
     def version(self) -> int:
         """Of the definition, from 1."""
         return self._draft.version
+
+    @property
+    def model(self) -> type[T]:
+        """The type of its trigger."""
+        return self._draft.topic.model
 
     @property
     def place(self) -> Place:
@@ -146,6 +165,70 @@ class Saga(Generic[T]):
 
         return declare if function is None else declare(function)
 
+    @overload
+    def call(
+        self,
+        name: str,
+        called: "Saga[U]",
+        /,
+        *,
+        trigger: U,
+        returns: Read[..., Any, R],
+        after: After = ...,
+        when: bool = ...,
+    ) -> Call[R]: ...
+    @overload
+    def call(
+        self,
+        name: str,
+        called: "Saga[U]",
+        /,
+        *,
+        trigger: U,
+        returns: Called[..., R],
+        after: After = ...,
+        when: bool = ...,
+    ) -> Call[R]: ...
+    @overload
+    def call(
+        self, name: str, called: "Saga[U]", /, *, trigger: U, after: After = ..., when: bool = ...
+    ) -> Call[Any]: ...
+    def call(
+        self,
+        name: str,
+        called: "Saga[Any]",
+        /,
+        *,
+        trigger: object,
+        returns: Called[..., Any] | None = None,
+        after: After = (),
+        when: object = None,
+    ) -> Call[Any]:
+        """Include another saga's graph: its steps run as `name/step`, with `trigger` for what they take as theirs.
+
+        `returns` is the step of it, or its `@….result`, whose result is the call's.
+        """
+        _refuse_bad_name("call", name, STEP_NAME)
+        if not isinstance(called, Saga):
+            raise bad_option("call", "of", f"{called!r} is no saga", do="pass the saga to include, after the name")
+        call = DeclaredCall(
+            draft=self._draft,
+            name=name,
+            called=called,
+            trigger=trigger,
+            returns=called._step_of(returns, name) if returns is not None else None,  # noqa: SLF001  one of us
+            spot=spot_of(calling_frame()),
+            after=_waited("call", after),
+            when=when,
+        )
+        self._refuse_taken(name, call.spot.place())
+        self._draft.calls.append(call)
+        return Call(call)
+
+    def examined(self) -> ClosedSaga:
+        """What closing it as it is would give; it stays open. Raises `DefinitionError`."""
+        return self._closed or closed_of(self._draft)
+
     def close(self) -> ClosedSaga:
         """Resolve, check and freeze the definition; raises `DefinitionError` with everything that is wrong with it."""
         if self._closed is None:
@@ -168,26 +251,47 @@ class Saga(Generic[T]):
             kind=kind,
             handler=handler,
             spot=spot_of(calling_frame()),
-            after=tuple(_waited_for(kind, each) for each in ((after,) if isinstance(after, str | Read) else after)),
+            after=_waited(kind, after),
             when=options.get("when"),
             dependency=dependency_of(kind, options),
             retry=retry_of(kind, options),
         )
 
     def _added(self, step: DeclaredStep) -> DeclaredStep:
-        refuse_closed(step)
         _refuse_bad_name("step", step.name, STEP_NAME)
-        other = self._draft.step(step.name)
-        if other is not None:
-            raise DefinitionError.of(
-                "AM1001",
-                f"saga {self.name!r} has a second step {step.name!r}; the first is at {other.handler.place}",
-                do=f'rename the function, or give this one a name of its own: name="{step.name}_2"',
-                at=here(),
-                saga=self.name,
-            )
+        self._refuse_taken(step.name, here())
         self._draft.steps.append(step)
         return step
+
+    def _waited_for(self, kind: str, after: After) -> tuple[Waited, ...]:
+        return _waited(kind, after)
+
+    def _refuse_taken(self, name: str, at: Place | None) -> None:
+        refuse_closed(self._draft)
+        step, call = self._draft.step(name), self._draft.call(name)
+        first = step.handler.place if step is not None else call.spot.place() if call is not None else None
+        if first is not None:
+            what = "step" if step is not None else "call"
+            raise DefinitionError.of(
+                "AM1001",
+                f"saga {self.name!r} has a second {what} {name!r}; the first is at {first}",
+                do=f'rename the function, or give this one a name of its own: name="{name}_2"',
+                at=at,
+                saga=self.name,
+            )
+
+    def _step_of(self, returns: object, call: str) -> DeclaredStep:
+        """The step that a caller names by the object that declared it."""
+        declared = returns._declared if isinstance(returns, Called) else None  # noqa: SLF001  one front end
+        found = next((step for step in self._draft.steps if step.handler is declared), None)
+        if found is None:
+            raise bad_option(
+                "call",
+                "returns",
+                f"{returns!r} is no step of saga {self.name!r}",
+                do=f"name a step of {self.name!r} whose result is that of {call!r}, or its result",
+            )
+        return found
 
 
 class ActionDecorator(Protocol):
@@ -214,17 +318,29 @@ class ResultDecorator(Protocol):
     def __call__(self, function: Callable[P, R], /) -> Called[P, R]: ...
 
 
-def _waited_for(kind: str, waited: object) -> DeclaredStep | str:
+def _waited(kind: str, after: After) -> tuple[Waited, ...]:
+    several = (after,) if isinstance(after, str | Read | Call) else after
+    return tuple(_waited_for(kind, each) for each in several)
+
+
+def _waited_for(kind: str, waited: object) -> Waited:
     if isinstance(waited, str):
         return waited
     if isinstance(waited, Read):
-        return waited._step  # noqa: SLF001  the two make one front end
+        return waited._step  # noqa: SLF001  they make one front end
+    if isinstance(waited, Call):
+        return waited._declared  # noqa: SLF001  they make one front end
     raise bad_option(kind, "after", f"{waited!r} is no step", do="pass steps or their names: after=[reserve, charge]")
 
 
 def _refuse_other(option: str, value: object, kind: type, *, do: str) -> None:
     if not isinstance(value, kind):
         raise bad_option("Saga", option, f"{value!r} is no {kind.__name__}", do=do)
+
+
+def _refuse_bad_subject(subject: object) -> None:
+    if subject is not None and not (isinstance(subject, str) and subject):
+        raise bad_option("Saga", "subject", f"{subject!r} is no field", do='write subject="customer_id"')
 
 
 def _refuse_bad_name(what: str, name: object, allowed: re.Pattern[str]) -> None:

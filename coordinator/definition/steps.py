@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
-from amends.coordinator.definition.declared import DeclaredHandler, DeclaredStep, DeclaredUndo, Role
+from amends.coordinator.definition.declared import DeclaredHandler, DeclaredStep, DeclaredUndo, Draft, Role
 from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.options import (
     LookupOptions,
@@ -254,7 +254,7 @@ def refuse_no_function(role: str, function: object) -> None:
 
 def refuse_twice(step: DeclaredStep, role: str, declared: DeclaredHandler | None) -> None:
     """Raise `DefinitionError` where the step has such a handler already (AM1005), or its saga is closed (AM1007)."""
-    refuse_closed(step)
+    refuse_closed(step.draft)
     if declared is not None:
         raise DefinitionError.of(
             "AM1005",
@@ -265,13 +265,13 @@ def refuse_twice(step: DeclaredStep, role: str, declared: DeclaredHandler | None
         )
 
 
-def refuse_closed(step: DeclaredStep) -> None:
+def refuse_closed(draft: Draft) -> None:
     """Raise `DefinitionError` (AM1007) once the saga is in use."""
-    if step.draft.closed:
+    if draft.closed:
         raise DefinitionError.of(
             "AM1007",
-            f"saga {step.draft.name!r} is in use already",
+            f"saga {draft.name!r} is in use already",
             do="declare all of it in one module, before its first use",
             at=here(),
-            saga=step.draft.name,
+            saga=draft.name,
         )

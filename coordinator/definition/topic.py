@@ -59,6 +59,13 @@ class Topic(Generic[T]):
         _set(self, "size_bytes_max", size_bytes_max)
         _set(self, "dedup_for_ms", None if dedup_for is None else positive_ms("Topic", "dedup_for", dedup_for))
 
+    @classmethod
+    def none(cls, model: type[T]) -> "Topic[T]":
+        """Stand in for the topic of a saga that is only called: `model` is what it is called with."""
+        topic = cls("none", model)
+        _set(topic, "name", "")
+        return topic
+
 
 _set = object.__setattr__
 _TOPIC_LENGTH_MAX = 249  # Kafka's own limit

@@ -67,6 +67,9 @@ def no_undo_for_reads(trigger: Order) -> int:
 async def nothing(ctx: Context) -> None: ...
 
 
+shop.call("other", shop, trigger=no_undo_for_reads.result)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]  # wrong: it is called with an order
+
+
 async def call_with_values(ctx: Context, trigger: Order) -> None:
     await charge(ctx)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # wrong: the trigger is missing
     parcel: Charge = await ship(ctx)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # wrong: it returns a parcel

@@ -95,6 +95,20 @@ assert_type(reverse_charge.result, Reversal)
 assert_type(notify.result, None)
 
 
+settlement = Saga("settlement", trigger=Topic("settlements", RefundRequested, idempotency_key="request_id"))
+paid_back = settlement.call("pay", refund, trigger=settlement.trigger, returns=outcome)
+checked = settlement.call("check", refund, trigger=settlement.trigger, returns=assess, after=paid_back)
+
+
+@settlement.read(after=[checked, "pay"], when=checked.result.score > 1)
+def closing(refunded: Refunded = paid_back.result, assessment: Assessment | None = checked.maybe) -> str:
+    return f"{refunded.reversal} {assessment}"
+
+
+assert_type(paid_back.result, Refunded)
+assert_type(checked.maybe, Assessment | None)
+
+
 async def call_with_values(ctx: Context, trigger: RefundRequested) -> None:
     reversal = await reverse_charge(ctx, trigger)
     assert_type(reversal, Reversal)

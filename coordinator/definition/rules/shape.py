@@ -1,6 +1,6 @@
 """What the graph rules look at: a form with its ancestors worked out, and the faults they find in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,11 +39,11 @@ class Shape:
     @cached_property
     def may_be_skipped(self) -> frozenset[str]:
         """Steps with a condition, and those that take the result of one."""
-        return frozenset(path for path in self.steps if self._conditions_on(path))
+        return may_be_skipped(self.steps)
 
     def skipped_together(self, path: str, cause: str) -> bool:
         """Whether `path` is certainly skipped when `cause` is."""
-        return path == cause or cause in self._takes(path)
+        return path == cause or cause in _takes(self.steps, path)
 
     def handlers(self, step: StepForm) -> Iterator[tuple[str, HandlerForm]]:
         """The step's handlers by role."""
@@ -68,17 +68,26 @@ class Shape:
                 waiting.extend(self.steps[name].after)
         return found
 
-    def _takes(self, path: str) -> set[str]:
-        """Steps whose result this one takes for certain, directly or through another that is skipped along."""
-        found: set[str] = set()
-        waiting = [path]
-        while waiting:
-            step = self.steps.get(waiting.pop())
-            for argument in step.handler.arguments.values() if step else ():
-                if argument.source == "result" and argument.step and argument.step not in found:
-                    found.add(argument.step)
-                    waiting.append(argument.step)
-        return found
 
-    def _conditions_on(self, path: str) -> bool:
-        return any(self.steps[each].when is not None for each in {path, *self._takes(path)} if each in self.steps)
+def may_be_skipped(steps: Mapping[str, StepForm]) -> frozenset[str]:
+    """Steps with a condition or a wait that may be given up, and those that take the result of one."""
+    return frozenset(
+        path for path in steps if any(_skips(steps[each]) for each in {path, *_takes(steps, path)} if each in steps)
+    )
+
+
+def _skips(step: StepForm) -> bool:
+    return step.when is not None or (step.wait is not None and step.wait.on_timeout == "skip")
+
+
+def _takes(steps: Mapping[str, StepForm], path: str) -> set[str]:
+    """Steps whose result this one takes for certain, directly or through another that is skipped along."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        step = steps.get(waiting.pop())
+        for argument in step.handler.arguments.values() if step else ():
+            if argument.source == "result" and argument.step and argument.step not in found:
+                found.add(argument.step)
+                waiting.append(argument.step)
+    return found

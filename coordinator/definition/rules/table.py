@@ -23,6 +23,9 @@ _TABLE: Final = (
     Rule(code="AM1006", asks="gives its options values they can have"),
     Rule(code="AM1007", asks="is complete when it closes; nothing is added afterwards"),
     Rule(code="AM1008", asks="stands once for each name and version in an app"),
+    # calls
+    Rule(code="AM1010", asks="calls sagas that keep every rule, and never itself"),
+    Rule(code="AM1012", asks="takes the result of a called saga that has one"),
     # dependencies
     Rule(code="AM1020", asks="waits only for steps it has"),
     Rule(code="AM1021", asks="lets no step wait for itself"),
@@ -61,6 +64,16 @@ _TABLE: Final = (
     Rule(code="AM1074", asks="lists writer schemas that are there"),
     # doubt
     Rule(code="AM1080", asks="has participants that can settle doubt, or says why not", severity="warning"),
+    # whose data it is
+    Rule(code="AM1081", asks="names its subject by a field that the trigger's type has"),
+    Rule(code="AM1082", asks="names its subject by text or an integer"),
+    Rule(code="AM1083", asks="has keys that do not name its subject", severity="warning"),
+    Rule(code="AM1084", asks="names a subject where something is to be sealed"),
+    # waits
+    Rule(code="AM1095", asks="waits for keys of text or an integer, and for instants that are times"),
+    Rule(code="AM1096", asks="undoes, verifies and looks up what acts, never what waits"),
+    Rule(code="AM1097", asks="gives its waits no longer than it has itself"),
+    Rule(code="AM1098", asks="says how long it waits for a message"),
     # loading an app
     Rule(code="AM1100", asks="stands in an APP that is there"),
     Rule(code="AM1101", asks="stands in an APP that can be imported"),
