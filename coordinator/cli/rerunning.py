@@ -10,7 +10,7 @@ from amends.coordinator.cli.following import EXIT_CODES, follow_run, wait_for, w
 from amends.coordinator.cli.output import write
 from amends.coordinator.cli.wishing import login, show_wish, wrong
 from amends.coordinator.errors import Conflict
-from amends.coordinator.ports.rows import CLOSED, InboxRow, RunRow
+from amends.coordinator.ports.rows import CLOSED, ERASED, InboxRow, RunRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.history import payloads_of, run_history
 from amends.coordinator.reading.naming import find_run
@@ -75,7 +75,7 @@ def _check(store: Store, row: RunRow) -> None:
             do=f"rerun the newest: {row.saga}/{row.idempotency_key}",
         )
     moments = run_history(store, row.saga_id, until=1)
-    if not moments or payloads_of(moments, store)(moments[0].state.trigger) is None:
+    if row.request_digest == ERASED or not moments or payloads_of(moments, store)(moments[0].state.trigger) is None:
         raise Conflict(
             "AM0351",
             f"the trigger of run {row.saga_id} is not in the store any more (erased, or moved to an archive)",

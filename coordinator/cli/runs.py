@@ -92,7 +92,7 @@ def show_state(call: Call, run: RunArgument, at: At = None) -> None:
     from amends.coordinator.reading.history import dump
 
     with call.store() as store:
-        _, moments = _run_at(store, run, at)
+        _, moments = _run_at(store, run, at, opened=call.text)
     state = moments[-1].state
     if call.text:
         import msgspec
@@ -115,7 +115,7 @@ def watch(call: Call, run: RunArgument) -> None:
         watch_run(call, store, find_run(store, run).saga_id)
 
 
-def _run_at(store: "Store", text: str, at: int | None) -> tuple["RunRow", list["Moment"]]:
+def _run_at(store: "Store", text: str, at: int | None, *, opened: bool = True) -> tuple["RunRow", list["Moment"]]:
     """The run and its history, the row as it was then. Raises `NotFound` (AM5012) for a version it does not have."""
     import msgspec
 
@@ -123,7 +123,7 @@ def _run_at(store: "Store", text: str, at: int | None) -> tuple["RunRow", list["
     from amends.coordinator.reading.naming import find_run
 
     row = find_run(store, text)
-    moments = run_history(store, row.saga_id, until=at)
+    moments = run_history(store, row.saga_id, until=at, opened=opened)
     if not moments or (at is not None and moments[-1].entry.version != at):
         raise NotFound("AM5012", f"run {row.saga_id} has no version {at}", do=f"its versions are 1 to {row.version}")
     if at is None:

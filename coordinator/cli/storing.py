@@ -174,6 +174,7 @@ def _example(name: str) -> object:
         "store": "sqlite:///.amends/amends.db",
         "shards": 16,
         "kafka_password": "${env:KAFKA_PASSWORD}",
+        "master_key": "${env:AMENDS_MASTER}",
         "kafka_security_protocol": "SASL_SSL",
         "kafka_sasl_mechanism": "SCRAM-SHA-512",
         "kafka_ca_file": "ca.pem",

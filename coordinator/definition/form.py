@@ -19,6 +19,8 @@ ArgumentSource = Literal["context", "trigger", "result", "maybe"]
 
 FORM_VERSION = 1
 CONTEXT, TRIGGER = "context", "trigger"
+CORRELATION, UNTIL = "correlation", "until"
+"""The arguments of a wait: where its key, or its instant, is taken from."""
 
 
 class Argument(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,6 +160,10 @@ class DefinitionForm(msgspec.Struct, frozen=True, kw_only=True):
     budget: BudgetForm = BudgetForm()
     entries_max: int = 10_000
     payload_bytes_max: int = 8_000_000
+    subject: str | None = None
+    """Whose data a run holds: a dotted name in the trigger. All its payloads are sealed under that subject's key."""
+    seal_result: bool = False
+    """Whether they stay sealed where the run's outcome is published."""
 
     def step(self, path: str) -> StepForm:
         """The step of this path; raises `KeyError` for one the definition does not have."""
@@ -183,7 +189,7 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     trigger_schema: msgspec.Raw
 
 
-_ADDED_LATER: Final[dict[str, object]] = {"wait": None}
+_ADDED_LATER: Final[dict[str, object]] = {"wait": None, "subject": None, "seal_result": False}
 """Fields that the form has had since its first release, with what they hold where nobody uses them.
 
 Each is left out of the hash there: a definition that says nothing new keeps its hash, so its open runs go on with it.

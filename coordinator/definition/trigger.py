@@ -14,8 +14,9 @@ from amends.coordinator.definition.handler import told
 from amends.coordinator.definition.json_schema import Schema, member, resolved, types_of
 from amends.coordinator.definition.places import Place
 
-_KEYS = {"string", "integer"}
-_WORDS = {"array": "a list", "object": "an object", "number": "a number", "boolean": "a bool"}
+KEYS = frozenset({"string", "integer"})
+"""JSON types of what can be a key."""
+WORDS = {"array": "a list", "object": "an object", "number": "a number", "boolean": "a bool"}
 
 
 class TriggerInvalid(Exception):
@@ -69,7 +70,7 @@ def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Pl
         if path is not None:
             yield from _key_findings(option, path, name_of_type(model), schema, at=at, saga=saga)
     for path in form.volatile:
-        if isinstance(found := _at(schema, path), _Missing):
+        if isinstance(found := schema_at(schema, path), Missing):
             yield _missing("volatile", path, found, name_of_type(model), at=at, saga=saga)
     if form.idempotency_key is not None and form.idempotency_key == form.business_key:
         yield finding(
@@ -83,13 +84,13 @@ def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Pl
 
 
 def _key_findings(option: str, path: str, model: str, schema: Schema, *, at: Place, saga: str) -> Iterator[Finding]:
-    found = _at(schema, path)
-    if isinstance(found, _Missing):
+    found = schema_at(schema, path)
+    if isinstance(found, Missing):
         yield _missing(option, path, found, model, at=at, saga=saga)
         return
     types = types_of(schema, found)
-    if types is not None and not types & _KEYS:
-        held = " or ".join(sorted(_WORDS.get(each, each) for each in types))
+    if types is not None and not types & KEYS:
+        held = " or ".join(sorted(WORDS.get(each, each) for each in types))
         yield finding(
             "AM1072",
             f"Topic({option}={path!r}): the field holds {held}, and a key is text or an integer",
@@ -100,12 +101,14 @@ def _key_findings(option: str, path: str, model: str, schema: Schema, *, at: Pla
 
 
 @dataclass(frozen=True, slots=True)
-class _Missing:
+class Missing:
+    """A path leads nowhere: what is not there, and what is."""
+
     name: str
     known: tuple[str, ...]
 
 
-def _missing(option: str, path: str, missing: _Missing, model: str, *, at: Place, saga: str) -> Finding:
+def _missing(option: str, path: str, missing: Missing, model: str, *, at: Place, saga: str) -> Finding:
     return finding(
         "AM1070",
         f"Topic({option}={path!r}): the records of {model} have no field {missing.name!r}",
@@ -115,12 +118,17 @@ def _missing(option: str, path: str, missing: _Missing, model: str, *, at: Place
     )
 
 
-def _at(schema: Schema, path: str) -> Schema | _Missing:
+def schema_at(schema: Schema, path: str) -> Schema | Missing:
     """The schema along dotted names; one that allows anything where nothing can be said."""
     current = resolved(schema, schema)
     for name in path.split("."):
         found, known = member(schema, current, name)
         if found is None:
-            return _Missing(name, known)
+            return Missing(name, known)
         current = resolved(schema, found)
     return current
+
+
+def types_at(schema: Schema, found: Schema) -> set[str] | None:
+    """JSON types of what stands there, `null` apart; None where anything goes."""
+    return types_of(schema, found)

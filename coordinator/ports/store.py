@@ -4,16 +4,18 @@ Any method may raise `StoreUnavailable`: nothing was done then, try again later.
 `RunExists` and `KeyErased`; after a lost COMMIT reply the store itself finds out what happened before it answers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, Protocol
 
 from amends.coordinator.ports.rows import (
+    AwaitedRow,
     Batch,
     DeadLetterRow,
     DefinitionRow,
     InboxRow,
     Lease,
     LocalRecord,
+    MessageRow,
     RelayWait,
     RunRow,
     ShardRow,
@@ -25,6 +27,9 @@ from amends.coordinator.sealing.master import MasterReference
 from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
+
+LetterOf = Callable[[MessageRow], DeadLetterRow]
+"""Makes a dead letter of a message that nobody waited for."""
 
 Role = Literal["worker", "relay", "bus"]
 """Leases of one shard in different roles are independent. `bus` has the one shard 0."""
@@ -206,6 +211,22 @@ class Store(LogReading, LocalTopics, Protocol):
         """From any process. A `message_id` that is already there stays as it is."""
         ...
 
+    def put_messages(self, rows: Sequence[MessageRow]) -> list[bool]:
+        """Keep messages, or bring them to the inbox of who waits for them; which of them are new by their ids."""
+        ...
+
+    def messages(self, *, key: str | None = None, limit: int = 100) -> list[MessageRow]:
+        """Messages that are kept or remembered, newest first."""
+        ...
+
+    def awaited(self, *, key: str | None = None, limit: int = 100) -> list[AwaitedRow]:
+        """Messages that are waited for, the oldest wait first."""
+        ...
+
+    def sweep_messages(self, now: Instant, letter_of: LetterOf, *, limit: int = 1_000) -> int:
+        """Forget messages that have expired; those that nobody took become dead letters. How many there were."""
+        ...
+
     def mark_redriven(self, n: int, at: Instant) -> None: ...
 
     def put_definition(self, row: DefinitionRow) -> None:
@@ -235,6 +256,10 @@ class Store(LogReading, LocalTopics, Protocol):
 
     def put_subjects(self, rows: Sequence[SubjectRow]) -> dict[str, SubjectRow]:
         """Keep keys of subjects that have none, and give the keys that these subjects have now."""
+        ...
+
+    def some_subject(self) -> SubjectRow | None:
+        """Any subject whose key is not erased: what a master key is tried on."""
         ...
 
     def subjects(self) -> list[SubjectFacts]:

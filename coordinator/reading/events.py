@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from amends.coordinator.reading.opening import without_seals
 from amends.schemas.entry import Entry
 
 
@@ -23,7 +24,7 @@ def events_of(entry: Entry) -> list[dict[str, Any]]:
 
 def in_short(event: dict[str, Any]) -> str:
     """What of an event matters at a glance."""
-    parts = [str(event[name]) for name in _TELLING if event.get(name)]
+    parts = [without_seals(str(event[name])) for name in _TELLING if event.get(name)]
     if event.get("undo_list"):
         parts.append(" → ".join(event["undo_list"]))
     return " · ".join(parts)

@@ -5,6 +5,7 @@ from typing import Final
 
 from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import LogReading
+from amends.coordinator.reading.opening import Opening
 from amends.schemas.entry import Entry, decode
 from amends.schemas.ids import SagaId
 
@@ -42,6 +43,10 @@ class Histories:
         if len(known) >= entry.version:
             return [decode(data) for data in known[: entry.version]]
         return [decode(data) for data in self._stored(entry)]
+
+    def opening(self) -> Opening:
+        """What opens, for the topics, what is sealed: a new one each time, so that it remembers no erased key."""
+        return Opening(self._store, published=True)
 
     def forget(self, saga_id: SagaId) -> None:
         """The run has ended: nobody will ask for it soon."""

@@ -8,8 +8,9 @@ from amends.coordinator.core.state import State
 from amends.coordinator.errors import FoundFault
 from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import LogReading
+from amends.coordinator.reading.opening import SEALED_TEXT, Opening
 from amends.schemas.canonical import encode
-from amends.schemas.entry import Entry, Inline, MalformedEntry, decode
+from amends.schemas.entry import Entry, MalformedEntry, Payload, decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 
@@ -30,35 +31,42 @@ class Payloads:
     """Values by digest: those inline in the entries seen, external ones from the store if there is one."""
 
     store: LogReading | None = None
-    _inline: dict[Digest, bytes] = field(default_factory=dict)
+    _within: dict[Digest, Payload] = field(default_factory=dict)
+    _opening: Opening = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._opening = Opening(self.store)
 
     def keep(self, entry: Entry) -> None:
         """Remember what this entry carries."""
-        for digest, payload in entry.payloads.items():
-            if isinstance(payload, Inline):
-                self._inline[digest] = payload.inline.encode()
+        self._within.update(entry.payloads)
 
     def forget(self, entry: Entry) -> None:
         """Drop what this entry carried."""
         for digest in entry.payloads:
-            self._inline.pop(digest, None)
+            self._within.pop(digest, None)
 
     def __call__(self, digest: Digest) -> bytes | None:
-        """The value's JSON text; None where it is sealed, or external and elsewhere."""
-        found = self._inline.get(digest)
-        if found is None and self.store is not None:
-            return self.store.blob(digest)
-        return found
+        """The value's JSON text, a stand-in where it is erased or sealed for us; None where it is elsewhere."""
+        payload = self._within.get(digest)
+        return self._opening.blob(digest) if payload is None else self._opening.value(digest, payload)
 
 
-def history(entries: Iterable[bytes], *, of: SagaId, until: int | None = None) -> Iterator[Moment]:
-    """Fold a run's entries, up to the version `until`. Raises `FoundFault` (AM5041) where that is impossible."""
+def history(
+    entries: Iterable[bytes], *, of: SagaId, until: int | None = None, opening: Opening | None = None
+) -> Iterator[Moment]:
+    """Fold a run's entries, up to the version `until`. Raises `FoundFault` (AM5041) where that is impossible.
+
+    With an `opening`, texts that are sealed are opened, in the entries and in the states.
+    """
     state: State | None = None
     for version, data in enumerate(entries, start=1):
         try:
             entry = decode(data)
             if until is not None and entry.version > until:
                 return
+            if opening is not None and SEALED_TEXT in data:
+                entry = opening.entry(entry)
             state = fold_entry(state, entry)
         except Exception as error:
             raise _broken(of, version, error) from error
@@ -81,9 +89,10 @@ def stored(store: LogReading, saga_id: SagaId, *, after: int = 0) -> Iterator[St
         after = page[-1].version
 
 
-def run_history(store: LogReading, saga_id: SagaId, *, until: int | None = None) -> list[Moment]:
-    """A stored run's whole history, or up to a version."""
-    return list(history((entry.data for entry in stored(store, saga_id)), of=saga_id, until=until))
+def run_history(store: LogReading, saga_id: SagaId, *, until: int | None = None, opened: bool = True) -> list[Moment]:
+    """A stored run's whole history, or up to a version; unless `opened`, with sealed texts as the log has them."""
+    opening = Opening(store) if opened else None
+    return list(history((entry.data for entry in stored(store, saga_id)), of=saga_id, until=until, opening=opening))
 
 
 def payloads_of(moments: Iterable[Moment], store: LogReading | None = None) -> Payloads:

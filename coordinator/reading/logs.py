@@ -12,9 +12,10 @@ from amends.coordinator.ports.rows import StoredEntry
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.histories import Histories
 from amends.coordinator.reading.history import payloads_of, run_history
+from amends.coordinator.reading.opening import Opening, is_sealed
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.coordinator.reading.publishing import may_have_outcome
-from amends.schemas.entry import Entry, Inline
+from amends.schemas.entry import Entry
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
 
@@ -60,13 +61,11 @@ def outcomes(store: LogReading, positions: Positions, histories: Histories) -> I
 def _outcome(store: LogReading, upto: list[Entry]) -> Outcome | None:
     if not has_outcome(upto[-1].events):
         return None
-    carried = {
-        digest: payload.inline.encode()
-        for each in upto
-        for digest, payload in each.payloads.items()
-        if isinstance(payload, Inline)
-    }
-    return outcome_of(fold(upto), lambda digest: carried.get(digest) or store.blob(digest))
+    carried = {digest: payload for each in upto for digest, payload in each.payloads.items()}
+    opening = Opening(store)
+    if is_sealed(upto[0]):
+        upto = [opening.entry(entry) for entry in upto]
+    return outcome_of(fold(upto), lambda digest: opening.value(digest, carried[digest]))
 
 
 def latest_outcome(store: LogReading, saga_id: SagaId) -> Outcome | None:

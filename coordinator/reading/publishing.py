@@ -14,7 +14,8 @@ from amends.coordinator.errors import AmendsError
 from amends.coordinator.ports.bus import Outgoing
 from amends.coordinator.ports.rows import DeadLetterRow, StoredEntry
 from amends.coordinator.reading.histories import Histories
-from amends.coordinator.reading.outcomes import has_outcome, outcome_of
+from amends.coordinator.reading.opening import Opening, is_sealed
+from amends.coordinator.reading.outcomes import Payloads, has_outcome, outcome_of
 from amends.schemas.dead_letter import KEPT_BYTES_MAX, DeadLetter, dead_letter_headers
 from amends.schemas.entry import Entry, Inline
 from amends.schemas.events import Digest
@@ -120,7 +121,11 @@ class Publishing:
             return None
         try:
             entries = histories.upto(entry)
-            return self._ended(fold(entries), entries, blob) if has_outcome(entries[-1].events) else None
+            if not has_outcome(entries[-1].events):
+                return None
+            if is_sealed(entries[0]):
+                return self._ended_sealed(entries, histories.opening())
+            return self._ended(fold(entries), entries, lambda digest: _payload(entries, digest, blob))
         except AmendsError:
             raise  # the store is away: the outcome is asked for again
         except Exception as error:  # noqa: BLE001  whatever it is, the runs behind this one are published
@@ -130,10 +135,18 @@ class Publishing:
 
     def outcome(self, entries: Sequence[Entry], blob: Blob) -> Publication | None:
         """Give the outcome that the last of a run's entries (from its first on) made; None if it made none."""
-        return self._ended(fold(entries), entries, blob) if has_outcome(entries[-1].events) else None
+        if not has_outcome(entries[-1].events):
+            return None
+        return self._ended(fold(entries), entries, lambda digest: _payload(entries, digest, blob))
 
-    def _ended(self, state: State, entries: Sequence[Entry], blob: Blob) -> Publication:
-        outcome = outcome_of(state, lambda digest: _payload(entries, digest, blob))
+    def _ended_sealed(self, entries: Sequence[Entry], opening: Opening) -> Publication:
+        """What is published of a sealed run is opened, unless its definition keeps it sealed."""
+        opened = [opening.entry(entry) for entry in entries]
+        carried = {digest: payload for entry in entries for digest, payload in entry.payloads.items()}
+        return self._ended(fold(opened), entries, lambda digest: opening.value(digest, carried[digest]))
+
+    def _ended(self, state: State, entries: Sequence[Entry], payloads: Payloads) -> Publication:
+        outcome = outcome_of(state, payloads)
         record = self._outcome(outcome, at=entries[-1].at, traceparent=state.traceparent)
         if outcome.result == _NULL:
             return Publication(record=record)

@@ -8,6 +8,7 @@ import msgspec
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.events import events_of, in_short
 from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.opening import without_seals
 from amends.coordinator.reading.state_text import told_of
 from amends.coordinator.reading.times import clock
 from amends.schemas.instants import instant_of
@@ -52,7 +53,7 @@ def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401  
         for name, inner in value.items():
             yield from _flat(inner, f"{path}.{name}" if path else name)
     elif value is not None:
-        yield path, msgspec.json.encode(value).decode()
+        yield path, without_seals(msgspec.json.encode(value).decode())
 
 
 def _last(state: State) -> str:

@@ -26,8 +26,9 @@ from amends.coordinator.ports.rows import (
 from amends.coordinator.runtime.inbound import Inbound, Item
 from amends.coordinator.runtime.intake import Taken
 from amends.coordinator.runtime.runs import Run
+from amends.coordinator.sealing.keys import Seal
 from amends.schemas.chain import next_head
-from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES, Draft, External, Inline, Payload, seal
+from amends.schemas.entry import ENTRY_BYTES_MAX, EXTERNAL_BYTES, Draft, External, Inline, Payload, Sealed, seal
 from amends.schemas.events import Digest, Event
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant, text_of
@@ -115,6 +116,8 @@ class Pending:
     consumed: dict[tuple[str, int], int] = field(default_factory=dict)
     """Next offsets by topic and partition, to be committed on the bus afterwards."""
     quarantined: list[SagaId] = field(default_factory=list)
+    sealed: list[tuple[str, SagaId]] = field(default_factory=list)
+    """Runs that begin sealed, each after the id of its key."""
     size_bytes: int = 0
     ended: int = 0
     """Runs that end with it: they want nothing more of a worker, so others may take their places."""
@@ -172,7 +175,8 @@ class Pending:
         run, shard, item, state = decision.run, decision.shard, decision.item, decision.state
         before = run.state if run.state.version else None
         part, version, at = self._part(shard), run.state.version + 1, max(now, run.state.at)
-        data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, at=at, build=build))
+        payloads = self._payloads(item.payloads, run.seal)
+        data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, payloads, at=at, build=build))
         state = sealed(state, version=version, at=at, entry_hash=entry_hash)
         due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
         waiting_for = missing_handler(run.plan, state, now)  # What can raise has been done now.
@@ -187,6 +191,8 @@ class Pending:
         self.ended += state.closed and (before is None or not before.closed)
         if before is None:
             part.started.append(_row(run, waiting_for))
+            if run.seal is not None:
+                self.sealed.append((run.seal.key.key_id, run.saga_id))
         else:
             part.changed[run.saga_id] = change_of(state, due, waiting_for=waiting_for)
         self.decided.append(Decided(run=run, before=before, commands=wanted))
@@ -199,6 +205,7 @@ class Pending:
             dead_letters=tuple(self.dead_letters),
             duplicates=tuple(self.duplicates),
             blobs=tuple(self.blobs.items()),
+            sealed=tuple(self.sealed),
         )
 
     def take_back(self, runs: dict[SagaId, Run]) -> None:
@@ -235,7 +242,15 @@ class Pending:
         )
 
     def _draft(
-        self, shard: OwnedShard, state: State, item: Item, events: tuple[Event, ...], *, at: int, build: str
+        self,
+        shard: OwnedShard,
+        state: State,
+        item: Item,
+        events: tuple[Event, ...],
+        payloads: Mapping[Digest, Payload],
+        *,
+        at: int,
+        build: str,
     ) -> Draft:
         return Draft(
             namespace=state.namespace,
@@ -252,16 +267,19 @@ class Pending:
             epoch=shard.epoch,
             build=build,
             events=events,
-            payloads=self._payloads(item.payloads),
+            payloads=payloads,
             previous_hash=state.hash,
         )
 
-    def _payloads(self, values: Mapping[Digest, bytes]) -> dict[Digest, Payload]:
+    def _payloads(self, values: Mapping[Digest, bytes], sealing: Seal | None) -> dict[Digest, Payload]:
         """Small values stand in the entry, large ones beside it; together they never exceed the entry's limit."""
         if not values:
             return {}
+        within = _inline if sealing is None else _sealed
+        if sealing is not None:
+            values = {digest: sealing.payload(digest, value).encode() for digest, value in values.items()}
         if sum(map(len, values.values())) <= EXTERNAL_BYTES:
-            return {digest: Inline(inline=value.decode()) for digest, value in values.items()}
+            return {digest: within(value) for digest, value in values.items()}
         inline_bytes = sum(len(value) for value in values.values() if len(value) <= EXTERNAL_BYTES)
         found: dict[Digest, Payload] = {}
         for digest, value in sorted(values.items(), key=lambda pair: -len(pair[1])):
@@ -272,8 +290,16 @@ class Pending:
                 self.size_bytes += len(value)
                 found[digest] = External(external=len(value))
             else:
-                found[digest] = Inline(inline=value.decode())
+                found[digest] = within(value)
         return found
+
+
+def _inline(value: bytes, /) -> Payload:
+    return Inline(inline=value.decode())
+
+
+def _sealed(text: bytes, /) -> Payload:
+    return Sealed(sealed=text.decode())
 
 
 def _row(run: Run, waiting_for: str | None) -> RunRow:

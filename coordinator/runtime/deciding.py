@@ -23,6 +23,7 @@ from amends.coordinator.runtime.loading import Loading, Unreadable
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import Resuming
 from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.sealed_items import sealed_item
 from amends.coordinator.runtime.timers import Timers
 from amends.coordinator.runtime.wishing import Wishing
 from amends.schemas.ids import SagaId
@@ -184,6 +185,8 @@ class Deciding:
         self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant, *, taken: Taken | None = None
     ) -> Decision | None:
         """What is to be appended, if anything is. `taken` is what the item was made of, where it begins the run."""
+        if run.seal is not None:
+            item = sealed_item(item, run.seal)
         run.payloads.update(item.payloads)
         before = run.state if run.state.version else None
         try:
@@ -300,6 +303,7 @@ class Deciding:
             pending.handed_on.append(self.intake.hand_on(taken.start))
             return None
         run = self.loading.fresh(start, shard.shard)
+        run.seal = taken.seal
         self.runs[run.saga_id] = run
         item = taken.start.with_message(replace(start, shard=shard.shard))
         return self._decide(pending, run, shard, item, now, taken=taken)

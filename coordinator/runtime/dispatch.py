@@ -171,7 +171,7 @@ class Dispatch:
             epoch=epoch,
             may_act=step.acts and command.role in {"step", "undo"},
             arguments=effect.arguments,
-            undoing=undoing_of(state, command),
+            undoing=undoing_of(run, command),
             traceparent=state.traceparent,
             clock=self.clock,
             lease_left_s=lambda: self.lease_left_s(shard, epoch),

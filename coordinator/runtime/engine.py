@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.messages import ReadBack, Recovered, Replied
-from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
+from amends.coordinator.errors import Fenced, KeyErased, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import EMBEDDED, Store
 from amends.coordinator.runtime.batching import OwnedShard, Pending, Writer
@@ -33,6 +33,7 @@ from amends.coordinator.runtime.inbound import (
     Yielding,
 )
 from amends.coordinator.runtime.intake import Intake
+from amends.coordinator.runtime.keyring import Keyring
 from amends.coordinator.runtime.loading import Loading
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import ALONE_US, Resuming
@@ -75,6 +76,7 @@ class Engine:
     shards: dict[int, OwnedShard] = field(default_factory=dict)
     runs: dict[SagaId, Run] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
+    _keyring: Keyring = field(init=False)
     _quarantine: Quarantine = field(init=False)
     _resuming: Resuming = field(init=False)
     _carrying_out: CarryingOut = field(init=False)
@@ -84,8 +86,9 @@ class Engine:
     _prepared: Pending | None = None
 
     def __post_init__(self) -> None:
-        loading = Loading(store=self.store, catalogue=self.catalogue)
-        intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace)
+        self._keyring = keyring = Keyring(store=self.store)
+        loading = Loading(store=self.store, catalogue=self.catalogue, keyring=keyring)
+        intake = Intake(store=self.store, catalogue=self.catalogue, namespace=self.settings.namespace, keyring=keyring)
         self._wishing = Wishing(namespace=self.settings.namespace)
         self._quarantine = Quarantine(store=self.store)
         self._resuming = Resuming(loading=loading, quarantine=self._quarantine)
@@ -267,6 +270,8 @@ class Engine:
         if isinstance(error, Fenced):
             self._drop(error.shards)
             self.fenced(error.shards)
+        elif isinstance(error, KeyErased):
+            self._keyring.forget(error.key_ids)
         elif not isinstance(error, RunExists):
             raise error
         self._deciding.offer_again(causes)

@@ -33,6 +33,8 @@ class Item(Struct, frozen=True, kw_only=True):
     payloads: Mapping[Digest, bytes] = {}
     inbox_id: str | None = None
     shard: int | None = None
+    subject: str | None = None
+    """Of a start whose run is to be sealed: whose data it is."""
 
     @property
     def size_bytes(self) -> int:

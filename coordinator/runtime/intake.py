@@ -13,14 +13,18 @@ from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.forgetting import Forgetting, Known
 from amends.coordinator.runtime.inbound import OURSELVES, Item
+from amends.coordinator.runtime.keyring import Keyring
 from amends.coordinator.runtime.rerunning import NotServed, Rerunning, RerunRefused
 from amends.coordinator.runtime.runs import Run
+from amends.coordinator.runtime.sealed_starts import SealedStarts
+from amends.coordinator.sealing.keys import Seal
 from amends.schemas import wishes
 from amends.schemas.canonical import digest as digest_of
 from amends.schemas.dead_letter import Reason, kept
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId, saga_id_of
 from amends.schemas.instants import Instant
+from amends.schemas.keys import BadKey
 from amends.schemas.record import Record
 from amends.schemas.trigger import Accepted, Rejected, TopicSpec, read
 
@@ -33,6 +37,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What the start was read from."""
     duplicate: Duplicate | None = None
     dead_letter: DeadLetterRow | None = None
+    seal: Seal | None = None
+    """How the run that starts is sealed, if it is."""
 
 
 NOTHING_NEW = Taken()
@@ -49,16 +55,21 @@ class Intake:
     store: Store
     catalogue: Catalogue
     namespace: str
+    keyring: Keyring
     _topics: dict[str, TopicSpec] = field(init=False)
     _forgetting: Forgetting = field(init=False)
     _rerunning: Rerunning = field(init=False)
+    _sealed: SealedStarts = field(init=False)
 
     def __post_init__(self) -> None:
         self._topics = self.catalogue.topics()
         self._forgetting = Forgetting(
             store=self.store, namespace=self.namespace, dedup_for_us=self.catalogue.dedup_for_us()
         )
-        self._rerunning = Rerunning(store=self.store, catalogue=self.catalogue, namespace=self.namespace)
+        self._sealed = SealedStarts(catalogue=self.catalogue, keyring=self.keyring)
+        self._rerunning = Rerunning(
+            store=self.store, catalogue=self.catalogue, namespace=self.namespace, keyring=self.keyring
+        )
 
     def take(self, records: Sequence[Record], runs: Mapping[SagaId, Run], now: Instant) -> Iterator[Taken]:
         """What each record becomes, in order. Lazy: a start that was admitted is seen by the records after it."""
@@ -68,6 +79,7 @@ class Intake:
             for record, answer in answers
         ]
         known = self._forgetting.ask([_start_of(start) for _, start in starts if isinstance(start, Item)], now)
+        self._sealed.ask((start for _, start in starts if isinstance(start, Item)), known.runs, now)
         for record, start in starts:
             if isinstance(start, Rejected):
                 yield Taken(dead_letter=self._dead_letter(record, start, now))
@@ -77,15 +89,20 @@ class Intake:
     def take_wish(self, item: Item, runs: Mapping[SagaId, Run], now: Instant) -> Taken:
         """The same for a start that came through the inbox, and for a rerun."""
         if isinstance(item.message, RerunWished):
-            return self._take_rerun(item, runs)
+            return self._take_rerun(item, runs, now)
         if not self.catalogue.serves(_start_of(item).saga):
             return LEFT
+        try:
+            item = self._sealed.named(item)
+        except BadKey as error:
+            return Taken(dead_letter=_refused(item, None, now, reason="invalid", detail=str(error)))
         return self._compare(item, None, runs, self._forgetting.ask([_start_of(item)], now), now)
 
-    def _take_rerun(self, wish: Item, runs: Mapping[SagaId, Run]) -> Taken:
+    def _take_rerun(self, wish: Item, runs: Mapping[SagaId, Run], now: Instant) -> Taken:
         try:
-            return Taken(start=self._rerunning.start_of(wish, runs))
-        except RerunRefused as refused:
+            start = self._sealed.named(self._rerunning.start_of(wish, runs))
+            return Taken(start=start, seal=self._sealed.seal_of(start, now))
+        except (RerunRefused, BadKey) as refused:
             log.warning("rerun_refused", extra={"saga_id": wish.saga_id, "actor": wish.actor, "why": str(refused)})
             return NOTHING_NEW
         except NotServed as error:
@@ -116,7 +133,7 @@ class Intake:
             return (Rejected(reason="undecodable", detail=record.unreadable, path=""),)
         return read(record, spec)
 
-    def _start(self, record: Record, accepted: Accepted) -> Item:
+    def _start(self, record: Record, accepted: Accepted) -> Item | Rejected:
         known = self.catalogue.newest(accepted.saga)
         payload, digest = accepted.payload, accepted.payload_digest
         if known.reads_trigger and known.closed is not None:
@@ -140,7 +157,17 @@ class Intake:
             traceparent=accepted.traceparent,
         )
         place = f"{record.topic}:{record.partition}:{record.offset}"
-        return Item(saga_id=saga_id, message=start, cause="trigger", causation_id=place, payloads={digest: payload})
+        item = Item(saga_id=saga_id, message=start, cause="trigger", causation_id=place, payloads={digest: payload})
+        try:
+            return self._sealed.named(item)
+        except BadKey as error:
+            return Rejected(
+                reason="invalid",
+                detail=error.detail,
+                path=error.path,
+                saga=accepted.saga,
+                idempotency_key=accepted.idempotency_key,
+            )
 
     def _compare(
         self,
@@ -158,12 +185,12 @@ class Intake:
             start, item = current, item.with_message(current, saga_id=current.saga_id)
         run, row = runs.get(item.saga_id), known.runs.get(item.saga_id)
         if run is None and row is None:
-            return Taken(start=item, record=record)
+            return Taken(start=item, record=record, seal=self._sealed.seal_of(item, now))
         known_digest = run.state.request_digest if run is not None else row.request_digest if row is not None else ""
         known_origins = (*((run.state.origin,) if run is not None else ()), *(row.origins if row is not None else ()))
         if start.origin is not None and start.origin in known_origins:
             return NOTHING_NEW
-        if known_digest != start.request_digest:
+        if not self._sealed.is_same(known_digest, start, run):
             detail = f"the key {start.idempotency_key!r} belongs to run {item.saga_id}, which has another payload"
             return Taken(dead_letter=_refused(item, record, now, reason="conflict", detail=detail))
         if start.origin is None:

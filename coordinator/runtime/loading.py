@@ -1,5 +1,6 @@
 """Runs into memory: made fresh from a start, or folded from the store."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -12,8 +13,10 @@ from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import RunRow, StoredEntry
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.keyring import KeyGone, Keyring
 from amends.coordinator.runtime.runs import Run
-from amends.schemas.entry import External, Inline, decode
+from amends.coordinator.sealing.keys import KEY_BYTES, KEYED, Seal, SubjectKey, parted
+from amends.schemas.entry import External, Inline, Payload, decode
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
@@ -38,6 +41,7 @@ class Loading:
 
     store: Store
     catalogue: Catalogue
+    keyring: Keyring
 
     def fresh(self, start: Start, shard: int) -> Run:
         """The run of a start that is about to be decided."""
@@ -96,19 +100,21 @@ class Loading:
     def _folded(self, entries: Iterable[StoredEntry]) -> Run:
         state: State | None = None
         payloads: dict[Digest, bytes] = {}
+        sealed = _Sealed(self.keyring)
         shard = 0
         for stored in entries:
             entry, shard = decode(stored.data), stored.shard
             state = fold_entry(state, entry)
             for digest, payload in entry.payloads.items():
-                value = self._value(digest, payload)
+                value = sealed.value(digest, payload) if digest.startswith(KEYED) else self._value(digest, payload)
                 if value is not None:
                     payloads[digest] = value
         assert state is not None, "a stored run has at least one entry"
         known = self.catalogue.by_hash(state.definition_hash)
         if known is None:
             raise LookupError(f"definition {state.definition_hash} is in neither the app nor the store")
-        run = Run(saga_id=state.saga_id, shard=shard, plan=known.plan, state=state, payloads=payloads)
+        seal = sealed.seal(stays=known.plan.form.seal_result, closed=state.closed)
+        run = Run(saga_id=state.saga_id, shard=shard, plan=known.plan, state=state, payloads=payloads, seal=seal)
         run.due = next_due(known.plan, state)
         return run
 
@@ -116,6 +122,40 @@ class Loading:
         if isinstance(payload, Inline):
             return payload.inline.encode()
         return self.store.blob(digest) if isinstance(payload, External) else None
+
+
+@dataclass(slots=True)
+class _Sealed:
+    """What is sealed of a run that is loaded. Its trigger is, where anything of it is."""
+
+    keyring: Keyring
+    key: SubjectKey | None = None
+    gone: KeyGone | None = None
+
+    def value(self, digest: Digest, payload: Payload) -> bytes | None:
+        """A sealed value; None where nobody can read it any more."""
+        text = self.keyring.sealed(digest, payload)
+        if text is None or self.gone is not None:
+            return None
+        key_id = parted(text).key_id
+        if self.key is None or self.key.key_id != key_id:
+            try:
+                self.key = self.keyring.by_id(key_id)
+            except KeyGone as gone:
+                self.gone = gone
+                return None
+        return self.key.payload(digest, text)
+
+    def seal(self, *, stays: bool, closed: bool) -> Seal | None:
+        """What the run goes on with. Raises `KeyGone` where it is open and its key was erased.
+
+        A closed run takes late replies, nothing else: they are sealed under a key that nobody keeps.
+        """
+        if self.gone is not None:
+            if not closed:
+                raise self.gone
+            return Seal(SubjectKey(self.gone.key_id, os.urandom(KEY_BYTES)), stays)
+        return None if self.key is None else Seal(self.key, stays)
 
 
 def _told(row: RunRow) -> str | None:

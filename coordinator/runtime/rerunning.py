@@ -14,9 +14,10 @@ from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.forgetting import in_generation
 from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.keyring import KeyGone, Keyring
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.canonical import digest as digest_of
-from amends.schemas.entry import Entry, External, Inline, decode
+from amends.schemas.entry import Entry, decode
 from amends.schemas.events import SagaStarted
 from amends.schemas.ids import SagaId
 
@@ -36,6 +37,7 @@ class Rerunning:
     store: Store
     catalogue: Catalogue
     namespace: str
+    keyring: Keyring
 
     def start_of(self, wish: Item, runs: Mapping[SagaId, Run]) -> Item:
         """The start of the next generation. Raises `RerunRefused`, `NotServed` or `StoreUnavailable`."""
@@ -90,11 +92,11 @@ class Rerunning:
         return in_generation(start, row.generation + 1)
 
     def _trigger(self, entry: Entry, first: SagaStarted) -> bytes:
-        payload, value = entry.payloads.get(first.trigger), None
-        if isinstance(payload, Inline):
-            value = payload.inline.encode()
-        elif isinstance(payload, External):
-            value = self.store.blob(first.trigger)
+        payload = entry.payloads.get(first.trigger)
+        try:
+            value = None if payload is None else self.keyring.value(first.trigger, payload)
+        except KeyGone:
+            raise RerunRefused("its subject was erased, and its trigger with it") from None
         if value is None:
             raise RerunRefused("its trigger is not in the store any more")
         return value

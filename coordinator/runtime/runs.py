@@ -6,6 +6,7 @@ from typing import NamedTuple
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
+from amends.coordinator.sealing.keys import Seal
 from amends.schemas.events import Digest, Role
 from amends.schemas.ids import Direction, SagaId
 from amends.schemas.instants import Instant
@@ -44,6 +45,8 @@ class Run:
     """The `due` that a timer was last set for."""
     told: str | None = None
     """What its row said it waits for, when it was read from the store."""
+    seal: Seal | None = None
+    """How its payloads and texts are sealed, if they are."""
     uncommitted: int = 0
     """Decisions that the store does not have yet."""
 

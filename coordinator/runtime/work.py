@@ -77,15 +77,15 @@ def key_of(state: State, command: Command) -> EffectKey:
     )
 
 
-def undoing_of(state: State, command: Command) -> Undoing | None:
+def undoing_of(run: Run, command: Command) -> Undoing | None:
     """What an undo undoes; None on the way forward."""
     if command.direction == "forward":
         return None
-    effect = state.effect(command.path, "forward")
+    effect = run.state.effect(command.path, "forward")
     settled = effect.settled or effect.phase in {"ended", "tombstone"}
     return Undoing(
         state="settled" if settled else "succeeded",
         idempotency_key=effect.key or EffectKey(""),
-        external_id=effect.external_id,
+        external_id=run.seal.opened(effect.external_id) if run.seal is not None else effect.external_id,
         argument_digest=effect.arguments or "",
     )

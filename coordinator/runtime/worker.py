@@ -22,6 +22,7 @@ from amends.coordinator.runtime.engine import Engine, EngineSettings
 from amends.coordinator.runtime.engine_thread import EngineThread
 from amends.coordinator.runtime.hands import HandlerThreads
 from amends.coordinator.runtime.inbound import Arrived, StopWished, Waiting
+from amends.coordinator.runtime.keyring import require_master
 from amends.coordinator.runtime.ownership import Ownership
 from amends.coordinator.runtime.patience import Patience
 from amends.coordinator.runtime.writer import WriterThread
@@ -119,6 +120,8 @@ class Worker:
         """Open runs whose next handler is missing here, as lines; also refuses a changed graph. Stores definitions."""
         catalogue = Catalogue(sagas=self.sagas, stored=self.reader.definition, writers=self.writers)
         self._refuse_other_graphs()
+        if any(saga.form.subject is not None for saga in self.sagas):
+            require_master(self.reader)
         for row in catalogue.rows(self.clock()):
             self.store.put_definition(row)
         self._refuse_other_graphs()  # Again: another worker may have stored its own at the same moment.

@@ -26,6 +26,8 @@ MARK: Final = "sealed:"
 _NONCE_BYTES: Final = 12
 _SEALED: Final = re.compile(r"s1(r?)\.([0-9a-f]{32})\.([A-Za-z0-9_-]+)")
 _IN_TEXT: Final = re.compile(MARK + _SEALED.pattern)
+LABEL: Final = "label"
+"""In place of a digest, where a subject's own name is sealed."""
 _TEXT: Final = b"text"
 """Stands for the digest where a text is sealed in its place."""
 

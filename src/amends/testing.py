@@ -25,7 +25,7 @@ from amends.coordinator.core.evolve import fold
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.saga import Saga
-from amends.coordinator.reading.history import history
+from amends.coordinator.reading.history import history, payloads_of, run_history
 from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
 from amends.coordinator.testing import connector_kit
@@ -40,7 +40,7 @@ from amends.coordinator.testing.replies import (
     unknown,
 )
 from amends.coordinator.testing.world import Clock, World
-from amends.schemas.entry import Inline, decode
+from amends.schemas.entry import decode
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
 
@@ -100,19 +100,13 @@ def state(installation: World, saga_id: SagaId) -> State:
 
 def outcome(installation: World, saga_id: SagaId) -> Outcome:
     """What a run ended in. Raises `AssertionError` if it has not."""
-    entries = [decode(stored.data) for stored in installation.store.entries_of(saga_id)]
-    ended = fold(entries)
+    moments = run_history(installation.store, saga_id)
+    ended = moments[-1].state
     if ended.outcome_version is None:
         raise AssertionError(f"run {saga_id} is {ended.status}; it has neither ended nor parked")
     if ended.status != "completed":
         log.warning("a run did not complete:\n%s%s", _story(installation, ended), _unscripted(installation, saga_id))
-    values = {
-        digest: payload.inline.encode()
-        for entry in entries
-        for digest, payload in entry.payloads.items()
-        if isinstance(payload, Inline)
-    }
-    return outcome_of(ended, lambda digest: values.get(digest) or installation.store.blob(digest))
+    return outcome_of(ended, payloads_of(moments, installation.store))
 
 
 def _story(installation: World, ended: State) -> str:

@@ -1,5 +1,6 @@
 """The in-memory twin of the stores: the same behavior, for simulations and `amends.testing`, by a clock of your own."""
 
+import os
 from collections.abc import Callable
 
 from amends.connectors.stores.clock import wall_clock
@@ -10,20 +11,24 @@ from amends.connectors.stores.memory.runs import Runs
 from amends.connectors.stores.memory.subjects import Subjects
 from amends.connectors.stores.memory.tables import LeaseState, Tables
 from amends.coordinator.ports.store import Kind
-from amends.coordinator.sealing.master import NO_MASTER, MasterReference
+from amends.coordinator.sealing.keys import KEY_BYTES
+from amends.coordinator.sealing.master import MasterReference
 from amends.schemas.instants import Instant
 
 __all__ = ["MemoryStore"]
 
 
 class MemoryStore(Log, Runs, Leases, Mail, Subjects):
-    """Safe to use from several threads; lives as long as the object. Leases expire by `clock`."""
+    """Safe to use from several threads; lives as long as the object. Leases expire by `clock`.
+
+    Without a `master` key it draws one of its own: what is sealed here ends with the object.
+    """
 
     kind: Kind = "memory"
 
-    def __init__(self, *, clock: Callable[[], Instant] = wall_clock, master: MasterReference = NO_MASTER) -> None:
+    def __init__(self, *, clock: Callable[[], Instant] = wall_clock, master: MasterReference | None = None) -> None:
         super().__init__(Tables(clock))
-        self.master = master
+        self.master = master or MasterReference(os.urandom(KEY_BYTES).hex)
 
     def migrate(self, *, shards: int) -> None:
         with self._tables.lock:

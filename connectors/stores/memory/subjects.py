@@ -31,6 +31,10 @@ class Subjects(Part):
                     self._tables.subjects[row.key_id] = row
             return self.subject_keys([row.subject for row in rows])
 
+    def some_subject(self) -> SubjectRow | None:
+        with self._tables.lock:
+            return next((row for row in self._tables.subjects.values() if row.erased_at is None), None)
+
     def subjects(self) -> list[SubjectFacts]:
         with self._tables.lock:
             rows = sorted(self._tables.subjects.values(), key=lambda row: (-row.made_at, row.key_id))

@@ -44,6 +44,10 @@ class SqlSubjects(SqlStore):
                 work.change(_INSERT, [getattr(row, column) for column in _COLUMNS])
         return self.subject_keys([row.subject for row in rows])
 
+    def some_subject(self) -> SubjectRow | None:
+        found = self._rows(f"{_SELECT} WHERE erased_at IS NULL LIMIT 1")
+        return _row(found[0]) if found else None
+
     def subjects(self) -> list[SubjectFacts]:
         columns = ", ".join(f"s.{column}" for column in _COLUMNS)
         found = self._rows(

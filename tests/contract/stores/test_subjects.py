@@ -101,9 +101,11 @@ def test_a_subject_that_comes_back_has_a_new_key_and_the_erasure_stays_on_record
     erase(store)
     assert store.subject_keys(["hash-ada"]) == {}
     assert erase(store) is None
+    assert store.some_subject() is None
 
     new = subject(key_id="key-2", made_at=T0 + 20)
     assert store.put_subjects([new]) == {"hash-ada": new}
+    assert store.some_subject() == new
     assert [(each.row.key_id, each.row.erased_at) for each in store.subjects()] == [
         ("key-2", None),
         ("key-ada", T0 + 9),

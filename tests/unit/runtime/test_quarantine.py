@@ -12,6 +12,7 @@ from amends.connectors.stores import open_store
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.runtime.inbound import Lost
+from amends.coordinator.runtime.keyring import Keyring
 from amends.coordinator.runtime.loading import Loading
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas import wishes
@@ -177,7 +178,7 @@ def test_a_shard_that_is_gained_reads_its_own_rows_and_no_others() -> None:
     installation.engine._deciding.in_flight_max = 2_000
     installation.run(until=clock.now + SECOND)
     asked.clear()
-    loading = Loading(store=store, catalogue=installation.engine.catalogue)
+    loading = Loading(store=store, catalogue=installation.engine.catalogue, keyring=Keyring(store=store))
     runs = list(loading.open_runs(0))
     assert len(runs) == store.load()[0] == 600
     assert [len(page) for page in asked] == [500, 100]

@@ -1,0 +1,72 @@
+"""The rules about a saga's subject: whose data its runs hold, and under whose key they are sealed."""
+
+from collections.abc import Iterator
+
+from amends.coordinator.definition.declared import Draft
+from amends.coordinator.definition.fields import name_of_type
+from amends.coordinator.definition.findings import Finding, finding, nearest
+from amends.coordinator.definition.form import DefinitionForm
+from amends.coordinator.definition.json_schema import Schema, types_of
+from amends.coordinator.definition.trigger import KEYS, WORDS, Missing, schema_at
+
+
+def subject_findings(draft: Draft, schema: Schema) -> Iterator[Finding]:
+    """What is wrong with `subject=` and `seal_result=`. `schema` is the trigger's."""
+    at, saga = draft.spot.place(), draft.name
+    if draft.subject is None:
+        if draft.seal_result:
+            yield finding(
+                "AM1084",
+                f"saga {saga!r} seals its result and names no subject: there is no key to seal it under",
+                do='name whose data it is: subject="customer_id"',
+                at=at,
+                saga=saga,
+            )
+        return
+    model = name_of_type(draft.topic.model)
+    found = schema_at(schema, draft.subject)
+    if isinstance(found, Missing):
+        yield finding(
+            "AM1081",
+            f"Saga(subject={draft.subject!r}): the records of {model} have no field {found.name!r}",
+            do=nearest(found.name, found.known),
+            at=at,
+            saga=saga,
+        )
+        return
+    types = types_of(schema, found)
+    if types is not None and not types & KEYS:
+        held = " or ".join(sorted(WORDS.get(each, each) for each in types))
+        yield finding(
+            "AM1082",
+            f"Saga(subject={draft.subject!r}): the field holds {held}, and a subject is named by text or an integer",
+            do="name a field that holds text or an integer",
+            at=at,
+            saga=saga,
+        )
+    for option, path in (("idempotency_key", draft.topic.idempotency_key), ("business_key", draft.topic.business_key)):
+        if path == draft.subject:
+            yield finding(
+                "AM1083",
+                f"saga {saga!r} has {path!r} both for its subject and for its {option}, and keys stand in clear in the "
+                "index of runs and on topics, also after the subject is erased",
+                do="use a key that names nobody, for instance an order's number",
+                at=at,
+                saga=saga,
+            )
+
+
+def called_findings(draft: Draft, called: Iterator[DefinitionForm]) -> Iterator[Finding]:
+    """A called saga runs within its caller, under the caller's subject or none."""
+    if draft.subject is not None:
+        return
+    for form in called:
+        if form.subject is not None:
+            yield finding(
+                "AM1084",
+                f"saga {draft.name!r} calls {form.name!r}, whose runs are sealed, and names no subject of its own: "
+                "within it nothing would be sealed",
+                do='name whose data it is: subject="customer_id"',
+                at=draft.spot.place(),
+                saga=draft.name,
+            )
