@@ -14,7 +14,7 @@ from amends.schemas.headers import DEAD_LETTER_TYPE, source_of
 from amends.schemas.record import Headers
 from amends.schemas.trigger import Reason as TriggerReason
 
-Reason = TriggerReason | Literal["conflict"]
+Reason = TriggerReason | Literal["conflict", "unclaimed"]
 
 KEPT_BYTES_MAX: Final = 64 * 1024
 """What is kept of a record that was too large."""
@@ -73,6 +73,7 @@ _STAGES: Final[dict[Reason, str]] = {
     "invalid": "TASK_PUT",
     "no_saga": "TASK_PUT",
     "conflict": "TASK_PUT",
+    "unclaimed": "TASK_PUT",
 }
 
 

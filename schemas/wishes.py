@@ -61,7 +61,27 @@ class Resolve(_Wish, frozen=True, kw_only=True):
     evidence: str | None
 
 
-Wish = Start | Cancel | Kill | Rerun | Resolve
+class Deliver(_Wish, frozen=True, kw_only=True):
+    """A message from outside for what the run waits for under this path; with all that gives it back if it does not."""
+
+    saga_id: SagaId
+    path: str
+    message_id: str
+    correlation_key: str
+    type: str
+    answer: str | None
+    reason: str | None
+    external_id: str | None
+    body: str
+    """JSON text."""
+    topic: str
+    partition: int
+    offset: int
+    received_at: int
+    expires_at: int
+
+
+Wish = Deliver | Start | Cancel | Kill | Rerun | Resolve
 
 _decoder: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
 

@@ -11,7 +11,7 @@ from amends.coordinator.core.messages import Delivered
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import Awaited, Effect, State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.definition.form import Argument, StepForm
+from amends.coordinator.definition.form import CORRELATION, UNTIL, Argument, StepForm
 from amends.schemas.canonical import digest
 from amends.schemas.events import (
     MessageReceived,
@@ -22,10 +22,6 @@ from amends.schemas.events import (
     WaitStarted,
 )
 from amends.schemas.instants import MILLISECOND, Instant, instant_of, text_of
-
-CORRELATION: Final = "correlation"
-UNTIL: Final = "until"
-"""The arguments of a wait's handler: where the key, or the instant, is taken from."""
 
 KEY_CHARACTERS_MAX: Final = 255
 NOTHING: Final = b"null"

@@ -8,6 +8,8 @@ import json
 from collections.abc import Collection, Iterator
 from typing import Any, Final
 
+from msgspec import Raw
+
 from amends.coordinator.definition.expression import references
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, HandlerSchemas, StepForm
 from amends.coordinator.definition.json_schema import Schema, alternatives, member, resolved
@@ -47,9 +49,15 @@ def why_not(stored: HandlerSchemas | None, today: HandlerSchemas | None, fields:
 
 
 def handler_names(form: DefinitionForm) -> Iterator[str]:
-    """Every handler a definition needs, in its order."""
+    """Every handler a definition needs, in its order. A wait needs none to begin, nor to be met or to end."""
     for step in form.steps:
-        yield from (handler.name for handler in handlers_of(step))
+        if step.wait is None:
+            yield from (handler.name for handler in handlers_of(step))
+
+
+def waits_of(form: DefinitionForm) -> Iterator[str]:
+    """The names under which stands what a wait for a message is given."""
+    yield from (step.handler.name for step in form.steps if step.wait is not None)
 
 
 def handlers_of(step: StepForm) -> tuple[HandlerForm, ...]:
@@ -85,6 +93,11 @@ def _has(schema: Schema, field: str) -> bool:
 def can_read(today: Schema, stored: Schema) -> bool:
     """Whether every value the stored schema describes is one that today's schema accepts."""
     return bool(_bare(today) == _bare(stored)) or _Reading(today, stored).whole()
+
+
+def same_schema(one: Raw, other: Raw) -> bool:
+    """Whether two stored schemas describe the same values, whatever they say to people."""
+    return bool(_bare(_decoded(one)) == _bare(_decoded(other)))
 
 
 class _Reading:

@@ -1,6 +1,6 @@
 """Rows of the store that the coordinator reads and writes besides the log itself. Instants are microseconds."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -192,6 +192,48 @@ class LocalRecord(_Row, frozen=True, kw_only=True):
     at: Instant
 
 
+ANSWER: Final = "amends.answer"
+"""In place of a message's type where it answers for a pending action: these are awaited by their key alone."""
+
+
+class MessageRow(_Row, frozen=True, kw_only=True):
+    """A message from outside, kept until a wait takes it or it expires; then its id is remembered for as long.
+
+    `offset` is given by the store to a message that came by no topic; `taken_by` is the run that it was brought to.
+    """
+
+    message_id: str
+    correlation_key: str
+    type: str
+    answer: str | None = None
+    reason: str | None = None
+    external_id: str | None = None
+    body: str
+    """JSON text; empty once a run has taken it."""
+    topic: str
+    partition: int = -1
+    offset: int = -1
+    received_at: Instant
+    expires_at: Instant
+    actor: str
+    taken_by: SagaId | None = None
+
+    @property
+    def awaited_as(self) -> str:
+        """What a wait that it meets waits for."""
+        return self.type if self.answer is None else ANSWER
+
+
+class AwaitedRow(_Row, frozen=True, kw_only=True):
+    """A message that a run waits for. One message meets one wait: the oldest for its key and type."""
+
+    saga_id: SagaId
+    path: str
+    shard: int
+    correlation_key: str
+    type: str
+
+
 class ShardAppend(_Row, frozen=True, kw_only=True):
     """What one batch appends to one shard, behind one compare-and-set (design, section 2, Append)."""
 
@@ -205,6 +247,12 @@ class ShardAppend(_Row, frozen=True, kw_only=True):
     started: tuple[RunRow, ...]
     changed: tuple[RunChange, ...]
     inbox_done: tuple[str, ...]
+    awaited: tuple[AwaitedRow, ...] = ()
+    """Waits that begin; a message that is kept for one becomes a row of the shard's inbox."""
+    not_awaited: tuple[tuple[SagaId, str], ...] = ()
+    """Waits that are over, by run and path."""
+    given_back: tuple[MessageRow, ...] = ()
+    """Messages that met no wait after all: others may have them. `taken_by` is the run that gives one back."""
 
 
 class Batch(_Row, frozen=True, kw_only=True):

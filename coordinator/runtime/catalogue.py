@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.core.plan import Plan, plan_of
 from amends.coordinator.definition.closing import ClosedSaga
-from amends.coordinator.definition.compatibility import fields_used, handler_names, handlers_of, may_serve
+from amends.coordinator.definition.compatibility import fields_used, handler_names, handlers_of, may_serve, waits_of
 from amends.coordinator.definition.expression import references
 from amends.coordinator.definition.form import (
     DefinitionForm,
@@ -110,7 +110,7 @@ class Catalogue:
         )
         fitting = {
             name: found
-            for name in named
+            for name in (*named, *waits_of(stored.form))
             if (found := _fitting(candidates, name, stored.schemas.get(name), used.get(name, ()))) is not None
         }
         missing = frozenset(name for name in named if name not in fitting)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from amends.connectors.stores.changes import changed
-from amends.connectors.stores.memory.tables import Part
+from amends.connectors.stores.memory.messages import Messages
 from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import (
     CLOSED,
@@ -21,7 +21,7 @@ from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 
 
-class Log(Part):
+class Log(Messages):
     """Entries, and what is appended with them."""
 
     def append(self, batch: Batch) -> None:
@@ -93,6 +93,7 @@ class Log(Part):
             self._tables.runs[change.saga_id] = changed(self._tables.runs[change.saga_id], change)
         for message_id in append.inbox_done:
             self._tables.inbox.pop(message_id, None)
+        self._meet_messages(append)
 
     def _put_dead_letter(self, letter: DeadLetterRow) -> None:
         letters = self._tables.dead_letters

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Final
 
 from amends.coordinator.ports.rows import (
+    AwaitedRow,
     DeadLetterRow,
     DefinitionRow,
     InboxRow,
     LocalRecord,
+    MessageRow,
     RelayWait,
     RunRow,
     StoredEntry,
@@ -58,6 +60,9 @@ class Tables:
         self.relay_waits: dict[int, RelayWait] = {}
         self.topics: defaultdict[str, list[LocalRecord]] = defaultdict(list)
         self.consumers: dict[tuple[str, str], int] = {}
+        self.messages: dict[str, MessageRow] = {}
+        self.message_number = 0
+        self.awaited: dict[tuple[SagaId, str], AwaitedRow] = {}
         self.subjects: dict[str, SubjectRow] = {}
         self.subject_runs: defaultdict[str, set[SagaId]] = defaultdict(set)
 

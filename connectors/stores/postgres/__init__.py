@@ -15,8 +15,9 @@ from amends.connectors.stores.postgres.connections import Connection, Datastore,
 from amends.connectors.stores.postgres.leases import NOW, PostgresLeases
 from amends.connectors.stores.postgres.log import PostgresLog
 from amends.connectors.stores.postgres.making import make
-from amends.connectors.stores.postgres.writer import FOR_UPDATE, Writer
+from amends.connectors.stores.postgres.writer import FOR_UPDATE, LOCK_KEY, Writer
 from amends.connectors.stores.sql.mail import SqlMail
+from amends.connectors.stores.sql.messages import SqlMessages
 from amends.connectors.stores.sql.runs import SqlRuns
 from amends.connectors.stores.sql.subjects import SqlSubjects
 from amends.connectors.stores.sql.topics import SqlTopics
@@ -39,12 +40,13 @@ _DUMP: Final = (
 )
 
 
-class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, PostgresLeases):
+class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, PostgresLeases):
     """Leases and instants are by the database's clock. No thread of its own; safe to use from several."""
 
     kind: Kind = "postgresql"
     for_update: ClassVar[str] = FOR_UPDATE
     among: ClassVar[str] = "= ANY (?)"
+    lock_key: ClassVar[str | None] = LOCK_KEY
 
     def __init__(self, url: str, *, read_only: bool = False, master: MasterReference = NO_MASTER) -> None:
         self.master = master

@@ -19,12 +19,15 @@ from amends.connectors.stores.postgres.connections import (
     PostgresWork,
     is_alive,
 )
+from amends.connectors.stores.postgres.leases import NOW
+from amends.connectors.stores.sql.messages import meet_messages
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.subjects import begin_sealed
 from amends.coordinator.errors import Fenced, StoreUnavailable
 from amends.coordinator.ports.rows import Batch
 
 FOR_UPDATE: Final = " FOR UPDATE OF d"
+LOCK_KEY: Final = "SELECT pg_advisory_xact_lock(hashtextextended(?, 4701))"
 ATTEMPTS: Final = 5
 """How often a batch is sent that the server itself asked to send again (deadlock, serialization)."""
 
@@ -94,6 +97,7 @@ class Writer:
         work = PostgresWork(connection)
         if batch.sealed:
             begin_sealed(work, batch.sealed, lock=" FOR SHARE")
+        meet_messages(work, batch, LOCK_KEY, lambda: work.rows(f"SELECT {NOW}")[0][0])
         put_dead_letters(work, batch.dead_letters)
         count_duplicates(work, batch.duplicates, for_update=FOR_UPDATE)
         self._commit(connection)

@@ -76,6 +76,7 @@ def create(types: Types) -> list[str]:
         "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
         *_relay_waits(types),
         *_subjects(types),
+        *_messages(types),
         f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
         f"""CREATE TABLE records (
             topic {text} NOT NULL, "offset" {integer} NOT NULL, key {data}, value {data}, headers {text} NOT NULL,
@@ -136,6 +137,24 @@ def _subjects(types: Types) -> list[str]:
     ]
 
 
+def _messages(types: Types) -> list[str]:
+    """Messages from outside, and what is waited for; each finds the other by key and type, the oldest first."""
+    integer, text = types.integer, types.text
+    return [
+        f"""CREATE TABLE messages (
+            n {types.numbered}, message_id {text} NOT NULL UNIQUE, correlation_key {text} NOT NULL,
+            type {text} NOT NULL, awaited_as {text} NOT NULL, answer {text}, reason {text}, external_id {text},
+            body {text} NOT NULL, topic {text} NOT NULL, partition {integer} NOT NULL, "offset" {integer} NOT NULL,
+            received_at {integer} NOT NULL, expires_at {integer} NOT NULL, actor {text} NOT NULL, taken_by {text})""",
+        "CREATE INDEX messages_kept ON messages (correlation_key, awaited_as, n) WHERE taken_by IS NULL",
+        "CREATE INDEX messages_expire ON messages (expires_at)",
+        f"""CREATE TABLE awaited (
+            n {types.numbered}, saga_id {text} NOT NULL, path {text} NOT NULL, shard {integer} NOT NULL,
+            correlation_key {text} NOT NULL, type {text} NOT NULL, UNIQUE (saga_id, path))""",
+        "CREATE INDEX awaited_key ON awaited (correlation_key, type, n)",
+    ]
+
+
 def upgrade(types: Types, *, found: int) -> list[str]:
     """Every statement that brings the tables of an older store up to `VERSION`, but for the store's own."""
     since: dict[int, list[str]] = {
@@ -146,7 +165,7 @@ def upgrade(types: Types, *, found: int) -> list[str]:
             "DROP INDEX dead_letters_place",
             _DEAD_LETTERS_ONCE,
         ],
-        4: _subjects(types),
+        4: [*_subjects(types), *_messages(types)],
     }
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 

@@ -37,6 +37,9 @@ class SqlStore(ABC):
     among: ClassVar[str]
     """`column {among}` asks whether the column is one of the values that `_many` makes one parameter of."""
 
+    lock_key: ClassVar[str | None]
+    """What locks a correlation key, its one parameter, until the end of the transaction; None where one writes."""
+
     @abstractmethod
     def now(self) -> Instant: ...
 

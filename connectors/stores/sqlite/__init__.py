@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
 from amends.connectors.stores.sql.mail import SqlMail
+from amends.connectors.stores.sql.messages import SqlMessages
 from amends.connectors.stores.sql.runs import SqlRuns
 from amends.connectors.stores.sql.subjects import SqlSubjects
 from amends.connectors.stores.sql.topics import SqlTopics
@@ -31,7 +32,7 @@ from amends.schemas.instants import Instant
 __all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore", "lock_of", "make_folder"]
 
 
-class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqliteLeases):
+class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqliteLeases):
     """Reads use read-only connections; the one that writes is opened at the first write.
 
     `claim` takes the coordinator's lock (`lock`) if it is not held yet, so nobody owns a shard without it. Everything
@@ -41,6 +42,7 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqliteLeases):
     kind: Kind = "sqlite"
     for_update: ClassVar[str] = ""
     among: ClassVar[str] = AMONG
+    lock_key: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqliteLeases):
     def append(self, batch: Batch) -> None:
         try:
             with self._transaction() as work:
-                append(work, self._log, batch)
+                append(work, self._log, batch, now=self._clock)
         except BaseException:
             self._log.forget()
             raise

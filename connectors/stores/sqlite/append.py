@@ -1,11 +1,12 @@
 """The append on SQLite: one transaction for a batch, the compare-and-set first (design, section 2, Append)."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
+from amends.connectors.stores.sql.messages import meet_messages
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.rows import RUN_COLUMNS, run_columns
 from amends.connectors.stores.sql.subjects import begin_sealed
@@ -13,6 +14,7 @@ from amends.connectors.stores.sqlite.connections import AMONG, SqliteWork, many
 from amends.connectors.stores.sqlite.log import Firsts, SqliteLog
 from amends.coordinator.errors import Fenced, RunExists
 from amends.coordinator.ports.rows import Batch, RunChange, RunRow, ShardAppend
+from amends.schemas.instants import Instant
 
 _ADVANCE: Final = "UPDATE shards SET position = ?, head = ? WHERE shard = ? AND epoch = ? AND position = ?"
 _START: Final = f"INSERT INTO runs ({', '.join(RUN_COLUMNS)}, first) VALUES ({'?, ' * len(RUN_COLUMNS)}?)"
@@ -30,7 +32,7 @@ _CHANGE: Final = (
 )
 
 
-def append(work: SqliteWork, log: SqliteLog, batch: Batch) -> None:
+def append(work: SqliteWork, log: SqliteLog, batch: Batch, *, now: Callable[[], Instant]) -> None:
     """Write a batch into the open transaction. The caller rolls back on `Fenced`, `RunExists` or `KeyErased`."""
     fenced = [part.shard for part in batch.appends if not _advance(work, part)]
     if fenced:
@@ -50,6 +52,7 @@ def append(work: SqliteWork, log: SqliteLog, batch: Batch) -> None:
         connection.executemany("INSERT OR IGNORE INTO blobs VALUES (?, ?)", batch.blobs)
     if batch.sealed:
         begin_sealed(work, batch.sealed, lock="")
+    meet_messages(work, batch, None, now)
     put_dead_letters(work, batch.dead_letters)
     count_duplicates(work, batch.duplicates, for_update="")
 

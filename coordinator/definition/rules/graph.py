@@ -20,6 +20,7 @@ from amends.coordinator.definition.rules.undo import (
     undoes_only_what_can_be,
     uses_only_what_it_may,
 )
+from amends.coordinator.definition.rules.waits import waits_end_in_time, waits_only_wait
 
 Check = Callable[[Shape], Iterator[Fault]]
 
@@ -34,6 +35,8 @@ _THEN: Final[tuple[Check, ...]] = (
     keeps_the_order,
     pivot_has_no_undo,
     can_settle_doubt,
+    waits_only_wait,
+    waits_end_in_time,
 )
 
 

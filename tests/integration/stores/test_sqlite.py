@@ -212,6 +212,8 @@ def test_a_store_of_a_newer_version_is_refused_and_left_alone(opened: Callable[.
 OF_VERSION_3 = """
     DROP TABLE subjects;
     DROP TABLE subject_runs;
+    DROP TABLE messages;
+    DROP TABLE awaited;
     UPDATE store SET version = 3;
     PRAGMA user_version = 3;
 """
