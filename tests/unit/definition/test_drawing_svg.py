@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from amends.coordinator.definition.drawing_svg import as_svg
 from amends.coordinator.definition.expression import Compare, Reference, Value
 from amends.coordinator.definition.form import DefinitionForm
+from amends.coordinator.definition.loading import load_app
+from tests.docs.pages import DOCS, ROOT
 from tests.simulation.definitions import action, pivot, read, result, saga
 from tests.unit.definition.shop import shop
 from tests.unit.definition.test_layout import STEPS_MAX, random_graph
@@ -154,3 +156,9 @@ def test_steps_that_change_nothing_have_round_corners() -> None:
         if "reads" in group.get("class", "").split()
         for rect in group.iter(f"{SVG}rect")
     ] == ["16", "16"]
+
+
+def test_the_picture_in_the_docs_is_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_ORDERS_TOPIC", raising=False)
+    form = load_app(str(ROOT / "examples/shop/sagas.py")).by("order").form
+    assert (DOCS / "pictures/order.svg").read_text(encoding="utf-8") == as_svg(form)
