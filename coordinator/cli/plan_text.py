@@ -6,13 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from amends.coordinator.cli.output import toned
-from amends.coordinator.definition.card import card_of
+from amends.coordinator.definition.card import argument_text, card_of
 from amends.coordinator.definition.comparing import Change
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.deploying import DeploymentPlan, OpenRuns, SagaPlan
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.expression import Expression
-from amends.coordinator.definition.form import StepForm
+from amends.coordinator.definition.form import Argument, StepForm
 from amends.coordinator.definition.trigger_changes import Consequence
 from amends.coordinator.reading.words import counted
 
@@ -105,8 +105,8 @@ def _shown(value: Any, *, ms: bool) -> str:  # noqa: ANN401  any JSON
             return ", ".join(_shown(each, ms=False) for each in value) or "nothing"
         case {"op": _}:
             return condition_text(msgspec.convert(value, Expression))
-        case {"source": source}:
-            return ".".join(each for each in (value.get("step") or source, value.get("field")) if each)
+        case {"source": _}:
+            return argument_text(msgspec.convert(value, Argument))
         case dict():
             name = value.get("name") or value.get("handler", {}).get("name")
             return str(name) if name else _short(msgspec.json.encode(value).decode())

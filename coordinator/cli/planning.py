@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from amends.coordinator.runtime.lacking import Lacking
 
 DEPLOYED: Final = "deployed"
+RUNS_MAX: Final = 100_000
 
 
 @command(APP, "plan", panel=WRITE, example="amends plan shop/sagas.py --against deployed")
@@ -52,12 +53,15 @@ def _keys(found: object) -> dict[str, object]:
 
 def _deployed(call: Call, app: "App") -> "Situation":
     """Against the store. Runs are read first: each of them has its definition stored by then."""
+    from amends.coordinator.cli.output import note
     from amends.coordinator.definition.deploying import Deployed, Situation
     from amends.coordinator.runtime.lacking import Lacking
 
     with call.store() as store:
-        runs = store.runs_open()
+        runs = store.runs_open(limit=RUNS_MAX)
         rows = {row.hash: row for row in store.definitions()}
+    if len(runs) == RUNS_MAX:
+        note(f"there are more open runs than the {RUNS_MAX} that are counted here")
     stored = {digest: _read(row) for digest, row in rows.items()}
     lacking = Lacking(sagas=app.sagas, stored=stored.get, stored_rows=rows.get)
     return Situation(

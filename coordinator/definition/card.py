@@ -1,11 +1,11 @@
 """What a picture says of a step: briefly in its box, as a sentence for who cannot see it."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
-from amends.coordinator.definition.form import DefinitionForm, RetryForm, StepForm, UndoForm
+from amends.coordinator.definition.form import Argument, DefinitionForm, RetryForm, StepForm, UndoForm
 
 LETTERS_MAX: Final = 34
 ALONE: Final = 1
@@ -28,14 +28,15 @@ def card_of(step: StepForm) -> Card:
     said = " ".join([f"{step.kind} at {step.dependency}" if step.dependency else step.kind, *_after(step)])
     when = (f"when {condition_text(step.when)}",) if step.when is not None else ()
     sure = _joined("verified" if step.verify else "", "lookup" if step.lookup else "")
-    tries = _attempts(step.retry, step)
+    tries = _attempts(step.retry, step) if step.wait is None else ""
+    waits = waiting_of(step)
     kind = f"{step.kind} → {step.dependency}" if step.dependency else step.kind
-    lines = [f"{symbol_of(step)} {step.path}", kind, *when, sure, tries, _joined(*marks)]
+    lines = [f"{symbol_of(step)} {step.path}", kind, *when, *waits, sure, tries, _joined(*marks)]
     undo = step.undo
     return Card(
         step=tuple(_short(line) for line in lines if line),
         undo=tuple(_short(line) for line in _undo_lines(undo) if line) if undo else (),
-        says=f"{step.path}: {_joined(said, *when, *marks, sure, tries).replace(' · ', ', ')}",
+        says=f"{step.path}: {_joined(said, *when, *waits, *marks, sure, tries).replace(' · ', ', ')}",
         undo_says=f"{undo_name(undo)} of {step.path}, {_evidence(undo)}" if undo else "",
     )
 
@@ -58,6 +59,27 @@ def marks_of(step: StepForm) -> tuple[str, ...]:
         "class C" if step.class_c else "",
     )
     return tuple(each for each in marks if each)
+
+
+def waiting_of(step: StepForm) -> tuple[str, ...]:
+    """What a step that waits is waiting for, and what follows when it does not come."""
+    if step.wait is None:
+        return ()
+    given = "".join(argument_text(each) for each in step.handler.arguments.values())
+    lasts = text_of_ms(step.handler.timeout_ms)
+    match step.wait.awaits:
+        case "message":
+            return (f"for {step.wait.message_type} of {given}", f"within {lasts}, else {step.wait.on_timeout}")
+        case "instant":
+            return (f"until {given}",)
+        case "pause":
+            return (f"for {lasts}",)
+    assert_never(step.wait.awaits)
+
+
+def argument_text(argument: Argument) -> str:
+    """Where a value is taken from, as it would be written: `charge.id`."""
+    return ".".join(each for each in (argument.step or argument.source, argument.field) if each)
 
 
 def undo_name(undo: UndoForm) -> str:

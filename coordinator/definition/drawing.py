@@ -1,6 +1,6 @@
 """A definition drawn: text for terminals, Mermaid for documents. Pure: a form goes in, text comes out."""
 
-from amends.coordinator.definition.card import symbol_of, undo_name
+from amends.coordinator.definition.card import symbol_of, undo_name, waiting_of
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.edges import undo_edges
@@ -20,6 +20,8 @@ def as_text(form: DefinitionForm) -> str:
         lines.append(f"  {symbol_of(step)} {step.path:<{width}}  {step.kind}{to}{_marks(step)}{after}")
         if step.when is not None:
             lines.append(f"    {'':<{width}}  when {condition_text(step.when)}")
+        if step.wait is not None:
+            lines.append(f"    {'':<{width}}  {', '.join(waiting_of(step))}")
         if step.undo is not None:
             lines.append(f"    {'':<{width}}  ↩ {_undo(step)}{_then(followed[step.path])}")
     if pivot is not None:
@@ -39,7 +41,7 @@ def as_mermaid(form: DefinitionForm) -> str:
     lines = ["flowchart TD", f'    trigger(["{_escaped(form.trigger.topic)}"])']
     for step in form.steps:
         left, right = ("{{", "}}") if step.pivot else ("[", "]") if step.acts else ("(", ")")
-        label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}"))
+        label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}", *waiting_of(step)))
         lines.append(f'    {ids[step.path]}{left}"{label}"{right}')
     for step in form.steps:
         when = f'|"{_escaped(condition_text(step.when))}"|' if step.when is not None else ""

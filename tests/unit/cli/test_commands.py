@@ -34,6 +34,7 @@ CONTRACT = {
         "RUN --step --retry --done-by-hand --evidence --skip --go-forward --reason --as --wait --timeout"
     ),
     "parked show": "RUN",
+    "plan": "APP --against",
     "publish": "topic --json --file --key --idempotency-key --header --wait --timeout",
     "relay": "",
     "replay": "RUN --at --from-topic",

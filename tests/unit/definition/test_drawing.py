@@ -1,6 +1,8 @@
+from amends import Saga, Topic
 from amends.coordinator.definition.drawing import as_mermaid, as_text
+from amends.coordinator.definition.drawing_svg import as_svg
 from tests.simulation.definitions import action, read, saga
-from tests.unit.definition.shop import shop
+from tests.unit.definition.shop import Charge, Order, shop
 
 TEXT = """\
 shop v2 · starts on orders · deadline 1h
@@ -36,6 +38,22 @@ def test_a_definition_is_drawn_as_text() -> None:
 
 def test_a_definition_is_drawn_as_a_mermaid_flowchart() -> None:
     assert as_mermaid(shop().close().form) == MERMAID
+
+
+def test_a_wait_says_for_what_until_when_and_what_then() -> None:
+    saga = Saga("order", trigger=Topic("orders", Order, idempotency_key="request_id"), deadline="7d")
+    paid = saga.wait("paid", Charge, correlation=saga.trigger.order_id, timeout="2d", on_timeout="park")
+    saga.pause("breathe", "10m", after=paid)
+    form = saga.close().form
+    assert [line.strip() for line in as_text(form).splitlines()[1:5]] == [
+        "○ paid     wait",
+        "for Charge of trigger.order_id, within 2d, else park",
+        "○ breathe  wait  after paid",
+        "for 10m",
+    ]
+    assert '"paid<br/>wait<br/>for Charge of trigger.order_id<br/>within 2d, else park"' in as_mermaid(form)
+    assert ">within 2d, else park</text>" in as_svg(form)
+    assert "paid: wait, for Charge of trigger.order_id, within 2d, else park<" in as_svg(form)
 
 
 def test_each_undo_names_the_undos_that_come_next() -> None:
