@@ -278,7 +278,7 @@ class Store(LogReading, LocalTopics, Protocol):
         """Destroy the subject's key, and what else of it stands in clear: local triggers, dead letters of its runs.
 
         Nothing happens, and the row tells why, while it is held; raises `Conflict` (AM0335) while a run of it is
-        open. None if no such subject has a key.
+        open. Of one that was erased before, what was repeated since goes as well. None if nothing knows the subject.
         """
         ...
 

@@ -15,8 +15,10 @@ from amends.schemas.events import Digest
 
 TEXTS: Final = frozenset({"message", "reason", "evidence", "external_id", "action", "resource", "status"})
 """Fields that hold what a handler, a connector, a participant or a person wrote."""
-DIGESTS: Final = frozenset({"trigger", "result", "request_digest", "body"})
+DIGESTS: Final = frozenset({"trigger", "result", "body"})
 """Fields that hold the digest of a value."""
+DIGESTS_ALONE: Final = frozenset({"request_digest"})
+"""Fields that hold a digest by which requests are compared: keyed from the plain one, which is all a duplicate has."""
 
 
 def sealed_message(
@@ -45,6 +47,8 @@ def _sealed(value: object, keyed: Mapping[Digest, Digest], seal: Seal) -> object
 def _field(name: str, value: object, keyed: Mapping[Digest, Digest], seal: Seal) -> object:
     if not isinstance(value, str):
         return _sealed(value, keyed, seal)
+    if name in DIGESTS_ALONE:
+        return seal.key.keyed(value)
     if name in DIGESTS:
         return keyed.get(value) or seal.key.keyed(value)
     return seal.text(value) if name in TEXTS else value

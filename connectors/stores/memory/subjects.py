@@ -57,13 +57,20 @@ class Subjects(Part):
 
     def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
         with self._tables.lock:
-            row = self.subject_keys([subject]).get(subject)
+            rows = sorted(
+                (row for row in self._tables.subjects.values() if row.subject == subject),
+                key=lambda row: (row.erased_at is not None, -row.made_at),
+            )
+            row = rows[0] if rows else None
             if row is None or row.held is not None:
                 return row
             if still := self._open(row):
                 run = self._tables.runs[still[0]]
                 raise faults.subject_busy(f"{run.saga} {run.saga_id}", run.status, more=len(still) - 1)
-            self._forget(self._tables.subject_runs[row.key_id])
+            for each in rows:
+                self._forget(self._tables.subject_runs[each.key_id])
+            if row.erased_at is not None:
+                return row
             erased = replace(row, wrapped=None, erased_at=at, erased_by=by, reason=reason)
             self._tables.subjects[row.key_id] = erased
             self._tables.mark += 1

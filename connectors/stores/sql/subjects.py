@@ -73,22 +73,24 @@ class SqlSubjects(SqlStore):
     def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
         with self._writing() as work:
             self._before_erasing(work)
-            living = f"{_SELECT} WHERE subject = ? AND erased_at IS NULL{self._locked}"
-            found = [_row(columns) for columns in work.rows(living, (subject,))]
+            every = f"{_SELECT} WHERE subject = ? ORDER BY erased_at IS NOT NULL, made_at DESC{self._locked}"
+            found = [_row(columns) for columns in work.rows(every, (subject,))]
             if not found or found[0].held is not None:
                 return found[0] if found else None
-            key_id = found[0].key_id
             still = work.rows(
                 f"SELECT saga_id, saga, status FROM runs WHERE {OPEN} AND saga_id IN ({_OF_KEY}) ORDER BY saga_id",
-                (key_id,),
+                (found[0].key_id,),
             )
             if still:
                 saga_id, saga, status = still[0]
                 raise faults.subject_busy(f"{saga} {saga_id}", status, more=len(still) - 1)
-            for statement in (_RECORDS, _LETTERS, _DIGESTS):
-                work.change(statement, (key_id,))
-            work.change(_ERASE, (at, by, reason, key_id))
-            return _row(work.rows(f"{_SELECT} WHERE key_id = ?", (key_id,))[0])
+            for row in found:  # Of one that was erased before, what was repeated since.
+                for statement in (_RECORDS, _LETTERS, _DIGESTS):
+                    work.change(statement, (row.key_id,))
+            if found[0].erased_at is not None:
+                return found[0]
+            work.change(_ERASE, (at, by, reason, found[0].key_id))
+            return _row(work.rows(f"{_SELECT} WHERE key_id = ?", (found[0].key_id,))[0])
 
     @property
     def _locked(self) -> str:

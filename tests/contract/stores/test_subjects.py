@@ -9,7 +9,7 @@ import pytest
 from amends.coordinator.errors import Conflict, KeyErased
 from amends.coordinator.ports.rows import ERASED, SubjectRow
 from amends.coordinator.ports.store import Store
-from tests.contract.stores.builders import T0, Owner, change, letter, local, run, saga_id
+from tests.contract.stores.builders import T0, Owner, change, duplicate, letter, local, run, saga_id
 
 WRAPPED = b"the wrapped key of Ada"
 
@@ -100,7 +100,10 @@ def test_a_subject_that_comes_back_has_a_new_key_and_the_erasure_stays_on_record
     store.put_subjects([subject()])
     erase(store)
     assert store.subject_keys(["hash-ada"]) == {}
-    assert erase(store) is None
+    again = store.erase_subject("hash-ada", reason="again", by="other", at=T0 + 10)
+    assert again is not None
+    assert (again.reason, again.erased_at) == ("asked to", T0 + 9)
+    assert store.erase_subject("hash-nobody", reason="asked to", by="ops", at=T0) is None
     assert store.some_subject() is None
 
     new = subject(key_id="key-2", made_at=T0 + 20)
@@ -131,6 +134,9 @@ def test_what_stands_in_clear_of_a_subject_goes_with_its_key_and_nothing_else_do
     letters = store.dead_letters()
     assert (letters[0].value, letters[0].headers, letters[0].detail) == (None, (), "erased")
     assert letters[1] == letter(7, n=2)
+    owner.append(duplicates=(duplicate("a", 2),))
+    erase(store)
+    assert [each.value for each in store.records(topic, after=-1, limit=9)] == [None, b"Bob's", None]
     digests = {name: row.request_digest for name in ("a", "b") if (row := store.run(saga_id(name)))}
     assert digests == {"a": ERASED, "b": "sha256:r"}
 
