@@ -85,10 +85,12 @@ class Subjects(Part):
 
     def _forget(self, runs: set[SagaId]) -> None:
         """What of these runs stands in clear."""
-        for origin in [at for at, saga_ids in self._tables.origins.items() if saga_ids & runs]:
-            records = self._tables.topics.get(origin.topic, [])
-            if origin.offset < len(records):
-                records[origin.offset] = replace(records[origin.offset], key=None, value=None, headers=())
+        places = [(at.topic, at.offset) for at, saga_ids in self._tables.origins.items() if saga_ids & runs]
+        places += [(each.topic, each.offset) for each in self._tables.dead_letters if each.saga_id in runs]
+        for topic, offset in places:
+            records = self._tables.topics.get(topic, [])
+            if offset < len(records):
+                records[offset] = replace(records[offset], key=None, value=None, headers=())
         self._tables.dead_letters = [
             replace(each, key=None, value=None, headers=(), detail="erased") if each.saga_id in runs else each
             for each in self._tables.dead_letters

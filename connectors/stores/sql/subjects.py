@@ -16,9 +16,13 @@ _SELECT: Final = f"SELECT {', '.join(_COLUMNS)} FROM subjects"
 _INSERT: Final = f"""INSERT INTO subjects ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" for _ in _COLUMNS)})
     ON CONFLICT DO NOTHING"""
 _OF_KEY: Final = "SELECT saga_id FROM subject_runs WHERE key_id = ?"
-_RECORDS: Final = f"""UPDATE records SET key = NULL, value = NULL, headers = '[]' WHERE EXISTS (
-    SELECT 1 FROM origins o WHERE o.topic = records.topic AND o.partition = 0 AND o."offset" = records."offset"
-    AND o.saga_id IN ({_OF_KEY}))"""
+_RECORDS: Final = tuple(
+    f"""UPDATE records SET key = NULL, value = NULL, headers = '[]' WHERE EXISTS (
+        SELECT 1 FROM {table} o WHERE o.topic = records.topic AND o.partition = 0 AND o."offset" = records."offset"
+        AND o.saga_id IN ({_OF_KEY}))"""
+    for table in ("origins", "dead_letters")
+)
+"""Triggers on local topics: those that began or repeated runs, and those in conflict with one."""
 _LETTERS: Final = f"""UPDATE dead_letters SET key = NULL, value = NULL, headers = '[]', detail = 'erased'
     WHERE saga_id IN ({_OF_KEY})"""
 _DIGESTS: Final = f"UPDATE runs SET request_digest = '{ERASED}' WHERE saga_id IN ({_OF_KEY})"
@@ -85,7 +89,7 @@ class SqlSubjects(SqlStore):
                 saga_id, saga, status = still[0]
                 raise faults.subject_busy(f"{saga} {saga_id}", status, more=len(still) - 1)
             for row in found:  # Of one that was erased before, what was repeated since.
-                for statement in (_RECORDS, _LETTERS, _DIGESTS):
+                for statement in (*_RECORDS, _LETTERS, _DIGESTS):
                     work.change(statement, (row.key_id,))
             if found[0].erased_at is not None:
                 return found[0]

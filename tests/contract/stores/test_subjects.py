@@ -118,7 +118,14 @@ def test_a_subject_that_comes_back_has_a_new_key_and_the_erasure_stays_on_record
 def test_what_stands_in_clear_of_a_subject_goes_with_its_key_and_nothing_else_does(store: Store) -> None:
     store.put_subjects([subject()])
     topic = "billing.refunds"
-    store.publish([local(topic, b"Ada's", key=b"Ada"), local(topic, b"Bob's"), local(topic, b"Ada's again")])
+    store.publish(
+        [
+            local(topic, b"Ada's", key=b"Ada"),
+            local(topic, b"Bob's"),
+            local(topic, b"Ada's again"),
+            local(topic, b"later"),
+        ]
+    )
     owner = Owner(store)
     owner.append(
         owner.part(0, [("a", 1), ("b", 1)], started=[run("a", offset=0), run("b", offset=1)]),
@@ -128,15 +135,16 @@ def test_what_stands_in_clear_of_a_subject_goes_with_its_key_and_nothing_else_do
     owner.append(owner.part(0, [("a", 2)], changed=[ended("a")]), dead_letters=(conflict, letter(7)))
     assert erase(store) is not None
 
-    first, second, _ = store.records(topic, after=-1, limit=9)
+    first, second, third, _ = store.records(topic, after=-1, limit=9)
     assert (first.key, first.value, first.headers) == (None, None, ())
     assert second.value == b"Bob's"
+    assert third.value is None, "a trigger in conflict with a run of hers"
     letters = store.dead_letters()
     assert (letters[0].value, letters[0].headers, letters[0].detail) == (None, (), "erased")
     assert letters[1] == letter(7, n=2)
-    owner.append(duplicates=(duplicate("a", 2),))
+    owner.append(duplicates=(duplicate("a", 3),))
     erase(store)
-    assert [each.value for each in store.records(topic, after=-1, limit=9)] == [None, b"Bob's", None]
+    assert [each.value for each in store.records(topic, after=-1, limit=9)] == [None, b"Bob's", None, None]
     digests = {name: row.request_digest for name in ("a", "b") if (row := store.run(saga_id(name)))}
     assert digests == {"a": ERASED, "b": "sha256:r"}
 
