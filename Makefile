@@ -50,7 +50,7 @@ lint: $(INSTALLED) ## Look at the code without running it: ruff, mypy, pyright, 
 check: lint schemas docs packaging audit ## All that must hold beside the tests, as .ci/run runs it
 
 .PHONY: schemas
-schemas: $(INSTALLED) ## Write the committed Avro schemas again from the code; fail if that changed one
+schemas: $(INSTALLED) ## Write the committed schemas, Avro and JSON, again from the code; fail if that changed one
 	@$(BIN)/python .ci/schemas.py
 
 .PHONY: histories

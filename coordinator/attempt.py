@@ -4,6 +4,7 @@ It travels in a context variable, so a handler's own code needs no extra argumen
 attempt fails at once instead of acting for nobody.
 """
 
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
@@ -12,9 +13,9 @@ import msgspec
 
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
-from amends.coordinator.redaction import redact
-from amends.schemas.canonical import encode
-from amends.schemas.events import Digest, EvidenceRecorded, PermissionDenied, Role
+from amends.coordinator.redaction import redact, redact_json
+from amends.schemas.canonical import digest, encode
+from amends.schemas.events import CheckpointRecorded, Digest, EvidenceRecorded, PermissionDenied, Role
 from amends.schemas.ids import Direction, EffectKey, SagaId
 from amends.schemas.instants import Instant, text_of
 
@@ -24,6 +25,15 @@ EVIDENCE_BYTES_MAX: Final = 256 * 1024
 """Where so much evidence stands no further call is made: with a result beside it, it leaves an entry its 512 kB."""
 TEXT_CHARACTERS_MAX: Final = 300
 """Of what evidence calls an action, a resource, a status, or what a participant calls an effect, so much is kept."""
+
+
+CHECKPOINTS_MAX: Final = 100
+"""Checkpoints of one attempt that are kept; what comes after them is only logged."""
+CHECKPOINT_BYTES_MAX: Final = 16 * 1024
+"""Of what a checkpoint tells, as JSON."""
+_TOO_MUCH: Final = b'"more than a checkpoint holds"'
+
+log = logging.getLogger("amends.handler")
 
 
 class Undoing(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +69,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     first_use: bool = False
     """True where no request was ever sent under this key: only then is every refusal about this request."""
     notes: list[EvidenceRecorded | PermissionDenied] = msgspec.field(default_factory=list)
+    checkpoints: list[CheckpointRecorded] = msgspec.field(default_factory=list)
+    told: dict[Digest, bytes] = msgspec.field(default_factory=dict)
+    """What the checkpoints tell, as JSON."""
     acted: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     """What this attempt did or may have done, by connector and key: after it no later call's failure is definite."""
 
@@ -109,6 +122,26 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
             )
         )
 
+    def checkpoint(self, name: str, told: bytes) -> None:
+        """Record a place on the way. It never fails: whether a step did what it should does not hang on a remark."""
+        if len(self.checkpoints) >= CHECKPOINTS_MAX:
+            log.warning("checkpoint_dropped", extra={"saga_id": self.saga_id, "step": self.path, "checkpoint": name})
+            return
+        body = redact_json(told) if len(told) <= CHECKPOINT_BYTES_MAX else _TOO_MUCH
+        key = digest(body)
+        self.told[key] = body
+        self.checkpoints.append(
+            CheckpointRecorded(
+                path=self.path,
+                direction=self.direction,
+                role=self.role,
+                attempt=self.number,
+                name=_text(name),
+                at=text_of(self.clock()),
+                body=key,
+            )
+        )
+
     def _deny(self, tool: str, action: str, resource: str) -> None:
         why = f"a {self.role} may not change anything"
         self.notes.append(
@@ -129,6 +162,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 def _text(said: object) -> str:
     """What a connector calls something, whatever it is, without secrets and as a log can hold it."""
     return redact(str(said).encode(errors="replace").decode())[:TEXT_CHARACTERS_MAX]
+
+
+def attempt_under_way() -> Attempt | None:
+    """The attempt that runs now, if any does."""
+    return _current.get(None)
 
 
 _current: ContextVar[Attempt] = ContextVar("amends_attempt")

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from pydantic_core import to_json
 
-from amends.coordinator.attempt import Attempt, Undoing
+from amends.coordinator.attempt import Attempt, Undoing, attempt_under_way
 from amends.schemas.instants import SECOND
 
 _log = logging.getLogger("amends.handler")
@@ -38,6 +39,15 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             _log, {"saga_id": self.saga_id, "saga": self.saga, "step": self.step, "attempt": self.attempt}
         )
 
+    def checkpoint(self, name: str, /, **told: object) -> None:
+        """Name a place on the way, `ctx.checkpoint("ticket_created", ticket_id=ticket.id)`, for whoever reads the log.
+
+        It is recorded with the attempt's reply, decides nothing, and never raises. Outside an attempt it does nothing.
+        """
+        attempt = attempt_under_way()
+        if attempt is not None:
+            attempt.checkpoint(name, _json(told))
+
 
 def context_of(attempt: Attempt) -> Context:
     """What the handler of this attempt sees of it."""
@@ -61,3 +71,15 @@ class _AttemptLog(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[object, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+def _json(told: dict[str, object]) -> bytes:
+    """Whatever it is made of: what JSON has no words for is told by its type."""
+    try:
+        return to_json(told, fallback=_type_name, inf_nan_mode="strings", serialize_unknown=True)
+    except Exception:  # noqa: BLE001  values that contain themselves, or whose serializers fail
+        return to_json({name: _type_name(value) for name, value in told.items()})
+
+
+def _type_name(value: object) -> str:
+    return f"<{type(value).__name__}>"

@@ -326,6 +326,18 @@ class EvidenceRecorded(_Event, frozen=True, kw_only=True):
     result: Digest | None
 
 
+class CheckpointRecorded(_Event, frozen=True, kw_only=True):
+    """A place that a handler named on its way, with what it found worth telling; it decides nothing."""
+
+    path: str
+    direction: Direction
+    role: Role
+    attempt: int
+    name: str
+    at: str
+    body: Digest
+
+
 class PermissionDenied(_Event, frozen=True, kw_only=True):
     """A handler asked a connector for something its role may not do, a change from a read-back for instance."""
 
@@ -369,6 +381,7 @@ Event = (
     | LimitReached
     | EvidenceRecorded
     | PermissionDenied
+    | CheckpointRecorded
 )
 
 EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}

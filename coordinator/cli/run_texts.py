@@ -52,6 +52,9 @@ def facts_text(facts: dict[str, Any]) -> str:
             indent="  ",
         ).splitlines(),
     ]
+    if facts["checkpoints"]:
+        shown = [_checkpoint(each) for each in facts["checkpoints"]]
+        lines += ["", *columns(shown, heads=["checkpoint", "step", "at (UTC)", "tells"], indent="  ").splitlines()]
     lines += [f"  left in the world  {each.step}: {each.why}" for each in facts["exposure"]]
     return "\n".join(lines)
 
@@ -78,8 +81,7 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     if parked is not None:
         found.append(["parked", f"at {parked.step or 'no step'} since {day_and_clock(parked.since)}: {parked.why}"])
     if result is not None:
-        text = bytes(result).decode()
-        found.append(["result", text if len(text) <= _RESULT_MAX else text[:_RESULT_MAX] + " …"])
+        found.append(["result", _cut(bytes(result).decode())])
     return found
 
 
@@ -93,6 +95,17 @@ def _step(step: dict[str, Any], *, ended: bool) -> list[str]:
         f"{_mark(step['status'])} {word}{attempts}{failure}",
         _undo(step["undo"]),
     ]
+
+
+def _checkpoint(checkpoint: dict[str, Any]) -> list[str]:
+    told, where = bytes(checkpoint["values"]).decode(), checkpoint["step"]
+    if checkpoint["role"] != "step":
+        where += f", {checkpoint['role']}"
+    return [checkpoint["name"], where, clock(instant_of(checkpoint["at"])), _cut("" if told == "{}" else told)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _RESULT_MAX else text[:_RESULT_MAX] + " …"
 
 
 def _undo(undo: dict[str, Any] | None) -> str:

@@ -1,5 +1,6 @@
 """`amends runs list|show|story|events|state|watch`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,11 +12,15 @@ from amends.coordinator.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.rows import RunRow
-    from amends.coordinator.ports.store import Store
+    from amends.coordinator.ports.store import LogReading, Store
     from amends.coordinator.reading.history import Moment
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Saga id, 8 or more characters of one, or SAGA/IDEMPOTENCY-KEY.")
+]
+
+FromBundle = Annotated[
+    Path | None, typer.Option("--bundle", metavar="FILE", help="From a bundle (`forensics export`), not the store.")
 ]
 
 
@@ -45,53 +50,56 @@ def list_runs(  # noqa: PLR0917  options of a command
 
 
 @command(RUNS, "show", example="amends runs show refund/R-77")
-def show_run(call: Call, run: RunArgument, at: At = None) -> None:
+def show_run(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
     """Facts about a run: its trigger, steps, undos, failure, result, and what is left in the world."""
     from amends.coordinator.cli.output import show
     from amends.coordinator.cli.run_texts import facts_text
+    from amends.coordinator.reading.checkpoints import checkpoints_of
     from amends.coordinator.reading.facts import plan_in, rerun_facts, whole_facts
     from amends.coordinator.reading.history import payloads_of
 
-    with call.store() as store:
+    with call.reading(bundle) as store:
         row, moments = _run_at(store, run, at)
         state = moments[-1].state
         plan = plan_in(store, state.definition_hash)
-        facts = whole_facts(row, state, plan, payloads_of(moments, store)) | rerun_facts(moments[0].entry)
+        payloads = payloads_of(moments, store)
+        facts = whole_facts(row, state, plan, payloads) | rerun_facts(moments[0].entry)
+        facts["checkpoints"] = checkpoints_of(moments, payloads)
     show(call, facts, lambda: facts_text(facts))
 
 
 @command(RUNS, "story", example="amends runs story 8f1c1a52")
-def tell_story(call: Call, run: RunArgument, at: At = None) -> None:
+def tell_story(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
     """What happened, as a narrative for people."""
     from amends.coordinator.cli.output import show
     from amends.coordinator.reading.facts import plan_in
     from amends.coordinator.reading.story import story
 
-    with call.store() as store:
+    with call.reading(bundle) as store:
         row, moments = _run_at(store, run, at)
         told = story(moments, plan_in(store, row.definition_hash))
     show(call, {"saga_id": row.saga_id, "story": told.splitlines()}, lambda: told)
 
 
 @command(RUNS, "events", example="amends runs events 8f1c1a52 -o jsonl")
-def show_events(call: Call, run: RunArgument, at: At = None) -> None:
+def show_events(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
     """The raw events of a run."""
     from amends.coordinator.cli.output import show_list
     from amends.coordinator.cli.run_texts import events_text
     from amends.coordinator.reading.events import events_of
 
-    with call.store() as store:
+    with call.reading(bundle) as store:
         _, moments = _run_at(store, run, at)
     show_list(call, (each for moment in moments for each in events_of(moment.entry)), events_text)
 
 
 @command(RUNS, "state", example="amends runs state 8f1c1a52 --at 4 -o json")
-def show_state(call: Call, run: RunArgument, at: At = None) -> None:
+def show_state(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
     """The fold of a run's events; with -o json canonical, equal wherever it is computed."""
     from amends.coordinator.cli.output import write, write_line
     from amends.coordinator.reading.history import dump
 
-    with call.store() as store:
+    with call.reading(bundle) as store:
         _, moments = _run_at(store, run, at, opened=call.text)
     state = moments[-1].state
     if call.text:
@@ -115,7 +123,7 @@ def watch(call: Call, run: RunArgument) -> None:
         watch_run(call, store, find_run(store, run).saga_id)
 
 
-def _run_at(store: "Store", text: str, at: int | None, *, opened: bool = True) -> tuple["RunRow", list["Moment"]]:
+def _run_at(store: "LogReading", text: str, at: int | None, *, opened: bool = True) -> tuple["RunRow", list["Moment"]]:
     """The run and its history, the row as it was then. Raises `NotFound` (AM5012) for a version it does not have."""
     import msgspec
 

@@ -515,4 +515,5 @@ _FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.LimitReached: _limit,
     e.EvidenceRecorded: _evidence,
     e.PermissionDenied: _unchanged,
+    e.CheckpointRecorded: _unchanged,
 }

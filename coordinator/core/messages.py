@@ -2,10 +2,10 @@
 
 import msgspec
 
-from amends.schemas.events import Digest, EvidenceRecorded, Origin, PermissionDenied, Resolution, Role
+from amends.schemas.events import CheckpointRecorded, Digest, EvidenceRecorded, Origin, PermissionDenied, Resolution, Role
 from amends.schemas.ids import Direction, SagaId
 
-Note = EvidenceRecorded | PermissionDenied
+Note = EvidenceRecorded | PermissionDenied | CheckpointRecorded
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -215,6 +215,10 @@ class Telling:
     def _denied(self, event: e.PermissionDenied) -> None:
         self._event("denied", f"! {event.path}: {event.action} on {event.tool}: {event.why}")
 
+    def _checkpoint(self, event: e.CheckpointRecorded) -> None:
+        where = event.path if event.role == "step" else f"{event.path}, {event.role}"
+        self._event("checkpoint", f"· {event.name}, in {where}")
+
     def _evidence(self, event: e.EvidenceRecorded, index: int) -> None:
         line = self._open.get((event.path, event.direction))
         if line is None or line.undo:
@@ -250,6 +254,7 @@ class Telling:
         e.LateReplyRecorded: _late,
         e.LimitReached: _limit,
         e.PermissionDenied: _denied,
+        e.CheckpointRecorded: _checkpoint,
     }
 
 

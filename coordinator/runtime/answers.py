@@ -199,14 +199,14 @@ def _replied(work: Work, answer: Answer, payloads: dict[Digest, bytes] | None = 
         direction=identity.direction,
         attempt=identity.number,
         answer=answer,
-        notes=tuple(work.attempt.notes),
+        notes=(*work.attempt.notes, *work.attempt.checkpoints),
     )
     return Item(
         saga_id=work.saga_id,
         message=message,
         cause="reply",
         causation_id=work.attempt.idempotency_key,
-        payloads=payloads or {},
+        payloads={**work.attempt.told, **(payloads or {})},
     )
 
 
@@ -218,12 +218,12 @@ def _read_back(work: Work, answer: Yes | No | NoAnswer, payloads: dict[Digest, b
         role=identity.role,
         asked=identity.number,
         answer=answer,
-        notes=tuple(work.attempt.notes),
+        notes=(*work.attempt.notes, *work.attempt.checkpoints),
     )
     return Item(
         saga_id=work.saga_id,
         message=message,
         cause="readback",
         causation_id=work.attempt.idempotency_key,
-        payloads=payloads or {},
+        payloads={**work.attempt.told, **(payloads or {})},
     )

@@ -31,8 +31,8 @@ from tests.replay.stories import STORIES, history_of
 
 NAMES: Final = recorded()
 PROJECT: Final = Path(__file__).parents[2]
-UNRECORDED: Final = frozenset({"EvidenceRecorded", "PermissionDenied"})
-"""Made by connectors, which a recorded story has none of; `tests/unit/core/test_fold.py` folds them."""
+UNRECORDED: Final = frozenset({"CheckpointRecorded", "EvidenceRecorded", "PermissionDenied"})
+"""Made by connectors and handlers, which a recorded story has none of; `tests/unit/core/test_fold.py` folds them."""
 
 
 @cache

@@ -20,6 +20,7 @@ FACTS = {
     "parked": None,
     "failure": None,
     "rerun": None,
+    "checkpoints": [],
     "result": None,
     "exposure": [],
     "steps": [STEP],
@@ -39,3 +40,15 @@ def test_a_step_that_was_never_requested_is_pending_only_while_it_may_still_be(
 ) -> None:
     shown = facts_text({**FACTS, "status": status, "cause": None, "ended_at": ended_at}).splitlines()
     assert next(line for line in shown if " receipt " in line).split("result")[1].strip() == said
+
+
+def test_a_checkpoint_is_shown_with_where_it_stood_and_what_it_tells() -> None:
+    checkpoint = {"name": "ticket_created", "step": "create", "role": "step", "at": "2026-11-22T01:20:40.000000Z"}
+    looked = {**checkpoint, "name": "looked", "role": "verify", "values": b"{}"}
+    found = [{**checkpoint, "values": b'{"id":7}'}, looked]
+    shown = facts_text({**FACTS, "status": "running", "cause": None, "ended_at": None, "checkpoints": found})
+    assert [line.split() for line in shown.splitlines()[-3:]] == [
+        ["checkpoint", "step", "at", "(UTC)", "tells"],
+        ["ticket_created", "create", "01:20:40.000", '{"id":7}'],
+        ["looked", "create,", "verify", "01:20:40.000"],
+    ]
