@@ -19,7 +19,8 @@ from amends.coordinator.cli.groups import OneCommand
 
 if TYPE_CHECKING:
     from amends.coordinator.config import Loaded, Settings
-    from amends.coordinator.ports.store import Store
+    from amends.coordinator.evidence.bundle_log import BundleLog
+    from amends.coordinator.ports.store import LogReading, Store
 
 
 class Output(StrEnum):
@@ -56,6 +57,33 @@ class Call:
 
         with opened_store(self.settings, read_only=read_only) as store:
             yield store
+
+    @contextmanager
+    def reading(self, bundle: Path | None) -> Iterator["LogReading"]:
+        """The store; or a bundle, verified first, with this process cut off from the world from then on."""
+        if bundle is not None:
+            with self.reading_bundle(bundle) as log:
+                yield log
+        else:
+            with self.store() as store:
+                yield store
+
+    @contextmanager
+    def reading_bundle(self, bundle: Path) -> Iterator["BundleLog"]:
+        """A bundle, verified, and this process cut off."""
+        import sys
+
+        from amends.coordinator.evidence.bundle import open_bundle
+        from amends.coordinator.evidence.bundle_log import BundleLog
+        from amends.coordinator.reading.replay import cut_off
+
+        opened = open_bundle(bundle)
+        sys.dont_write_bytecode = True  # What is imported from now on must not be written down either.
+        cut_off()
+        try:
+            yield BundleLog(opened)
+        finally:
+            opened.close()
 
     @property
     def text(self) -> bool:

@@ -1,5 +1,6 @@
 """`amends replay`: folds a run's history offline."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,8 @@ import typer
 from amends.coordinator.cli.call import Call, Output, command
 from amends.coordinator.cli.groups import APP, LOOK
 from amends.coordinator.cli.numbers import At
-from amends.coordinator.cli.runs import RunArgument
+from amends.coordinator.cli.runs import FromBundle, RunArgument
+from amends.coordinator.errors import UsageError
 
 
 @command(APP, "replay", panel=LOOK, example="amends replay refund/R-77 --at 4")
@@ -16,6 +18,7 @@ async def replay(
     run: RunArgument,
     at: At = None,
     from_topic: Annotated[bool, typer.Option("--from-topic", help="From the audit topic, not the store.")] = False,
+    bundle: FromBundle = None,
 ) -> None:
     """Fold a history and print each entry and the state after it; it can neither reach the network nor append."""
     import msgspec
@@ -25,7 +28,7 @@ async def replay(
     from amends.coordinator.reading.replay import cut_off, replayed
     from amends.coordinator.reading.replay_text import replay_text
 
-    data = await _entries(call, run, from_topic=from_topic)
+    data = await _entries(call, run, bundle, from_topic=from_topic)
     cut_off()
     moments = replayed(data, until=at)
     if call.text:
@@ -43,13 +46,15 @@ async def replay(
         write_line(encoded(document))
 
 
-async def _entries(call: Call, run: str, *, from_topic: bool) -> list[bytes]:
+async def _entries(call: Call, run: str, bundle: Path | None, *, from_topic: bool) -> list[bytes]:
     from amends.coordinator.reading.history import stored
     from amends.coordinator.reading.naming import find_run
 
+    if from_topic and bundle is not None:
+        raise UsageError("AM5005", "replay takes --from-topic or --bundle", do="give one of them")
     if from_topic:
         from amends.coordinator.cli.topic_reading import entries_from_topic
 
         return await entries_from_topic(call, run)
-    with call.store() as store:
+    with call.reading(bundle) as store:
         return [entry.data for entry in stored(store, find_run(store, run).saga_id)]

@@ -68,7 +68,7 @@ def _sensible(copy: Copy, run: str | None) -> None:
 
 async def _take(call: Call, copy: Copy, store: Store, held: HeldHeads) -> None:
     count = 0
-    async for each in _heads(call, copy, store):
+    async for each in heads(call, copy.file, store):
         if isinstance(each, BadLine):
             held.report.found("undecodable", str(each))
         elif copy.store_id in {None, each.store}:
@@ -79,9 +79,10 @@ async def _take(call: Call, copy: Copy, store: Store, held: HeldHeads) -> None:
         raise faults.no_heads(copy.file or bootstrap.own_topics(call.settings).checkpoints, f"there is none{of}")
 
 
-async def _heads(call: Call, copy: Copy, store: Store) -> AsyncIterator[SignedHead | BadLine]:
-    if copy.file is not None:
-        for each in heads_in(lines_of(copy.file)):
+async def heads(call: Call, file: str | None, store: Store) -> AsyncIterator[SignedHead | BadLine]:
+    """Those of a copy; without one, those of the installation's own topic."""
+    if file is not None:
+        for each in heads_in(lines_of(file)):
             yield each
         return
     topic = bootstrap.own_topics(call.settings).checkpoints
