@@ -43,7 +43,14 @@ def card_of(step: StepForm) -> Card:
 
 def trigger_lines(form: DefinitionForm) -> tuple[str, ...]:
     """What starts a run, for its box."""
-    return tuple(_short(line) for line in (form.trigger.topic, f"trigger · {form.trigger.model}"))
+    trigger = form.trigger
+    lines = (trigger.topic, f"trigger · {trigger.model}") if trigger.topic else ("called", f"with · {trigger.model}")
+    return tuple(_short(line) for line in lines)
+
+
+def start_of(form: DefinitionForm) -> str:
+    """How its runs begin; a saga without a topic is only a part of others."""
+    return f"starts on {form.trigger.topic}" if form.trigger.topic else f"is called with a {form.trigger.model}"
 
 
 def symbol_of(step: StepForm) -> str:

@@ -1,16 +1,19 @@
 """A definition drawn: text for terminals, Mermaid for documents. Pure: a form goes in, text comes out."""
 
-from amends.coordinator.definition.card import symbol_of, undo_name, waiting_of
+from collections.abc import Iterator, Mapping
+
+from amends.coordinator.definition.card import start_of, symbol_of, trigger_lines, undo_name, waiting_of
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.edges import undo_edges
 from amends.coordinator.definition.form import DefinitionForm, StepForm
+from amends.coordinator.definition.picture import groups_of
 
 
 def as_text(form: DefinitionForm) -> str:
     """Steps in order, what each waits for, how it is undone, and where the pivot stands."""
     deadline = text_of_ms(form.deadline_ms)
-    lines = [f"{form.name} v{form.version} · starts on {form.trigger.topic} · deadline {deadline}{_budget(form)}"]
+    lines = [f"{form.name} v{form.version} · {start_of(form)} · deadline {deadline}{_budget(form)}"]
     width = max((len(step.path) for step in form.steps), default=0)
     pivot = next((step for step in form.steps if step.pivot), None)
     followed = _followed(form)
@@ -38,11 +41,8 @@ def as_mermaid(form: DefinitionForm) -> str:
     Dotted arrows lead from a step to its undo, and from an undo to the one that comes after it.
     """
     ids = {step.path: f"s{index}" for index, step in enumerate(form.steps)}
-    lines = ["flowchart TD", f'    trigger(["{_escaped(form.trigger.topic)}"])']
-    for step in form.steps:
-        left, right = ("{{", "}}") if step.pivot else ("[", "]") if step.acts else ("(", ")")
-        label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}", *waiting_of(step)))
-        lines.append(f'    {ids[step.path]}{left}"{label}"{right}')
+    lines = ["flowchart TD", f'    trigger(["{_escaped(trigger_lines(form)[0])}"])']
+    lines.extend(f"    {line}" for line in _nodes(form, ids))
     for step in form.steps:
         when = f'|"{_escaped(condition_text(step.when))}"|' if step.when is not None else ""
         befores = [ids[each] for each in step.after] or ["trigger"]
@@ -53,6 +53,24 @@ def as_mermaid(form: DefinitionForm) -> str:
             lines.append(f'    {ids[step.path]} -.-> {ids[step.path]}u>"↩ {kind} of {_escaped(step.path)}"]')
     lines.extend(f"    {ids[later]}u -.->|then| {ids[earlier]}u" for later, earlier in undo_edges(form))
     return "\n".join(lines) + "\n"
+
+
+def _nodes(form: DefinitionForm, ids: Mapping[str, str], group: str = "") -> Iterator[str]:
+    """The steps; those of a saga that is called in a frame of its name."""
+    groups = groups_of(ids)
+    for member in groups[group]:
+        if member in groups:
+            yield f'subgraph {ids[next(path for path in ids if path.startswith(member))]}g["{_escaped(member[:-1])}"]'
+            yield from (f"    {line}" for line in _nodes(form, ids, member))
+            yield "end"
+        else:
+            yield f"{ids[member]}{_node(form.step(member))}"
+
+
+def _node(step: StepForm) -> str:
+    left, right = ("{{", "}}") if step.pivot else ("[", "]") if step.acts else ("(", ")")
+    label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}", *waiting_of(step)))
+    return f'{left}"{label}"{right}'
 
 
 def _marks(step: StepForm) -> str:

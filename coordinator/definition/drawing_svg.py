@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Final
 
+from amends.coordinator.definition.card import start_of
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.form import DefinitionForm, StepForm
 from amends.coordinator.definition.layout import Route
@@ -83,7 +84,7 @@ def _subtitle(form: DefinitionForm) -> str:
 def _description(form: DefinitionForm, picture: Picture) -> str:
     """Everything the picture shows, in the order of the definition."""
     says = {each.step.path: each.card for each in picture.steps}
-    lines = [f"Starts on {form.trigger.topic}; {_subtitle(form)}."]
+    lines = [f"{_title(form)} {start_of(form)}; {_subtitle(form)}."]
     for step in form.steps:
         card = says[step.path]
         lines.append("; ".join(each for each in (card.says, card.undo_says) if each) + ".")
@@ -96,7 +97,7 @@ def _trigger(picture: Picture) -> str:
     if at is None:
         return ""
     shape = f'<rect class="trigger" {_place(at)} rx="{at.height // 2}"/>'
-    return _group("trigger", f"starts on {picture.trigger_lines[0]}", shape, _words(at, picture.trigger_lines))
+    return _group("trigger", ", ".join(picture.trigger_lines), shape, _words(at, picture.trigger_lines))
 
 
 def _step(placed: StepPlaced) -> str:

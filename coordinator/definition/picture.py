@@ -40,6 +40,11 @@ class Rectangle:
     width: int
     height: int
 
+    @property
+    def middle(self) -> int:
+        """From left to right."""
+        return self.x + self.width // 2
+
     def moved(self, x: int, y: int) -> "Rectangle":
         return replace(self, x=self.x + x, y=self.y + y)
 
@@ -110,7 +115,7 @@ class _Drawing:
 
     def drawn(self, *, framed: bool) -> Picture | None:
         """The whole, or None where frames make a circle."""
-        groups = _groups(self.steps, framed=framed)
+        groups = groups_of(self.steps, framed=framed)
         picture = self._placed("", groups)
         if picture is not None:
             picture.trigger_lines = self.trigger_lines
@@ -187,12 +192,16 @@ class _Drawing:
 
     @staticmethod
     def _frame(inner: Picture) -> Box:
+        """Lines reach it above the first of its steps, and above the first of their undos."""
         width, height = inner.width + 2 * FRAME, inner.height + FRAME_TITLE + FRAME
-        return Box(width=width, height=height, ports={ORDER: width // 3, UNDO: width * 2 // 3})
+        first = min(inner.steps, key=lambda each: each.at.y).at
+        undos = [each.undo_at for each in inner.steps if each.undo_at is not None]
+        undo = min(undos, key=lambda each: each.y, default=first)
+        return Box(width=width, height=height, ports={ORDER: FRAME + first.middle, UNDO: FRAME + undo.middle})
 
 
-def _groups(paths: Iterable[str], *, framed: bool) -> dict[str, list[str]]:
-    """Members by group, "" the outermost: steps by path, groups by path and a slash."""
+def groups_of(paths: Iterable[str], *, framed: bool = True) -> dict[str, list[str]]:
+    """Members by group: steps by path, groups by path and a slash. The outermost is ""."""
     groups: dict[str, list[str]] = {"": []}
     names = list(paths)
     prefixes = {path[: at + 1] for path in names for at, sign in enumerate(path) if sign == "/"} if framed else set()

@@ -3,6 +3,8 @@ from amends.coordinator.definition.drawing import as_mermaid, as_text
 from amends.coordinator.definition.drawing_svg import as_svg
 from tests.simulation.definitions import action, read, saga
 from tests.unit.definition.shop import Charge, Order, shop
+from tests.unit.definition.test_calls import shipping
+from tests.unit.definition.test_calls import shop as calling
 
 TEXT = """\
 shop v2 · starts on orders · deadline 1h
@@ -54,6 +56,21 @@ def test_a_wait_says_for_what_until_when_and_what_then() -> None:
     assert '"paid<br/>wait<br/>for Charge of trigger.order_id<br/>within 2d, else park"' in as_mermaid(form)
     assert ">within 2d, else park</text>" in as_svg(form)
     assert "paid: wait, for Charge of trigger.order_id, within 2d, else park<" in as_svg(form)
+
+
+def test_a_saga_that_is_called_stands_in_a_frame_and_alone_says_that_it_is_called() -> None:
+    mermaid = as_mermaid(calling().close().form).splitlines()
+    frame = mermaid.index('    subgraph s2g["ship"]')
+    assert mermaid[frame + 1 : frame + 5] == [
+        '        s2["ship/book<br/>action"]',
+        '        s3["ship/hand_over<br/>action"]',
+        '        s4("ship/label<br/>read")',
+        "    end",
+    ]
+    called = shipping().close().form
+    assert as_text(called).startswith("shipping v1 · is called with a Parcel · ")
+    assert as_mermaid(called).splitlines()[1] == '    trigger(["called"])'
+    assert "Saga shipping v1 is called with a Parcel; " in as_svg(called)
 
 
 def test_each_undo_names_the_undos_that_come_next() -> None:

@@ -47,7 +47,7 @@ def test_each_step_and_each_undo_has_a_box_that_says_what_it_is() -> None:
         "receipt: result after charge, mail, 3 attempts, timeout 30s",
     ]
     assert titles(picture, "undo") == ["undo of charge, verified by read-back"]
-    assert titles(picture, "trigger") == ["starts on orders"]
+    assert titles(picture, "trigger") == ["orders, trigger · Order"]
 
 
 def test_the_description_says_all_of_it_in_order() -> None:
@@ -56,7 +56,7 @@ def test_the_description_says_all_of_it_in_order() -> None:
     assert said is not None
     assert said.text is not None
     lines = said.text.splitlines()
-    assert lines[0] == "Starts on orders; deadline 1h · once mail is done, nothing is undone."
+    assert lines[0] == "Saga shop v2 starts on orders; deadline 1h · once mail is done, nothing is undone."
     assert [line.partition(":")[0] for line in lines[1:-1]] == ["assess", "charge", "mail", "receipt"]
     assert lines[2].endswith("; undo of charge, verified by read-back.")
     assert lines[-1] == "Undos run in reverse order, one at a time."
