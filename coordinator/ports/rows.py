@@ -251,6 +251,8 @@ class ShardAppend(_Row, frozen=True, kw_only=True):
     """Waits that begin; a message that is kept for one becomes a row of the shard's inbox."""
     not_awaited: tuple[tuple[SagaId, str], ...] = ()
     """Waits that are over, by run and path."""
+    refused: tuple[str, ...] = ()
+    """Messages that became dead letters: their ids are free again, for those that are redriven."""
     given_back: tuple[MessageRow, ...] = ()
     """Messages that met no wait after all: others may have them. `taken_by` is the run that gives one back."""
 

@@ -11,13 +11,17 @@ import msgspec
 
 from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
 from amends.coordinator.core.evolve import sealed
+from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
+from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.ports.rows import (
+    AwaitedRow,
     Batch,
     DeadLetterRow,
     Duplicate,
     InboxRow,
     Lease,
+    MessageRow,
     RunChange,
     RunRow,
     ShardAppend,
@@ -100,6 +104,10 @@ class _ShardPart:
     started: list[RunRow] = field(default_factory=list)
     changed: dict[str, RunChange] = field(default_factory=dict)
     inbox_done: list[str] = field(default_factory=list)
+    awaited: dict[tuple[SagaId, str], AwaitedRow] = field(default_factory=dict)
+    not_awaited: list[tuple[SagaId, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    given_back: list[MessageRow] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,6 +167,16 @@ class Pending:
         """Delete the row in the transaction that appends what it caused."""
         self._part(shard).inbox_done.append(message_id)
 
+    def give_back(self, shard: OwnedShard, message: MessageRow) -> None:
+        """Let others have a message that the run does not wait for any more."""
+        self._part(shard).given_back.append(message)
+
+    def wait_on(self, shard: OwnedShard, message_id: str, awaited: AwaitedRow) -> None:
+        """Have the run wait for another message: this one is a dead letter."""
+        part = self._part(shard)
+        part.refused.append(message_id)
+        part.awaited[awaited.saga_id, awaited.path] = awaited
+
     def quarantine(self, shard: OwnedShard, change: RunChange) -> None:
         """Mark a run whose fold or decision raised; nothing is appended to it (rule 19)."""
         self._part(shard).changed[change.saga_id] = change
@@ -166,7 +184,7 @@ class Pending:
 
     def tell(self, shard: OwnedShard, run: Run, now: Instant) -> None:
         """Correct what the run's row says it waits for, where nothing is appended (rule 14)."""
-        waiting_for = missing_handler(run.plan, run.state, now)
+        waiting_for = _waiting_for(run.plan, run.state, now)
         if waiting_for != run.told:
             self._part(shard).changed[run.saga_id] = change_of(run.state, run.due, waiting_for=waiting_for)
 
@@ -179,13 +197,15 @@ class Pending:
         data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, payloads, at=at, build=build))
         state = sealed(state, version=version, at=at, entry_hash=entry_hash)
         due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
-        waiting_for = missing_handler(run.plan, state, now)  # What can raise has been done now.
+        waiting_for = _waiting_for(run.plan, state, now)  # What can raise has been done now.
         shard.position += 1
         shard.head = part.head_after = next_head(shard.head, entry_hash)
         part.entries.append(
             StoredEntry(saga_id=run.saga_id, version=version, shard=shard.shard, position=shard.position, data=data)
         )
         self.size_bytes += len(data)
+        if run.plan.waits:
+            _note_waits(part, run, before, state)
         run.state, run.due = state, due
         shard.open_runs += (before is None) - state.closed
         self.ended += state.closed and (before is None or not before.closed)
@@ -239,6 +259,10 @@ class Pending:
             started=tuple(part.started),
             changed=tuple(part.changed.values()),
             inbox_done=tuple(part.inbox_done),
+            awaited=tuple(part.awaited.values()),
+            not_awaited=tuple(part.not_awaited),
+            refused=tuple(part.refused),
+            given_back=tuple(part.given_back),
         )
 
     def _draft(
@@ -300,6 +324,30 @@ def _inline(value: bytes, /) -> Payload:
 
 def _sealed(text: bytes, /) -> Payload:
     return Sealed(sealed=text.decode())
+
+
+def _waiting_for(plan: Plan, state: State, now: Instant) -> str | None:
+    """What a run waits for if nothing goes on in it: a handler, or what comes from outside."""
+    return missing_handler(plan, state, now) or (waited_for(plan, state) if plan.waits else None)
+
+
+def _note_waits(part: _ShardPart, run: Run, before: State | None, after: State) -> None:
+    """Which waits for messages begin and end with an entry."""
+    were, are = open_waits(before) if before is not None else {}, open_waits(after)
+    for path in were.keys() - are.keys():
+        part.awaited.pop((run.saga_id, path), None)
+        part.not_awaited.append((run.saga_id, path))
+    for path in are.keys() - were.keys():
+        awaited = are[path]
+        assert awaited.correlation is not None, "a message has a key"
+        assert awaited.message_type is not None, "and a type"
+        part.awaited[run.saga_id, path] = AwaitedRow(
+            saga_id=run.saga_id,
+            path=path,
+            shard=run.shard,
+            correlation_key=awaited.correlation,
+            type=awaited.message_type,
+        )
 
 
 def _row(run: Run, waiting_for: str | None) -> RunRow:

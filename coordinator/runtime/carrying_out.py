@@ -3,11 +3,12 @@
 So are the timers of a run set here, and here they come up: what they mean for `decide` goes back as messages.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.messages import Tick
+from amends.coordinator.core.waiting import waited_for
 from amends.coordinator.runtime.batching import Decided, OwnedShard
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Item
@@ -35,6 +36,8 @@ class CarryingOut:
     resuming: Resuming
     resting: set[SagaId] = field(default_factory=set)
     """Runs in memory that wait for a handler's arrival: they take no place in flight."""
+    asleep: dict[SagaId, tuple[Instant, int]] = field(default_factory=dict)
+    """Runs that are not in memory and wait: when each is due, and its shard."""
     lingering: set[SagaId] = field(default_factory=set)
     """Runs that have ended or parked, and stay in memory for a handler that does not return."""
 
@@ -66,6 +69,27 @@ class CarryingOut:
             del self.runs[run.saga_id]
         elif waits_for_handler(run, now):
             self.resting.add(run.saga_id)
+        elif run.plan.waits and self.sleeps(run):
+            del self.runs[run.saga_id]
+
+    def sleeps(self, run: Run) -> bool:
+        """Whether a run only waits, for a message or an instant: then it needs no memory but for its timer."""
+        if waited_for(run.plan, run.state) is None:
+            return False
+        if run.due is not None and run.due != run.timer_due:
+            self.timers.set(run.due, "due", run.saga_id)
+        self.asleep[run.saga_id] = (run.due or 0, run.shard)
+        return True
+
+    def awake(self, saga_id: SagaId) -> Instant | None:
+        """The run is in memory again; the instant for which it has a timer."""
+        due, _ = self.asleep.pop(saga_id, (None, 0))
+        return due
+
+    def forget_asleep(self, shards: Collection[int]) -> None:
+        """The shards are not ours any more."""
+        for saga_id in [saga_id for saga_id, (_, shard) in self.asleep.items() if shard in shards]:
+            del self.asleep[saga_id]
 
     def forget(self, run: Run) -> None:
         """Stop what runs for it, and drop it from memory."""
@@ -85,7 +109,7 @@ class CarryingOut:
         """What the core is to be told now that this timer has come up, if anything."""
         run, identity = self.runs.get(timer.saga_id), timer.identity
         if run is None:
-            return None
+            return self._wakes(timer)
         if timer.kind == "due" and run.due is not None and run.due <= now:
             return Item(saga_id=run.saga_id, message=Tick(), cause="timer", causation_id=f"due:{timer.due}")
         if identity is None:
@@ -98,6 +122,13 @@ class CarryingOut:
         elif timer.kind == "ask" and identity in run.put_off:
             self._start(run, {identity: run.put_off.pop(identity)}, now)
         return None
+
+    def _wakes(self, timer: Timer) -> Item | None:
+        """A run that is not in memory is told as well, if it has slept until now: it is loaded to hear of it."""
+        due, shard = self.asleep.get(timer.saga_id, (None, 0))
+        if timer.kind != "due" or due != timer.due:
+            return None
+        return Item(saga_id=timer.saga_id, message=Tick(), cause="timer", causation_id=f"due:{timer.due}", shard=shard)
 
     def tidy(self) -> None:
         """Drop timers that mean nothing any more, now and then."""
@@ -116,7 +147,8 @@ class CarryingOut:
     def _is_current(self, timer: Timer) -> bool:
         run = self.runs.get(timer.saga_id)
         if run is None:
-            return timer.kind == "alone"
+            asleep = self.asleep.get(timer.saga_id)
+            return timer.kind == "alone" or (asleep is not None and asleep[0] == timer.due)
         if timer.identity is None:
             return timer.kind == "alone" or (run.due is not None and run.due <= timer.due)
         return timer.identity in run.running or timer.identity in run.put_off

@@ -16,6 +16,7 @@ from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, Pending
 from amends.coordinator.runtime.carrying_out import CarryingOut
+from amends.coordinator.runtime.delivering import Delivering, with_nothing
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
 from amends.coordinator.runtime.intake import LEFT, Intake, Taken, undecided
@@ -49,6 +50,7 @@ class Deciding:
     quarantine: Quarantine
     resuming: Resuming
     wishing: Wishing
+    delivering: Delivering
     carrying_out: CarryingOut
     in_flight_max: int
     build: str
@@ -167,7 +169,19 @@ class Deciding:
         if run is None:
             self._finished_with(pending, shard, item)
             return None
+        if item.brought is not None:
+            return self._decide_message(pending, run, shard, item, now)
         return self._decide(pending, run, shard, item, now)
+
+    def _decide_message(
+        self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant
+    ) -> Decision | None:
+        brought = self.delivering.bring(pending, run, shard, item, now)
+        if brought is not None:
+            return self._decide(pending, run, shard, brought, now)
+        self._finished_with(pending, shard, item)
+        self.carrying_out.leave_if_over(run, now)
+        return None
 
     def _looked_up(self, item: Item) -> tuple[Run | None, int | None]:
         """The run of an item that is not in memory, and the shard that answers for it."""
@@ -178,6 +192,7 @@ class Deciding:
                     self.quarantine.hold(item.saga_id, held, None, error)
                 case run if run is not None:
                     self.runs[item.saga_id] = run
+                    run.timer_due = self.carrying_out.awake(run.saga_id)
                     return run, run.shard
         return None, held if held is not None else item.shard
 
@@ -195,6 +210,8 @@ class Deciding:
             decision = Decision(run=run, shard=shard, item=item, taken=taken, events=(), state=run.state)
             self._undecidable(pending, decision, now, error)
             return None
+        if run.plan.waits:
+            item = with_nothing(run, item, events)
         if events:
             return Decision(run=run, shard=shard, item=item, taken=taken, events=events, state=state)
         self._finished_with(pending, shard, item)

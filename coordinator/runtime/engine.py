@@ -18,6 +18,7 @@ from amends.coordinator.runtime.batching import OwnedShard, Pending, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.deciding import Deciding
+from amends.coordinator.runtime.delivering import Delivering
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import (
     AppendFailed,
@@ -110,6 +111,7 @@ class Engine:
             quarantine=self._quarantine,
             resuming=self._resuming,
             wishing=self._wishing,
+            delivering=Delivering(catalogue=self.catalogue),
             carrying_out=self._carrying_out,
             in_flight_max=self.settings.in_flight_max,
             build=self.settings.build,
@@ -216,7 +218,7 @@ class Engine:
     def _gain(self, lease: Lease) -> None:
         shard = self.shards[lease.shard] = OwnedShard.of(lease)
         try:
-            shard.open_runs = self._resuming.begin(lease, self.runs)
+            shard.open_runs = self._resuming.begin(lease, self.runs, self._carrying_out.sleeps)
         except StoreUnavailable as error:
             log.warning("shard_not_loaded", extra={"shard": lease.shard, "why": error.why})
             self._drop([lease.shard])
@@ -284,5 +286,6 @@ class Engine:
             self.shards.pop(shard, None)
             self._resuming.forget(shard, self.runs)
         self._quarantine.forget(gone)
+        self._carrying_out.forget_asleep(gone)
         for run in [run for run in self.runs.values() if run.shard in gone]:
             self._carrying_out.forget(run)

@@ -11,6 +11,7 @@ from amends.coordinator.ports.rows import InboxRow, Lease
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.record import Record
+from amends.schemas.wishes import Deliver
 
 if TYPE_CHECKING:
     from amends.coordinator.runtime.batching import Pending
@@ -35,6 +36,8 @@ class Item(Struct, frozen=True, kw_only=True):
     shard: int | None = None
     subject: str | None = None
     """Of a start whose run is to be sealed: whose data it is."""
+    brought: Deliver | None = None
+    """A message from outside as it came, to be given back where nobody waits for it any more."""
 
     @property
     def size_bytes(self) -> int:

@@ -2,10 +2,12 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.messages import Recovered
 from amends.coordinator.core.recovery import is_suspect
+from amends.coordinator.core.waiting import waited_for
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.loading import Loading, Unreadable
@@ -39,12 +41,18 @@ class Resuming:
         """Whether runs are still to be resumed."""
         return bool(self._suspects or self._others)
 
-    def begin(self, lease: Lease, runs: dict[SagaId, Run]) -> int:
-        """Load the open runs of a shard that is ours from now on; how many there are."""
+    def begin(self, lease: Lease, runs: dict[SagaId, Run], sleeps: Callable[[Run], bool]) -> int:
+        """Load the open runs of a shard that is ours from now on; how many there are.
+
+        Those that `sleeps` takes stay out of memory: nothing ran for them that a stop could have cut off.
+        """
         count = 0
         for run in self.loading.open_runs(lease.shard):
             if isinstance(run, Unreadable):
                 self.quarantine.hold(run.saga_id, run.shard, None, run.error)
+                continue
+            count += 1
+            if run.plan.waits and run.told == waited_for(run.plan, run.state) and sleeps(run):
                 continue
             runs[run.saga_id] = run
             item = Item(
@@ -55,7 +63,6 @@ class Resuming:
                 shard=lease.shard,
             )
             (self._suspects if is_suspect(run.state, clean=lease.clean) else self._others).append(item)
-            count += 1
         if count:
             log.info("runs_resuming", extra={"shard": lease.shard, "runs": count, "suspects": len(self._suspects)})
         return count

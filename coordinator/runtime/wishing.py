@@ -4,8 +4,11 @@ import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from amends.coordinator.core.messages import (
     CancelWished,
+    Delivered,
     KillWished,
     Message,
     RerunWished,
@@ -93,6 +96,8 @@ def item_of(row: InboxRow, namespace: str) -> Item:
     wish = wishes.read(row.body)
     if isinstance(wish, wishes.Start):
         return _start(row, wish, namespace)
+    if isinstance(wish, wishes.Deliver):
+        return _delivered(row, wish)
     message, cause = _message(wish)
     return _item(row, wish.saga_id, message, cause, wish.actor)
 
@@ -113,6 +118,19 @@ def _message(wish: wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve) 
                 evidence=_clean(wish.evidence),
             )
             return resolution, "resolve"
+
+
+def _delivered(row: InboxRow, wish: wishes.Deliver) -> Item:
+    """A message from outside; what it says is read by who knows what is waited for."""
+    message = Delivered(
+        path=wish.path,
+        message_id=wish.message_id,
+        correlation=wish.correlation_key,
+        message_type=wish.type,
+        body=digest(wish.body.encode()),
+    )
+    item = _item(row, wish.saga_id, message, "message", wish.actor)
+    return replace(item, causation_id=wish.message_id, brought=wish)
 
 
 def _clean(text: str | None) -> str | None:

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from amends.coordinator.attempt import attempting
 from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.definition.compatibility import handler_names
 from amends.coordinator.definition.saga import Saga
 from amends.coordinator.errors import Fenced, RunExists
-from amends.coordinator.ports.rows import Batch, LocalRecord
+from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.batching import Pending
@@ -143,7 +144,8 @@ class World:
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
         self.script = Script(clock, defaultdict(deque))
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
-        named = {name for saga in self.sagas for name in saga.handlers}
+        self._waits = any(step.wait is not None for saga in self.sagas for step in saga.form.steps)
+        named = {name for saga in self.sagas for name in handler_names(saga.form)}
         if unknown := sorted(self.script.replies.keys() - named):
             raise ValueError(f"no handler is called {', '.join(unknown)}; there is {', '.join(sorted(named))}")
         self._namespace = namespace
@@ -163,15 +165,41 @@ class World:
         self._offset += 1
         self._arrived.append(Arrived(records=[record]))
 
+    def send(
+        self,
+        message_type: str,
+        key: str | int,
+        body: BaseModel | object = None,
+        *,
+        message_id: str | None = None,
+        kept_s: int = 7 * 24 * 3600,
+    ) -> None:
+        """A message from outside, for whatever waits for this type and key, or will within the time it is kept."""
+        content = body.model_dump_json() if isinstance(body, BaseModel) else json.dumps(body)
+        row = MessageRow(
+            message_id=message_id or f"message-{len(self.store.messages(limit=TURNS_MAX)) + 1}",
+            correlation_key=str(key),
+            type=message_type,
+            body=content,
+            topic="messages",
+            received_at=self.clock.now,
+            expires_at=self.clock.now + kept_s * SECOND,
+            actor="test",
+        )
+        self.store.put_messages([row])
+        self.take_inbox()
+
     def run(self, *, until: Instant | None = None) -> None:
         """Go on until nothing is left to do, or until an instant. Raises `RuntimeError` if that never comes."""
         for _ in range(TURNS_MAX):
             self._turn()
+            if self._waits and not self.engine.inbox_held:
+                self._take_messages()
             if self._arrived or self.script.arrived:
                 continue
             dues = (due for due in (self.engine.next_due(), self.script.next_due()) if due is not None)
             due = min(dues, default=None)
-            rests = self.engine.idle and self.script.next_due() is None
+            rests = self.engine.idle and self.script.next_due() is None and not (self._waits and until is not None)
             if rests or due is None or (until is not None and due > until):
                 if until is not None:
                     self.clock.now = max(self.clock.now, until)
@@ -193,6 +221,12 @@ class World:
         """Let the worker see what was put into the inbox."""
         for shard in self.engine.shards:
             self._arrived.append(Waiting(rows=self.store.inbox(shard), moment=self.engine.inbox_moment))
+
+    def _take_messages(self) -> None:
+        """Of those that came early, what the waits that began with the last turn have taken."""
+        for shard in self.engine.shards:
+            if rows := self.store.inbox(shard):
+                self._arrived.append(Waiting(rows=rows, moment=self.engine.inbox_moment))
 
     def offer(self, item: Item) -> None:
         """A message straight to the engine."""

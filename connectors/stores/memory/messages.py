@@ -68,6 +68,8 @@ class Messages(Part):
         """What an append says of waits and messages; inside its transaction."""
         for wait in append.not_awaited:
             self._tables.awaited.pop(wait, None)
+        for message_id in append.refused:
+            self._tables.messages.pop(message_id, None)
         for row in append.given_back:
             known = self._tables.messages.get(row.message_id)
             if known is None or known.taken_by == row.taken_by:

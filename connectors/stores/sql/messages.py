@@ -66,7 +66,7 @@ class SqlMessages(SqlStore):
 
 def meet_messages(work: Work, batch: Batch, lock_key: str | None, now: Callable[[], Instant]) -> None:
     """What a batch says of waits and messages; inside its transaction, before any dead letter is numbered."""
-    parts = [part for part in batch.appends if part.awaited or part.not_awaited or part.given_back]
+    parts = [part for part in batch.appends if part.awaited or part.not_awaited or part.refused or part.given_back]
     if not parts:
         return
     awaited = {row.correlation_key for part in parts for row in part.awaited}
@@ -79,6 +79,8 @@ def meet_messages(work: Work, batch: Batch, lock_key: str | None, now: Callable[
 def _meet(work: Work, part: ShardAppend, now: Instant) -> None:
     for saga_id, path in part.not_awaited:
         work.change("DELETE FROM awaited WHERE saga_id = ? AND path = ?", (saga_id, path))
+    for message_id in part.refused:
+        work.change("DELETE FROM messages WHERE message_id = ?", (message_id,))
     for row in part.given_back:
         kept = msgspec.structs.replace(row, taken_by=None)
         back = "UPDATE messages SET taken_by = NULL, body = ? WHERE message_id = ? AND taken_by = ?"

@@ -1,0 +1,156 @@
+"""Messages from outside, brought to the runs that wait for them: read as what is awaited, or kept for others."""
+
+import logging
+from dataclasses import dataclass
+from typing import cast
+
+import msgspec
+from msgspec.structs import replace
+from pydantic import ValidationError
+
+from amends.coordinator.core.messages import Delivered
+from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, takes
+from amends.coordinator.definition.handler import Handler, told
+from amends.coordinator.ports.rows import AwaitedRow, DeadLetterRow, MessageRow
+from amends.coordinator.redaction import redact_json
+from amends.coordinator.runtime.batching import OwnedShard, Pending
+from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.runs import Run
+from amends.schemas.canonical import digest
+from amends.schemas.events import Event, StepSucceeded
+from amends.schemas.instants import Instant, text_of
+from amends.schemas.message import Answer, Message
+from amends.schemas.wishes import Deliver
+
+log = logging.getLogger("amends.messages")
+
+JSON_HEADERS = (("content-type", b"application/json"),)
+
+
+class _Unusable(ValueError):
+    """The message's content is not what the step waits for."""
+
+    def __init__(self, why: str, path: str | None = None) -> None:
+        super().__init__(why)
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivering:
+    """Looks at a message before it is decided on."""
+
+    catalogue: Catalogue
+
+    def bring(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Item | None:
+        """The item with its content as the step's result is written; None where the run does not take it.
+
+        One that is not what it seemed becomes a dead letter, and the wait goes on; one that nobody waits for any more
+        is given back.
+        """
+        wish, message = item.brought, item.message
+        assert wish is not None, "a message says what it was"
+        assert isinstance(message, Delivered), "what is brought is a message"
+        if not takes(run.state, message.path, message.correlation, message.message_type):
+            pending.give_back(shard, _message(wish))
+            return None
+        try:
+            body = self._read(run, wish)
+        except _Unusable as error:
+            log.warning("message_unusable", extra={"saga_id": run.saga_id, "message_id": wish.message_id})
+            pending.refuse(_letter(run, wish, error, now))
+            pending.wait_on(shard, wish.message_id, awaited_row(run, message.path, wish.correlation_key, wish.type))
+            return None
+        key = digest(body)
+        return replace(item, message=replace(message, body=key), payloads={key: body})
+
+    def _read(self, run: Run, wish: Deliver) -> bytes:
+        """The content as JSON text, with what its model fills in.
+
+        Where the app has no such model any more it stays as it came: whoever takes it reads it as what it needs.
+        """
+        limit = run.plan.form.payload_bytes_max
+        if len(wish.body.encode()) > limit:
+            raise _Unusable(f"its content is {len(wish.body.encode())} bytes, {limit} are allowed")
+        known = self.catalogue.by_hash(run.plan.hash)
+        handler = known.handlers.get(run.plan.steps[wish.path].handler.name) if known is not None else None
+        return redact_json(wish.body.encode() if handler is None else _as_declared(handler, wish.body))
+
+
+def with_nothing(run: Run, item: Item, events: tuple[Event, ...]) -> Item:
+    """The item with the result of a wait for an instant, where one has ended: no message has brought that."""
+    ended = any(isinstance(event, StepSucceeded) and event.result == NOTHING_DIGEST for event in events)
+    if not ended or NOTHING_DIGEST in item.payloads:
+        return item
+    run.payloads[NOTHING_DIGEST] = NOTHING
+    return replace(item, payloads={**item.payloads, NOTHING_DIGEST: NOTHING})
+
+
+def awaited_row(run: Run, path: str, key: str, message_type: str) -> AwaitedRow:
+    """What the store keeps of a wait."""
+    return AwaitedRow(saga_id=run.saga_id, path=path, shard=run.shard, correlation_key=key, type=message_type)
+
+
+def record_of(row: MessageRow | Deliver) -> bytes:
+    """The message as a record of its topic, in JSON."""
+    message = Message(
+        message_id=row.message_id,
+        correlation_key=row.correlation_key,
+        type=row.type,
+        answer=cast("Answer | None", row.answer),  # it was read from such a record
+        reason=row.reason,
+        external_id=row.external_id,
+        body=msgspec.Raw(row.body.encode()),
+        sent_at=text_of(row.received_at),
+    )
+    return msgspec.json.encode(message)
+
+
+def unclaimed(row: MessageRow) -> DeadLetterRow:
+    """The dead letter of a message that nobody waited for, for as long as it was kept."""
+    return _dead_letter(
+        row, reason="unclaimed", detail=f"nobody waited for {row.type} {row.correlation_key}", at=row.expires_at
+    )
+
+
+def _as_declared(handler: Handler, body: str) -> bytes:
+    adapter = handler.result
+    assert adapter is not None, "a wait for a message has a model"
+    try:
+        return adapter.serializer.to_json(adapter.validator.validate_json(body), by_alias=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise _Unusable(told(error), ".".join(map(str, first["loc"])) or None) from None
+    except Exception as error:  # noqa: BLE001  validators and serializers are the user's
+        raise _Unusable(f"{type(error).__name__} while it was read") from None
+
+
+def _message(wish: Deliver) -> MessageRow:
+    values = {name: getattr(wish, name) for name in MessageRow.__struct_fields__ if name != "taken_by"}
+    return MessageRow(**values, taken_by=wish.saga_id)
+
+
+def _letter(run: Run, wish: Deliver, error: _Unusable, now: Instant) -> DeadLetterRow:
+    detail = f"message {wish.message_id} for step {wish.path}: {error}"
+    letter = _dead_letter(wish, reason="invalid", detail=detail, at=now)
+    return replace(letter, path=error.path, saga=run.state.saga, saga_id=run.saga_id)
+
+
+def _dead_letter(row: MessageRow | Deliver, *, reason: str, detail: str, at: Instant) -> DeadLetterRow:
+    value = record_of(row)
+    return DeadLetterRow(
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.offset,
+        key=row.correlation_key.encode(),
+        value=value,
+        headers=JSON_HEADERS,
+        idempotency_key=row.message_id,
+        saga=None,
+        reason=reason,
+        detail=detail,
+        path=None,
+        saga_id=None,
+        size_bytes=len(value),
+        at=at,
+    )
