@@ -3,6 +3,7 @@
 from amends.coordinator.core.commands import commands
 from amends.coordinator.core.messages import (
     CancelWished,
+    Delivered,
     Done,
     Ended,
     Failed,
@@ -39,6 +40,15 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
             return _start(entry, first)
         case "timer":
             return Tick()
+        case "message":
+            assert isinstance(first, e.MessageReceived)
+            return Delivered(
+                path=first.path,
+                message_id=first.message_id,
+                correlation=first.correlation,
+                message_type=first.message_type,
+                body=first.body,
+            )
         case "recovery":
             assert isinstance(first, e.RunResumed)
             return Recovered(clean=first.clean)

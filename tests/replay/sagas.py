@@ -96,3 +96,24 @@ def long_saga() -> Saga[Order]:
         step = saga.action(idempotent=True, after=[f"step{n - 1}"] if n else [])(act)
         step.undo(verify="reply")(undo)
     return saga
+
+
+def waiting_saga() -> Saga[Order]:
+    """Waits for a message and for a while, each behind something that is undone."""
+    saga = Saga("waiting", trigger=Topic("orders", Order, idempotency_key="id", business_key="order"), deadline="1d")
+
+    @saga.action(idempotent=True)
+    def reserve(ctx: Context, trigger: Order) -> Done:
+        return Done(id="res_1")
+
+    @reserve.undo(verify="reply")
+    def unreserve(ctx: Context, reserved: Done | None = reserve.maybe) -> None: ...
+
+    paid = saga.wait("paid", Done, correlation=saga.trigger.order, timeout="2h", type="payment", after=reserve)
+    cool = saga.pause("cool_off", "10m", after=paid)
+
+    @saga.read(after=cool)
+    def look(ctx: Context, payment: Done = paid.result) -> Done:
+        return payment
+
+    return saga

@@ -14,7 +14,7 @@ from amends.schemas.entry import decode
 from amends.schemas.events import Resolution
 from amends.schemas.instants import SECOND
 from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
-from tests.replay.sagas import Done, Order, long_saga, order_saga
+from tests.replay.sagas import Done, Order, long_saga, order_saga, waiting_saga
 
 Replies = Mapping[str, Reply | Iterable[Reply]]
 Story = Callable[[], World]
@@ -80,6 +80,15 @@ def crashed(times: int, replies: Replies) -> World:
     return installation
 
 
+def waited(*, paid: bool) -> World:
+    """A run that waits for a payment, which comes after an hour or never; then for ten minutes."""
+    installation = played(waiting_saga(), until_s=3600)
+    if paid:
+        installation.send("payment", "A-12", Done(id="pay_1"), message_id="payment-1")
+    installation.run(until=installation.clock.now + 7200 * SECOND)
+    return installation
+
+
 REFUSED_UNDO: Final[Replies] = {"ship": fails("no truck"), "charge.undo": [fails("account closed"), ok()]}
 
 STORIES: Final[Mapping[str, Story]] = {
@@ -119,6 +128,8 @@ STORIES: Final[Mapping[str, Story]] = {
     "recovered": lambda: crashed(1, {"charge": [times_out(), ok(Done(id="ch_1"))]}),
     "poison": lambda: crashed(5, {"reserve": times_out()}),
     "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
+    "waited": lambda: waited(paid=True),
+    "waited-in-vain": lambda: waited(paid=False),
     "long": lambda: played(long_saga(), {"step59": fails("so close")}),
 }
 

@@ -61,7 +61,7 @@ def statuses(place: World) -> list[str]:
 def result_of(place: World, number: int = 0) -> str:
     row = next(row for row in place.store.runs() if row.idempotency_key == f"R-{number}")
     entries = [decode(stored.data) for stored in place.store.entries_of(row.saga_id)]
-    key = fold(entries).result
+    key = fold(entries).result or ""
     payload = next(entry.payloads[key] for entry in entries if key in entry.payloads)
     assert isinstance(payload, Inline)
     return payload.inline
