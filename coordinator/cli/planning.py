@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from amends.coordinator.definition.deploying import OpenRuns, Situation
     from amends.coordinator.definition.form import StoredDefinition
     from amends.coordinator.definition.loading import App
-    from amends.coordinator.ports.rows import DefinitionRow, RunRow
+    from amends.coordinator.ports.rows import DefinitionRow, RunCount
     from amends.coordinator.runtime.lacking import Lacking
 
 DEPLOYED: Final = "deployed"
-RUNS_MAX: Final = 100_000
 
 
 @command(APP, "plan", panel=WRITE, example="amends plan shop/sagas.py --against deployed")
@@ -53,15 +52,12 @@ def _keys(found: object) -> dict[str, object]:
 
 def _deployed(call: Call, app: "App") -> "Situation":
     """Against the store. Runs are read first: each of them has its definition stored by then."""
-    from amends.coordinator.cli.output import note
     from amends.coordinator.definition.deploying import Deployed, Situation
     from amends.coordinator.runtime.lacking import Lacking
 
     with call.store() as store:
-        runs = store.runs_open(limit=RUNS_MAX)
+        counts = store.open_counted()
         rows = {row.hash: row for row in store.definitions()}
-    if len(runs) == RUNS_MAX:
-        note(f"there are more open runs than the {RUNS_MAX} that are counted here")
     stored = {digest: _read(row) for digest, row in rows.items()}
     lacking = Lacking(sagas=app.sagas, stored=stored.get, stored_rows=rows.get)
     return Situation(
@@ -69,8 +65,8 @@ def _deployed(call: Call, app: "App") -> "Situation":
         deployed=[
             Deployed(hash=digest, stored=each, stored_at=rows[digest].stored_at) for digest, each in stored.items()
         ],
-        open_runs=_counted(runs, lacking),
-        saga_of={run.definition_hash: run.saga for run in runs},
+        open_runs=_open_runs(counts, lacking),
+        saga_of={each.definition_hash: each.saga for each in counts},
         lacks=lacking.of,
     )
 
@@ -115,13 +111,13 @@ def _read(row: "DefinitionRow") -> "StoredDefinition":
         ) from None
 
 
-def _counted(runs: "list[RunRow]", lacking: "Lacking") -> "list[OpenRuns]":
+def _open_runs(counts: "list[RunCount]", lacking: "Lacking") -> "list[OpenRuns]":
     from amends.coordinator.definition.deploying import OpenRuns
 
     statuses: dict[tuple[str, int], Counter[str]] = {}
-    for run in runs:
-        counter = statuses.setdefault((run.definition_hash, run.definition_version), Counter())
-        counter["quarantined" if run.quarantined else run.status] += 1
+    for each in counts:
+        counter = statuses.setdefault((each.definition_hash, each.definition_version), Counter())
+        counter["quarantined" if each.quarantined else each.status] += each.runs
     return [
         OpenRuns(
             version=version,

@@ -44,6 +44,17 @@ class RunRow(_Row, frozen=True, kw_only=True):
     """The trigger's own and the first duplicates', five at most; `runs_by_origin` knows all."""
 
 
+class RunCount(_Row, frozen=True, kw_only=True):
+    """How many open runs of a definition have a status; quarantined ones are counted apart."""
+
+    saga: str
+    definition_version: int
+    definition_hash: str
+    status: Status
+    quarantined: bool
+    runs: int
+
+
 class RunChange(_Row, frozen=True, kw_only=True):
     """What an entry changes in its run's row."""
 
@@ -67,6 +78,18 @@ class StoredEntry(_Row, frozen=True, kw_only=True):
     position: int
     """1, 2, 3 … without a gap in its shard."""
     data: bytes
+
+
+class ArchivedRow(_Row, frozen=True, kw_only=True):
+    """What the store keeps of an entry that has moved to an archive: enough for the shard's chain."""
+
+    saga_id: SagaId
+    version: int
+    shard: int
+    position: int
+    hash: str
+    archive: str
+    """The file's name."""
 
 
 class InboxRow(_Row, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, Protocol
 
 from amends.coordinator.ports.rows import (
+    ArchivedRow,
     AwaitedRow,
     Batch,
     DeadLetterRow,
@@ -17,6 +18,7 @@ from amends.coordinator.ports.rows import (
     LocalRecord,
     MessageRow,
     RelayWait,
+    RunCount,
     RunRow,
     ShardRow,
     StoredEntry,
@@ -40,6 +42,14 @@ class LogReading(Protocol):
 
     master: MasterReference
     """What unwraps the data keys: they and the sealed values lie in the store, it does not."""
+
+    def archived(self, shard: int, *, after: int, limit: int) -> list[ArchivedRow]:
+        """What stays of a shard's entries that have moved to an archive, above the position `after`, in order."""
+        ...
+
+    def archived_of(self, saga_id: SagaId) -> list[ArchivedRow]:
+        """The same of a run, by version; none of a run whose entries are in the log."""
+        ...
 
     def subject_key(self, key_id: str) -> SubjectRow | None:
         """A data key by its id, erased or not."""
@@ -254,6 +264,17 @@ class Store(LogReading, LocalTopics, Protocol):
 
     def dead_letters_move(self, n: int) -> None: ...
 
+    def archivable(self, before: Instant, *, limit: int) -> list[RunRow]:
+        """Runs that ended before an instant and whose entries are in the log, those that ended first first."""
+        ...
+
+    def archive(self, moved: Sequence[tuple[ArchivedRow, StoredEntry]]) -> None:
+        """Delete these entries from the log and keep what stays of them. Raises `Conflict` where one is not as given.
+
+        The runs' rows, and payloads outside the entries, stay.
+        """
+        ...
+
     def put_subjects(self, rows: Sequence[SubjectRow]) -> dict[str, SubjectRow]:
         """Keep keys of subjects that have none, and give the keys that these subjects have now."""
         ...
@@ -291,4 +312,8 @@ class Store(LogReading, LocalTopics, Protocol):
 
     def load(self) -> dict[int, int]:
         """Open runs per shard: where a start goes when its worker has no room."""
+        ...
+
+    def open_counted(self) -> list[RunCount]:
+        """Open runs by definition and status, in the order of the fields of a count."""
         ...

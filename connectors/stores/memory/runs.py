@@ -1,10 +1,11 @@
 """The index of runs in memory: lists, look-ups, load."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from amends.connectors.stores.memory.tables import Part
-from amends.coordinator.ports.rows import CLOSED, RunRow
+from amends.coordinator.ports.rows import CLOSED, RunCount, RunRow
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
@@ -70,6 +71,23 @@ class Runs(Part):
 
     def runs_open(self, *, limit: int = 100_000) -> list[RunRow]:
         return self._newest(lambda row: row.status not in CLOSED)[:limit]
+
+    def open_counted(self) -> list[RunCount]:
+        rows = self._newest(lambda row: row.status not in CLOSED)
+        found = Counter(
+            (row.saga, row.definition_version, row.definition_hash, row.status, row.quarantined) for row in rows
+        )
+        return [
+            RunCount(
+                saga=saga,
+                definition_version=version,
+                definition_hash=digest,
+                status=status,
+                quarantined=quarantined,
+                runs=found[saga, version, digest, status, quarantined],
+            )
+            for saga, version, digest, status, quarantined in sorted(found)
+        ]
 
     def load(self) -> dict[int, int]:
         with self._tables.lock:

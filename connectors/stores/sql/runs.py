@@ -6,7 +6,7 @@ from typing import Final
 from amends.connectors.stores.sql.rows import SELECT_RUN, run_of
 from amends.connectors.stores.sql.tables import OPEN, UNFINISHED
 from amends.connectors.stores.sql.work import SqlStore
-from amends.coordinator.ports.rows import RunRow
+from amends.coordinator.ports.rows import RunCount, RunRow
 from amends.schemas.events import Origin
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
@@ -106,6 +106,21 @@ class SqlRuns(SqlStore):
 
     def runs_open(self, *, limit: int = 100_000) -> list[RunRow]:
         return [run_of(row) for row in self._rows(f"{SELECT_RUN} WHERE r.{OPEN} {NEWEST_FIRST} LIMIT ?", (limit,))]
+
+    def open_counted(self) -> list[RunCount]:
+        of = "saga, definition_version, definition_hash, status, quarantined"
+        found = self._rows(f"SELECT {of}, count(*) FROM runs WHERE {OPEN} GROUP BY {of}")
+        return [
+            RunCount(
+                saga=saga,
+                definition_version=version,
+                definition_hash=digest,
+                status=status,
+                quarantined=bool(quarantined),
+                runs=runs,
+            )
+            for saga, version, digest, status, quarantined, runs in sorted(map(tuple, found))
+        ]
 
     def load(self) -> dict[int, int]:
         found = self._rows(

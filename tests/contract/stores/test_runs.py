@@ -81,6 +81,32 @@ def test_open_runs_are_those_that_may_still_move(shop: Store) -> None:
     assert ids(shop.runs_open()) == newest(0, 1, 2, 4, 7)
     assert ids(shop.runs_open(limit=2)) == newest(0, 1, 2, 4, 7)[:2]
     assert shop.load() == {0: 1, 1: 3, 2: 1}
+    counted = [(each.saga, each.status, each.quarantined, each.runs) for each in shop.open_counted()]
+    assert counted == [
+        ("refund", "compensating", False, 1),
+        ("refund", "parked", False, 1),
+        ("refund", "running", False, 1),
+        ("ship", "queued", False, 1),
+        ("ship", "waiting", False, 1),
+    ]
+
+
+def test_open_runs_are_counted_by_definition_and_status_and_quarantined_ones_apart(store: Store) -> None:
+    owner = Owner(store)
+    rows = [run(number, definition_version=version) for number, version in enumerate((10, 9, 9, 9, 9))]
+    rows[3] = run(3, definition_version=9, definition_hash="another")
+    owner.append(owner.part(0, [(number, 1) for number in range(5)], started=rows))
+    changes = [change(2, status="parked", quarantined=True), change(4, status="completed")]
+    owner.append(owner.part(0, [(2, 2), (4, 2)], changed=changes))
+    assert [
+        (each.definition_version, each.definition_hash, each.status, each.quarantined, each.runs)
+        for each in store.open_counted()
+    ] == [
+        (9, "another", "running", False, 1),
+        (9, "sha256:d", "parked", True, 1),
+        (9, "sha256:d", "running", False, 1),
+        (10, "sha256:d", "running", False, 1),
+    ]
 
 
 def test_a_run_that_ends_leaves_the_load_and_one_that_is_resumed_comes_back(store: Store) -> None:
