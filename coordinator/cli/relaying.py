@@ -29,7 +29,7 @@ def relay_of(settings: Settings, store: Store, schema_ids: dict[str, int]) -> Re
         leases=_relay_leases(settings, store),
     )
     if settings.checkpoint_key is not None:
-        relay.checkpoints = _checkpoints(settings, store, relay.sink, relay.leases)
+        relay.checkpoints = _checkpoints(settings, store, bootstrap.open_sink(settings, store), relay.leases)
     return relay
 
 
@@ -52,7 +52,7 @@ def _checkpoints(settings: Settings, store: Store, sink: Sink, leases: RelayLeas
     return Checkpoints(
         signer=HeadSigner(store=store),
         key=key,
-        publish=sink.publish,
+        sink=sink,
         publishing=bootstrap.publishing(settings),
         held=lambda: leases.held,
         every_s=settings.checkpoint_every_s,

@@ -6,13 +6,13 @@ was signed before a restart may be signed again, with the same bytes.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from amends.coordinator.errors import AmendsError, StoreUnavailable
 from amends.coordinator.evidence.signing import HeadSigner, NotThere
-from amends.coordinator.ports.bus import Outgoing
+from amends.coordinator.ports.bus import Outgoing, Sink
 from amends.coordinator.reading.publishing import Publishing
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.schemas.canonical import encode
@@ -35,7 +35,8 @@ class Checkpoints:
 
     signer: HeadSigner
     key: Callable[[], PrivateKey]
-    publish: Callable[[Sequence[Outgoing]], Awaitable[object]]
+    sink: Sink
+    """Nobody else's: what a topic refuses here must not cost the relay its connection."""
     publishing: Publishing
     held: Callable[[], Collection[int]]
     every_s: float
@@ -53,10 +54,11 @@ class Checkpoints:
             await asyncio.sleep(self.every_s)
 
     async def last(self) -> None:
-        """Publish what moved since, within half a second: the process is stopping."""
+        """Publish what moved since, and leave the bus, within half a second: the process is stopping."""
         try:
             async with asyncio.timeout(LAST_WITHIN_S):
                 await self.turn()
+                await self.sink.stop()
         except TimeoutError:
             self._say("no answer in time")
 
@@ -65,7 +67,7 @@ class Checkpoints:
         try:
             heads, missing = await asyncio.to_thread(self._due, tuple(self.held()))
             if heads:
-                await self.publish([self._record(head) for head in heads])
+                await self.sink.publish([self._record(head) for head in heads])
         except AmendsError as error:
             self._say(error.why)
             return

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from amends.connectors.stores import open_store
@@ -13,7 +14,7 @@ from amends.coordinator.evidence.files import written_whole
 from amends.coordinator.evidence.manifest import Manifest
 from amends.coordinator.evidence.opening import Findings, verify
 from amends.coordinator.evidence.signing import HeadSigner
-from amends.coordinator.ports.bus import Outgoing
+from amends.coordinator.ports.bus import Outgoing, Place
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.runtime.checkpoints import Checkpoints
@@ -26,16 +27,28 @@ from tests.integration.kafka.relaying import play
 KEY = PrivateKey.new()
 
 
+@dataclass
+class Heads:
+    """Implements `Sink`: a list of signed heads."""
+
+    published: list[SignedHead]
+
+    async def start(self) -> None: ...
+
+    async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
+        self.published.extend(read(strict_json.decode(record.value or b"")) for record in records)
+        return []
+
+    async def stop(self) -> None: ...
+
+
 def checkpoints(store: Store, published: list[SignedHead], *, key: PrivateKey = KEY) -> Checkpoints:
     """Signs every shard of the store into a list."""
-
-    async def publish(records: Sequence[Outgoing]) -> None:
-        published.extend(read(strict_json.decode(record.value or b"")) for record in records)
 
     return Checkpoints(
         signer=HeadSigner(store=store),
         key=lambda: key,
-        publish=publish,
+        sink=Heads(published),
         publishing=Publishing(own=OwnTopics("amends"), namespace="test"),
         held=lambda: [row.shard for row in store.shards()],
         every_s=60,
