@@ -1,6 +1,7 @@
 """What is built can be installed and used elsewhere, beside a user's own modules, and asks for no more than it says."""
 
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.e2e.cli.conftest import play
+from tests.e2e.cli.test_bundles import RUNS
+from tests.e2e.cli.test_replay import may_unshare
+from tests.e2e.faults.installation import Installation
 from tests.servers.tools import CHECKOUT
 
 MOUNTED = ("compensations", "connectors", "coordinator", "schemas")
@@ -104,6 +109,33 @@ def test_the_installed_command_answers_elsewhere(elsewhere: Path, project: Path)
     command = elsewhere.with_name("amends")
     assert "Usage: amends" in run(command, "--help", cwd=project)
     assert run(command, "--help", cwd=project) == run(elsewhere, "-m", "amends", "--help", cwd=project)
+
+
+@pytest.mark.timeout(240)
+def test_a_bundle_from_postgresql_opens_in_the_base_install_without_a_network(
+    elsewhere: Path, postgres: str, tmp_path: Path
+) -> None:
+    made = Installation(
+        folder=tmp_path, settings={"AMENDS_STORE": postgres, "AMENDS_CHECKPOINT_KEY": "${file:key.pem}"}
+    )
+    made.ledger.mkdir()
+    key = made.json("audit", "keygen", "--to", "key.pem")["public_key"]
+    play(made)
+    said = made.json("forensics", "export", *RUNS, "--to", "case.amends")
+    alone = ("unshare", "-rn") if may_unshare() else ()
+    find = "import importlib.util; print(importlib.util.find_spec('psycopg'))"
+    assert run(elsewhere, "-c", find, cwd=tmp_path) == "None\n"
+
+    def in_base(*arguments: str) -> str:
+        command = [*alone, elsewhere, "-m", "amends", *arguments]
+        return run(*command, cwd=tmp_path)
+
+    opened = json.loads(in_base("forensics", "open", "case.amends", "--public-key", key, "-o", "json"))
+    assert (opened["ok"], opened["entries"], opened["hash"]) == (True, said["entries"], said["hash"])
+    assert opened["signed"]["entries"] == said["entries"]
+    for name in RUNS:
+        for command in (("replay",), ("runs", "show"), ("runs", "story"), ("runs", "events"), ("runs", "state")):
+            assert in_base(*command, name, "--bundle", "case.amends") == made.ok(*command, name)
 
 
 def test_help_imports_neither_clients_nor_frameworks(project: Path) -> None:
