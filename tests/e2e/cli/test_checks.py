@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 
@@ -100,6 +101,14 @@ def test_a_graph_shows_order_undos_and_the_pivot(installation: Installation) -> 
     mermaid = installation.ok("graph", REFUNDS, "refund", "--format", "mermaid")
     assert mermaid.startswith("flowchart TD\n")
     assert mermaid.count("↩ undo of ") == 2
+    assert "-.->|then|" in mermaid
+    assert "; then ↩ reverse_charge\n" in drawn
+    picture = fromstring(installation.ok("graph", REFUNDS, "refund", "--format", "svg"))
+    titles = [each.text or "" for each in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0] == "Saga refund v3"
+    assert sum("pivot" in title for title in titles) == 1
+    assert sum(title.startswith("undo of ") for title in titles) == 2
+    installation.command("graph", REFUNDS, "--format", "png").refused(2, "AM5005", "write text, mermaid or svg")
     assert [step["path"] for step in installation.json("graph", REFUNDS, "refund")["steps"]] == [
         "reverse_charge",
         "restock",

@@ -10,6 +10,7 @@ from amends.coordinator.definition.drawing_svg import as_svg
 from amends.coordinator.definition.expression import Compare, Reference, Value
 from amends.coordinator.definition.form import DefinitionForm
 from amends.coordinator.definition.loading import load_app
+from amends.coordinator.definition.svg_style import STYLE
 from tests.docs.pages import DOCS, ROOT
 from tests.simulation.definitions import action, pivot, read, result, saga
 from tests.unit.definition.shop import shop
@@ -162,3 +163,34 @@ def test_the_picture_in_the_docs_is_what_is_drawn(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("SHOP_ORDERS_TOPIC", raising=False)
     form = load_app(str(ROOT / "examples/shop/sagas.py")).by("order").form
     assert (DOCS / "pictures/order.svg").read_text(encoding="utf-8") == as_svg(form)
+
+
+def luminance(color: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def color_of(style: str, selector: str, member: str) -> str:
+    """The last rule for the selector that says it."""
+    pattern = rf"^\.amends-saga {re.escape(selector)} \{{[^}}]*\b{member}: (#\w+)"
+    *_, found = re.findall(pattern, style, re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.parametrize("paper", ["light", "dark"])
+def test_words_stand_out_from_their_boxes_and_lines_from_the_paper(paper: str) -> None:
+    light, dark = STYLE.split("@media (prefers-color-scheme: dark)")
+    style = light if paper == "light" else light + dark
+    words, quiet, ground = (color_of(style, each, "fill") for each in ("text", "text.quiet", ".paper"))
+    boxes = (".trigger rect", ".acts rect", ".reads rect", ".pivot path", ".undo path")
+    assert min(contrast(words, color_of(style, box, "fill")) for box in boxes) >= 7
+    assert contrast(quiet, ground) >= 4.5
+    lines = (*boxes, ".frame rect", "path.order", "path.undo", "path.beside")
+    assert min(contrast(color_of(style, line, "stroke"), ground) for line in lines) >= 3
