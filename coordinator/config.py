@@ -62,6 +62,7 @@ class Settings(BaseSettings):
         default=None, description="Where the key is that signs the shards' heads: ${env:NAME} or ${file:PATH}."
     )
     checkpoint_every: str = Field(default="1m", description="How often the head of a shard that moves is signed.")
+    messages_kept: str = Field(default="7d", description="How long a message that nobody waits for is kept.")
     lease: str = Field(default="10s", description="How long a worker owns a shard without renewing.")
     shards: PositiveInt | None = Field(default=None, le=_SHARDS_MAX, description="Shards of a new store (SQLite: 1).")
     in_flight: PositiveInt = Field(default=256, description="Open runs a worker works on at once.")
@@ -81,6 +82,10 @@ class Settings(BaseSettings):
     @property
     def lease_ms(self) -> int:
         return milliseconds(self.lease)
+
+    @property
+    def messages_kept_ms(self) -> int:
+        return milliseconds(self.messages_kept)
 
     @property
     def checkpoint_every_s(self) -> float:
@@ -125,7 +130,14 @@ class Settings(BaseSettings):
             raise ValueError("heads are signed every 1s to 1d")
         return value
 
-    @field_validator("lease", "checkpoint_every", mode="before")
+    @field_validator("messages_kept")
+    @classmethod
+    def _is_while(cls, value: str) -> str:
+        if milliseconds(value) < 1_000:  # noqa: PLR2004  a second
+            raise ValueError("a message is kept for 1s at least")
+        return value
+
+    @field_validator("lease", "checkpoint_every", "messages_kept", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
         return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value

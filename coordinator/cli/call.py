@@ -110,6 +110,7 @@ _SETTINGS: Final = {
     "master_key": ("REFERENCE", "Where the key is that wraps subjects' data keys: ${env:NAME} or ${file:PATH}."),
     "checkpoint_key": ("REFERENCE", "Where the key is that signs the shards' heads: ${env:NAME} or ${file:PATH}."),
     "checkpoint_every": ("DURATION", "How often the head of a shard that moves is signed."),
+    "messages_kept": ("DURATION", "How long a message that nobody waits for is kept."),
     "lease": ("DURATION", "How long a worker owns a shard without renewing."),
     "shards": ("N", "Shards of a store that is made now."),
     "in_flight": ("N", "Open runs a worker works on at once."),

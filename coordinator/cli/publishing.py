@@ -41,7 +41,7 @@ async def publish(  # noqa: PLR0917  options of a command
     """Publish triggers: one value, or a file with one a line, its bytes unread."""
     import asyncio
 
-    from amends.coordinator.bootstrap import opened_store
+    from amends.coordinator.bootstrap import opened_store, own_topics
     from amends.coordinator.cli.following import follow_places, waiting_s
     from amends.coordinator.cli.topics import is_topic
 
@@ -58,7 +58,8 @@ async def publish(  # noqa: PLR0917  options of a command
         return 0
     with opened_store(call.settings) as store:
         places = await _published(call, records, store)
-        warn_unheard(store, topic)
+        if topic != own_topics(call.settings).messages:
+            warn_unheard(store, topic)
         if not wait:
             _show(call, topic, places, key)
             return 0

@@ -198,6 +198,8 @@ def _worker(  # noqa: PLR0917  what a worker is made of
             lease_ms=settings.lease_ms,
             strict=wanted.strict,
             allow_missing=wanted.allow_missing,
+            messages_topic=bootstrap.own_topics(settings).messages,
+            messages_kept_ms=settings.messages_kept_ms,
         ),
         clock=bootstrap.worker_clock(),
         writers=writers_by_topic(app.sagas, registry.known if registry is not None else None),

@@ -23,11 +23,13 @@ from amends.coordinator.runtime.engine_thread import EngineThread
 from amends.coordinator.runtime.hands import HandlerThreads
 from amends.coordinator.runtime.inbound import Arrived, StopWished, Waiting
 from amends.coordinator.runtime.keyring import require_master
+from amends.coordinator.runtime.message_intake import MessageIntake
 from amends.coordinator.runtime.ownership import Ownership
 from amends.coordinator.runtime.patience import Patience
 from amends.coordinator.runtime.writer import WriterThread
 from amends.schemas.decoding import Writers
 from amends.schemas.instants import Instant
+from amends.schemas.record import Record
 
 POLL_RECORDS_MAX = 500
 BACKLOG_MAX = 2_000
@@ -35,6 +37,7 @@ POLL_S = 0.25
 BUS_STEADY_S = 2.0
 """A bus that was away is back when it has worked for so long."""
 LOOK_S = 0.02
+SWEEP_S = 60.0
 """How often the store is asked whether another process has changed it."""
 INBOX_ROWS = 1_000
 INBOX_ROWS_MAX = 50_000
@@ -56,6 +59,8 @@ class WorkerSettings:
     lease_ms: int = 10_000
     strict: bool = True
     allow_missing: bool = False
+    messages_topic: str = "amends.messages"
+    messages_kept_ms: int = 604_800_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +85,8 @@ class Worker:
     _loop: asyncio.AbstractEventLoop | None = None
     _reading: bool = False
     """Whether the trigger topics have been opened."""
+    _keeping: bool = False
+    """Whether messages were taken from the bus that the store does not have yet."""
     _accounted: deque[dict[tuple[str, int], int]] = field(default_factory=deque)
     """Offsets from the engine: nobody is woken for them, as they are committed after the next poll."""
     _consumed: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -88,6 +95,7 @@ class Worker:
     _writer: WriterThread = field(init=False)
     _ownership: Ownership = field(init=False)
     _engine: Engine = field(init=False)
+    _messages: MessageIntake = field(init=False)
 
     async def run(self, *, until_idle: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Work until stopped, or until `until_idle` says, on top of the engine's own idleness, that all is done.
@@ -101,7 +109,7 @@ class Worker:
         try:
             await asyncio.to_thread(self._ownership.begin)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._intake()), group.create_task(self._look())]
+                tasks = [group.create_task(each) for each in (self._intake(), self._look(), self._sweep())]
                 if until_idle is not None:
                     tasks.append(group.create_task(self._stop_when_idle(until_idle)))
                 await self._stopping.wait()
@@ -182,6 +190,7 @@ class Worker:
             consumed=self._accounted.append,
             fenced=self._ownership.give_up,
         )
+        self._messages = MessageIntake(store=self.store, clock=self.clock, kept_ms=self.settings.messages_kept_ms)
         self._thread.begin(self._engine)
 
     def _busy(self, shard: int) -> bool:
@@ -189,8 +198,8 @@ class Worker:
         return any(run.shard == shard and run.running for run in list(self._engine.runs.values()))
 
     async def _intake(self) -> None:
-        """Bring trigger records to the engine, never more than it can hold."""
-        topics = sorted({saga.form.trigger.topic for saga in self.sagas})
+        """Bring trigger records to the engine, never more than it can hold, and messages to the store."""
+        topics = sorted({saga.form.trigger.topic for saga in self.sagas} | self._message_topics)
         patience = Patience("bus", log, steady_s=BUS_STEADY_S)
         while True:
             try:
@@ -199,6 +208,8 @@ class Worker:
                     self._reading = True
                 room = BACKLOG_MAX - self._thread.backlog
                 records = await self.source.poll(records_max=min(POLL_RECORDS_MAX, max(0, room)), timeout_s=POLL_S)
+                if self._message_topics:
+                    records = await self._keep_messages(records)
                 if records:
                     self._thread.put(Arrived(records=records))
                 await self._commit()
@@ -208,6 +219,35 @@ class Worker:
             except UsageError as error:
                 self._broken(error)
                 return
+
+    @property
+    def _message_topics(self) -> frozenset[str]:
+        """The topic of messages, if any saga of the app waits for one."""
+        awaits = any(step.wait is not None for saga in self.sagas for step in saga.form.steps)
+        return frozenset({self.settings.messages_topic} if awaits else ())
+
+    async def _keep_messages(self, records: list[Record]) -> list[Record]:
+        """Put messages into the store, and have their offsets committed after that; the other records."""
+        messages = [record for record in records if record.topic in self._message_topics]
+        if messages:
+            self._keeping = True
+            patience = Patience("store", log)
+            while self._keeping:
+                try:
+                    await asyncio.to_thread(self._messages.take, messages)
+                    self._keeping = False
+                except StoreUnavailable as error:
+                    await patience.wait(error)
+            for record in messages:
+                self._consumed[record.topic, record.partition] = record.offset + 1
+        return [record for record in records if record.topic not in self._message_topics]
+
+    async def _sweep(self) -> None:
+        """Now and then forget messages whose time is over."""
+        while self._message_topics:
+            with suppress(StoreUnavailable):
+                await asyncio.to_thread(self._messages.sweep)
+            await asyncio.sleep(SWEEP_S)
 
     def _on_committed(self) -> None:
         """From the writer's thread, or whichever has the engine's turn."""
@@ -271,7 +311,14 @@ class Worker:
     async def _stop_when_idle(self, also: Callable[[], Awaitable[bool]]) -> None:
         while True:
             try:
-                if self._reading and self.idle and await self.source.at_end() and await also() and self.idle:
+                if (
+                    self._reading
+                    and self.idle
+                    and not self._keeping
+                    and await self.source.at_end()
+                    and await also()
+                    and self.idle
+                ):
                     self.stop()
                     return
             except AmendsError as error:

@@ -30,6 +30,9 @@ CONTRACT = {
     "forensics open": "FILE --public-key --checkpoints",
     "graph": "APP SAGA --format",
     "init": "",
+    "messages list": "--key --limit",
+    "messages send": "KEY --type --json --id --as",
+    "messages waits": "--key --limit",
     "outcomes": "--follow --limit",
     "parked list": "",
     "parked resolve": (

@@ -1,0 +1,168 @@
+"""`amends messages send|list|waits`."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amends.coordinator.cli.call import Call, command
+from amends.coordinator.cli.groups import MESSAGES
+from amends.coordinator.cli.numbers import AtMost
+from amends.coordinator.cli.wishes import Actor
+from amends.coordinator.errors import UsageError
+
+if TYPE_CHECKING:
+    from amends.coordinator.ports.rows import AwaitedRow, MessageRow
+
+Key = Annotated[str | None, typer.Option(metavar="K", help="Only of this correlation key.")]
+
+
+@command(
+    MESSAGES,
+    "send",
+    example="""amends messages send A-12 --type Arrival --json '{"pallets": 3}' --id arrival-of-A-12""",
+)
+def send(  # noqa: PLR0917  options of a command
+    call: Call,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The correlation key that a run waits for.")],
+    type_: Annotated[str, typer.Option("--type", metavar="T", help="The message's type.")],
+    json_text: Annotated[str, typer.Option("--json", metavar="J", help="Its content; - reads it from stdin.")] = "null",
+    message_id: Annotated[
+        str | None, typer.Option("--id", metavar="I", help="Names the message: the same id twice is one message.")
+    ] = None,
+    actor: Actor = None,
+) -> None:
+    """Bring a message to the run that waits for it longest; without one it is kept for the next that does."""
+    from uuid import uuid4
+
+    from amends.coordinator.bootstrap import own_topics
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.wishing import login
+    from amends.coordinator.ports.rows import MessageRow
+    from amends.schemas.instants import MILLISECOND
+
+    named = message_id or str(uuid4())
+    for option, text in (("KEY", key), ("--type", type_), ("--id", named)):
+        _refuse_bad(option, text)
+    body = _json(json_text)
+    with call.store(read_only=False) as store:
+        now = store.now()
+        row = MessageRow(
+            message_id=named,
+            correlation_key=key,
+            type=type_,
+            body=body,
+            topic=own_topics(call.settings).messages,
+            received_at=now,
+            expires_at=now + call.settings.messages_kept_ms * MILLISECOND,
+            actor=actor or login(),
+        )
+        (is_new,) = store.put_messages([row])
+        kept = (
+            next(each for each in store.messages(key=key, limit=10_000) if each.message_id == named) if is_new else None
+        )
+    facts = {
+        "message_id": named,
+        "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",
+        "saga_id": kept.taken_by if kept is not None else None,
+    }
+    show(call, facts, lambda: _told(facts))
+
+
+@command(MESSAGES, "list", example="amends messages list --key A-12")
+def list_messages(call: Call, key: Key = None, limit: AtMost = 100) -> None:
+    """Messages that are kept, and those that were taken, the newest first."""
+    from amends.coordinator.cli.output import columns, show_list
+    from amends.coordinator.reading.times import day_and_clock
+
+    with call.store() as store:
+        found = store.messages(key=key, limit=limit)
+
+    def text(_: list[Any]) -> str:
+        rows = [
+            [
+                day_and_clock(row.received_at),
+                row.message_id,
+                row.type,
+                row.correlation_key,
+                f"taken by {row.taken_by}" if row.taken_by else f"kept until {day_and_clock(row.expires_at)}",
+            ]
+            for row in found
+        ]
+        return columns(rows, heads=["received (UTC)", "id", "type", "key", ""]) if rows else "no messages"
+
+    show_list(call, [_message_facts(row) for row in found], text)
+
+
+@command(MESSAGES, "waits", example="amends messages waits -o json")
+def waits(call: Call, key: Key = None, limit: AtMost = 100) -> None:
+    """What runs wait for, the longest wait first."""
+    from amends.coordinator.cli.output import columns, show_list
+
+    with call.store() as store:
+        found = store.awaited(key=key, limit=limit)
+
+    def text(_: list[Any]) -> str:
+        rows = [[row.type, row.correlation_key, row.saga_id, row.path] for row in found]
+        return columns(rows, heads=["type", "key", "run", "step"]) if rows else "no run waits for a message"
+
+    show_list(call, [_wait_facts(row) for row in found], text)
+
+
+def _refuse_bad(option: str, text: str) -> None:
+    from amends.schemas.incoming import text_fault
+
+    fault = text_fault(text)
+    if fault is not None:
+        raise UsageError("AM5005", f"{option} {fault}", do="use 1 to 255 characters")
+
+
+def _json(text: str) -> str:
+    """The content, read strictly: it must be what a topic could have carried."""
+    from amends.schemas import plain_json, strict_json
+    from amends.schemas.incoming import MESSAGE_BYTES_MAX
+    from amends.schemas.undecodable import Undecodable
+
+    data = (sys.stdin.read() if text == "-" else text).encode(errors="surrogateescape")
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise UsageError("AM5005", f"--json has {len(data)} bytes", do=f"{MESSAGE_BYTES_MAX} are allowed")
+    try:
+        return plain_json.encode(strict_json.decode(data)).decode()
+    except Undecodable as error:
+        raise UsageError("AM5005", f"--json is not JSON: {error}", do="mend it") from None
+
+
+def _told(facts: dict[str, Any]) -> str:
+    match facts["state"]:
+        case "taken":
+            return f"✔ {facts['message_id']} is brought to run {facts['saga_id']}"
+        case "kept":
+            return f"✔ {facts['message_id']} is kept: no run waits for it yet"
+    return f"· {facts['message_id']} was sent before: nothing new"
+
+
+def _message_facts(row: "MessageRow") -> dict[str, Any]:
+    from amends.schemas.instants import text_of
+
+    return {
+        "message_id": row.message_id,
+        "correlation_key": row.correlation_key,
+        "type": row.type,
+        "answer": row.answer,
+        "received_at": text_of(row.received_at),
+        "expires_at": text_of(row.expires_at),
+        "taken_by": row.taken_by,
+        "actor": row.actor,
+        "topic": row.topic,
+        "partition": row.partition,
+        "offset": row.offset,
+    }
+
+
+def _wait_facts(row: "AwaitedRow") -> dict[str, Any]:
+    return {
+        "saga_id": row.saga_id,
+        "path": row.path,
+        "correlation_key": row.correlation_key,
+        "type": row.type,
+    }
