@@ -103,9 +103,9 @@ def _shown(value: Any, *, ms: bool) -> str:  # noqa: ANN401  any JSON
             return text_of_ms(value)
         case list() | tuple():
             return ", ".join(_shown(each, ms=False) for each in value) or "nothing"
-        case {"op": _}:
+        case {"op": str()}:
             return condition_text(msgspec.convert(value, Expression))
-        case {"source": _}:
+        case {"source": str()}:
             return argument_text(msgspec.convert(value, Argument))
         case dict():
             name = value.get("name") or value.get("handler", {}).get("name")

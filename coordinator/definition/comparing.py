@@ -78,7 +78,7 @@ def _steps(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) ->
 def _changes(what: What, path: str | None, before: object, after: object, field: str = "") -> Iterator[Change]:
     if encode(before) == encode(after):
         return
-    if isinstance(before, dict) and isinstance(after, dict) and not (before.keys() | after.keys()) & _LEAVES:
+    if isinstance(before, dict) and isinstance(after, dict) and not _is_leaf(before) and not _is_leaf(after):
         for name in [*before, *(name for name in after if name not in before)]:
             inner = f"{field}.{name}" if field else name
             yield from _changes(what, path, before.get(name), after.get(name), inner)
@@ -87,6 +87,11 @@ def _changes(what: What, path: str | None, before: object, after: object, field:
         "added" if before is None else "removed" if after is None else "changed"
     )
     yield Change(what=what, change=change, path=path, field=field, before=before, after=after)
+
+
+def _is_leaf(value: dict[str, Any]) -> bool:
+    """A handler's parameter may be called `source` as well; what it holds is no text."""
+    return any(isinstance(value.get(name), str) for name in _LEAVES)
 
 
 def _schemas(before: StoredDefinition, after: StoredDefinition) -> Iterator[Change]:

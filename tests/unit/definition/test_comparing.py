@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from amends.coordinator.definition.comparing import IDENTITY, compared, compared_forms, compared_members, members
 from amends.coordinator.definition.expression import Compare, Reference, Value
 from amends.coordinator.definition.form import (
+    Argument,
     BudgetForm,
     DefinitionForm,
     HandlerSchemas,
@@ -112,6 +113,19 @@ def test_two_graphs(before: DefinitionForm, after: DefinitionForm, expected: lis
     assert (graph_hash(before) == graph_hash(replace(after, name=before.name, version=before.version))) == (
         not expected
     )
+
+
+def test_a_parameter_may_have_the_name_of_a_member_of_the_form() -> None:
+    given = {"source": Argument(source="trigger"), "op": Argument(source="trigger", field="op")}
+    before = replace(A, handler=replace(A.handler, arguments=given))
+    after = replace(A, handler=replace(A.handler, arguments={**given, "op": Argument(source="trigger")}))
+    assert changes_of(saga(before), saga(after)) == [("changed", "a", "handler.arguments.op")]
+    assert changes_of(saga(A), saga(before)) == [
+        ("removed", "a", "handler.arguments.ctx"),
+        ("removed", "a", "handler.arguments.trigger"),
+        ("added", "a", "handler.arguments.source"),
+        ("added", "a", "handler.arguments.op"),
+    ]
 
 
 def with_schema(stored: StoredDefinition, handler: str, **parameters: bytes) -> StoredDefinition:
