@@ -106,7 +106,8 @@ def _size(lines: Sequence[str]) -> tuple[int, int]:
 
 class _Drawing:
     def __init__(self, form: DefinitionForm) -> None:
-        self.form = form
+        self.forward = forward_edges(form)
+        self.undos = tuple((earlier, later) for later, earlier in undo_edges(form))
         self.steps = {step.path: step for step in form.steps}
         self.cards = {step.path: card_of(step) for step in form.steps}
         self.trigger_lines = trigger_lines(form)
@@ -130,8 +131,8 @@ class _Drawing:
                 if found is None:
                     return None
                 inner[member] = found
-        forward = list(_between(forward_edges(self.form), group, groups))
-        undos = list(_between(((start, end) for end, start in undo_edges(self.form)), group, groups))
+        forward = list(_between(self.forward, group, groups))
+        undos = list(_between(self.undos, group, groups))
         members = groups[group]
         if group == "":
             followers = {end for _, end in forward}

@@ -135,6 +135,10 @@ def test_its_colors_change_with_the_paper_and_its_rules_are_its_own() -> None:
             ),
             id="half waits for the other half",
         ),
+        pytest.param(
+            saga(*[action(f"g{n // 2}/s{n}", (f"g{(n - 1) // 2}/s{n - 1}",) if n else ()) for n in range(STEPS_MAX)]),
+            id="a saga called for every two",
+        ),
         pytest.param(random_graph(9), id="at random"),
     ],
 )
