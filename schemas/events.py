@@ -65,6 +65,25 @@ class RerunStarted(_Event, frozen=True, kw_only=True):
     reason: str
 
 
+class LocksRequested(_Event, frozen=True, kw_only=True):
+    """The run stands in the row of each of these keys, and begins when it is the first in all of them (rule 16)."""
+
+    keys: tuple[str, ...]
+
+
+class LocksTaken(_Event, frozen=True, kw_only=True):
+    """The locks are the run's, all of them, until its outcome."""
+
+    keys: tuple[str, ...]
+
+
+class LockReleased(_Event, frozen=True, kw_only=True):
+    """A person took a lock away from a parked run; who it was is the entry's `actor`."""
+
+    key: str
+    reason: str
+
+
 class StepRequested(_Event, frozen=True, kw_only=True):
     """The intent, committed before the effect (rule 2); in the log it is the outbox entry (rule 1).
 
@@ -354,6 +373,9 @@ class PermissionDenied(_Event, frozen=True, kw_only=True):
 Event = (
     SagaStarted
     | RerunStarted
+    | LocksRequested
+    | LocksTaken
+    | LockReleased
     | StepRequested
     | StepSucceeded
     | StepFailed

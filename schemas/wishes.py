@@ -51,6 +51,20 @@ class Rerun(_Wish, frozen=True, kw_only=True):
     reason: str
 
 
+class Grant(_Wish, frozen=True, kw_only=True):
+    """The run's locks are its own from now on: nobody holds them, nobody stands before it (rule 16)."""
+
+    saga_id: SagaId
+
+
+class Release(_Wish, frozen=True, kw_only=True):
+    """Take a lock away from a parked run."""
+
+    saga_id: SagaId
+    key: str
+    reason: str
+
+
 class Resolve(_Wish, frozen=True, kw_only=True):
     """A person's decision about a parked run."""
 
@@ -81,7 +95,7 @@ class Deliver(_Wish, frozen=True, kw_only=True):
     expires_at: int
 
 
-Wish = Deliver | Start | Cancel | Kill | Rerun | Resolve
+Wish = Deliver | Start | Cancel | Kill | Rerun | Resolve | Grant | Release
 
 _decoder: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
 

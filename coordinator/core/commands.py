@@ -141,7 +141,7 @@ def _doubt_due(plan: Plan, path: str, direction: Direction, effect: Effect) -> I
 
 def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
     """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
-    if not plan.missing or state.closed or state.status == "parked":
+    if not plan.missing or state.closed or state.status in {"parked", "queued"}:
         return None
     wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state, now)
     if any(name not in plan.missing for name in wanted):

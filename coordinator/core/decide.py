@@ -10,13 +10,16 @@ from amends.coordinator.core import people
 from amends.coordinator.core.compensate import compensate
 from amends.coordinator.core.drain import drain
 from amends.coordinator.core.forward import go_forward
+from amends.coordinator.core.locking import release_lock, request_locks, take_locks
 from amends.coordinator.core.messages import (
     CancelWished,
     Delivered,
     KillWished,
+    LocksGranted,
     Message,
     ReadBack,
     Recovered,
+    ReleaseWished,
     Replied,
     RerunWished,
     ResolutionWished,
@@ -79,11 +82,12 @@ def _start(plan: Plan, message: Start, now: Instant, payloads: Payloads) -> tupl
     )
     if message.rerun is not None:
         turn.emit(RerunStarted(former=message.rerun.former, reason=message.rerun.reason))
+    request_locks(turn)
     _advance(turn)
     return tuple(turn.events), turn.state
 
 
-def _record(turn: Turn, message: Message) -> None:
+def _record(turn: Turn, message: Message) -> None:  # noqa: C901  one case for each message
     match message:
         case Replied():
             record_reply(turn, message)
@@ -97,6 +101,10 @@ def _record(turn: Turn, message: Message) -> None:
             people.cancel(turn, reason)
         case KillWished(reason=reason):
             people.kill(turn, reason)
+        case LocksGranted():
+            take_locks(turn)
+        case ReleaseWished(key=key, reason=reason):
+            release_lock(turn, key, reason)
         case ResolutionWished():
             people.resolve(turn, message)
         case Tick():

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, assert_never
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from amends.coordinator.core.state import Awaited, Doubt, Effect, Parked, State, Undone
+from amends.coordinator.core.state import Awaited, Doubt, Effect, Locks, Parked, State, Undone
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event, Failure
@@ -88,6 +88,20 @@ def _started(state: State, event: e.SagaStarted, moment: Moment) -> State:
         running_since=moment.at,
         deadline_at=instant_of(event.deadline_at),
     )
+
+
+def _queued(state: State, event: e.LocksRequested, _: Moment) -> State:
+    return replace(state, status="queued", locks=Locks(keys=event.keys))
+
+
+def _locked(state: State, event: e.LocksTaken, _: Moment) -> State:
+    return replace(state, status="running", locks=Locks(keys=event.keys, held=True))
+
+
+def _unlocked(state: State, event: e.LockReleased, _: Moment) -> State:
+    if state.locks is UNSET:
+        return state
+    return replace(state, locks=replace(state.locks, keys=tuple(key for key in state.locks.keys if key != event.key)))
 
 
 def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: Moment) -> State:
@@ -488,6 +502,9 @@ def _unchanged(state: State, _event: Event, _: Moment) -> State:
 _FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.SagaStarted: _started,
     e.RerunStarted: _unchanged,
+    e.LocksRequested: _queued,
+    e.LocksTaken: _locked,
+    e.LockReleased: _unlocked,
     e.StepRequested: _requested,
     e.StepSucceeded: _succeeded,
     e.StepFailed: _failed,

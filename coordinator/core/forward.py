@@ -26,7 +26,7 @@ _TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiti
 
 def go_forward(turn: Turn) -> None:
     """Everything that is due now on the way forward."""
-    if _finished(turn) or _stopped_by_time(turn):
+    if _finished(turn) or _stopped_by_time(turn) or turn.state.status == "queued":
         return
     for path, effect in turn.state.forward.items():
         if effect.phase in _TENDED:

@@ -2,7 +2,15 @@
 
 import msgspec
 
-from amends.schemas.events import CheckpointRecorded, Digest, EvidenceRecorded, Origin, PermissionDenied, Resolution, Role
+from amends.schemas.events import (
+    CheckpointRecorded,
+    Digest,
+    EvidenceRecorded,
+    Origin,
+    PermissionDenied,
+    Resolution,
+    Role,
+)
 from amends.schemas.ids import Direction, SagaId
 
 Note = EvidenceRecorded | PermissionDenied | CheckpointRecorded
@@ -146,6 +154,17 @@ class RerunWished(_Message, frozen=True, kw_only=True):
     reason: str
 
 
+class LocksGranted(_Message, frozen=True, kw_only=True):
+    """The run is the first in the row of each of its lock keys: the store has written it down as their holder."""
+
+
+class ReleaseWished(_Message, frozen=True, kw_only=True):
+    """A person takes a lock away from a parked run."""
+
+    key: str
+    reason: str
+
+
 class ResolutionWished(_Message, frozen=True, kw_only=True):
     """A person's decision about a parked run."""
 
@@ -165,5 +184,7 @@ Message = (
     | CancelWished
     | KillWished
     | RerunWished
+    | LocksGranted
+    | ReleaseWished
     | ResolutionWished
 )

@@ -115,6 +115,13 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True):
     since: Instant
 
 
+class Locks(msgspec.Struct, frozen=True, kw_only=True):
+    """The lock keys of a run, sorted; `held` once it has them, and that is all of them at once."""
+
+    keys: tuple[str, ...]
+    held: bool = False
+
+
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """A step that was undone, in the order it happened."""
 
@@ -171,6 +178,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     outcome_version: int | None = None
     """The entry that last parked or ended the run: what its next outcome supersedes."""
     superseded_version: int | None = None
+    locks: Locks | msgspec.UnsetType = msgspec.UNSET
+    """Unset, it is not written: states of histories from before there were locks stay what they are."""
 
     @property
     def closed(self) -> bool:

@@ -99,6 +99,7 @@ class _Builder:
             payload_bytes_max=draft.payload_bytes_max,
             subject=draft.subject,
             seal_result=draft.seal_result,
+            locks=draft.locks,
         )
         return Built(
             draft=draft,

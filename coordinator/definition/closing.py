@@ -21,6 +21,7 @@ from amends.coordinator.definition.form import DefinitionForm, HandlerSchemas, S
 from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.hints import awaits
 from amends.coordinator.definition.including import path_under
+from amends.coordinator.definition.locks import called_lock_findings, lock_findings
 from amends.coordinator.definition.parameters import UNKNOWN
 from amends.coordinator.definition.places import Place, place_of_parameter
 from amends.coordinator.definition.rules.graph import faults
@@ -206,6 +207,8 @@ class _Closing:
         self._found.extend(trigger_findings(topic.model, schema, form, at=at, saga=self.draft.name))
         self._found.extend(subject_findings(self.draft, schema))
         self._found.extend(called_findings(self.draft, (each.saga.form for each in self.built.called)))
+        self._found.extend(lock_findings(self.draft, schema))
+        self._found.extend(called_lock_findings(self.draft, (each.saga.form for each in self.built.called)))
         return TriggerReader(adapter=made[0], schema_json=bytes(made[1]))
 
     def _placed(self, fault: Fault) -> Finding:

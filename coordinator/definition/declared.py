@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from amends.coordinator.definition.form import BudgetForm, RetryForm, StepKind, WaitForm
+from amends.coordinator.definition.form import BudgetForm, LockForm, RetryForm, StepKind, WaitForm
 from amends.coordinator.definition.hints import Unresolved, resolve
 from amends.coordinator.definition.places import Place, Spot, place_of_function
 from amends.coordinator.definition.topic import Topic
@@ -145,6 +145,7 @@ class Draft:
     spot: Spot
     subject: str | None = None
     seal_result: bool = False
+    locks: tuple[LockForm, ...] = ()
     steps: list[DeclaredStep] = field(default_factory=list)
     calls: "list[DeclaredCall]" = field(default_factory=list)
     closing: bool = False

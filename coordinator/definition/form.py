@@ -139,6 +139,14 @@ class TriggerForm(msgspec.Struct, frozen=True, kw_only=True):
     dedup_for_ms: int | None = None
 
 
+class LockForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs shut each other out by: the value of a field of the trigger, under a name that sagas may share."""
+
+    name: str
+    field: str
+    """A dotted name in the trigger."""
+
+
 class BudgetForm(msgspec.Struct, frozen=True, kw_only=True):
     """Caps of one run; money is a decimal string."""
 
@@ -164,6 +172,8 @@ class DefinitionForm(msgspec.Struct, frozen=True, kw_only=True):
     """Whose data a run holds: a dotted name in the trigger. All its payloads are sealed under that subject's key."""
     seal_result: bool = False
     """Whether they stay sealed where the run's outcome is published."""
+    locks: tuple[LockForm, ...] = ()
+    """By name."""
 
     def step(self, path: str) -> StepForm:
         """The step of this path; raises `KeyError` for one the definition does not have."""
@@ -189,7 +199,7 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     trigger_schema: msgspec.Raw
 
 
-_ADDED_LATER: Final[dict[str, object]] = {"wait": None, "subject": None, "seal_result": False}
+_ADDED_LATER: Final[dict[str, object]] = {"wait": None, "subject": None, "seal_result": False, "locks": ()}
 """Fields that the form has had since its first release, with what they hold where nobody uses them.
 
 Each is left out of the hash there: a definition that says nothing new keeps its hash, so its open runs go on with it.

@@ -1,7 +1,7 @@
 """`Saga`: where a definition begins. Its decorators gather steps; it closes at its first use."""
 
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from amends.coordinator.definition.calling import Call, DeclaredCall
@@ -10,6 +10,7 @@ from amends.coordinator.definition.declared import DEADLINE_MS, DRAIN_WITHIN_MS,
 from amends.coordinator.definition.durations import Duration
 from amends.coordinator.definition.findings import DefinitionError, Finding
 from amends.coordinator.definition.form import BudgetForm, StepKind
+from amends.coordinator.definition.locks import locks_of
 from amends.coordinator.definition.options import (
     ActionOptions,
     After,
@@ -49,6 +50,9 @@ class Saga(Waits, Generic[T]):
 
     `subject` is the dotted name, in the trigger, of whose data a run holds: everything the run holds is then sealed
     under a key of that subject, and `amends subjects erase` destroys it. `seal_result` keeps it sealed in the outcome.
+
+    `locks` leads from names to fields of the trigger: `{"order": "order_id"}` lets one run at a time begin for each
+    order, of this saga and of every other one that locks `order`; the others wait in the order of their arrival.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Saga(Waits, Generic[T]):
         payload_bytes_max: int = PAYLOAD_BYTES_MAX,
         subject: str | None = None,
         seal_result: bool = False,
+        locks: Mapping[str, str] | None = None,
     ) -> None:
         _refuse_bad_name("saga", name, SAGA_NAME)
         whole_number("Saga", "version", version)
@@ -83,6 +88,7 @@ class Saga(Waits, Generic[T]):
             spot=spot_of(calling_frame()),
             subject=subject,
             seal_result=seal_result,
+            locks=locks_of(locks),
         )
         self._closed: ClosedSaga | None = None
 

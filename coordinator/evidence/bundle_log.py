@@ -13,6 +13,7 @@ from amends.coordinator.ports.rows import (
     CLOSED,
     DeadLetterRow,
     DefinitionRow,
+    LockRow,
     RelayWait,
     RunRow,
     ShardRow,
@@ -190,6 +191,10 @@ class BundleLog(LogReading):
         return []
 
     def relay_waits(self) -> list[RelayWait]:
+        return []
+
+    def locks(self, *, key: str | None = None, saga_id: SagaId | None = None) -> list[LockRow]:  # noqa: ARG002
+        """Who holds what now is no part of what happened."""
         return []
 
     def change_mark(self) -> object:

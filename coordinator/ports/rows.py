@@ -257,6 +257,36 @@ class AwaitedRow(_Row, frozen=True, kw_only=True):
     type: str
 
 
+class LocksWanted(_Row, frozen=True, kw_only=True):
+    """A run that begins wants these locks, all or none; it stands in the row of each key from now on (rule 16)."""
+
+    saga_id: SagaId
+    shard: int
+    keys: tuple[str, ...]
+    at: Instant
+
+
+class LocksLeft(_Row, frozen=True, kw_only=True):
+    """A run gives up its place, or what it holds; who is first then is told through the inbox of its shard."""
+
+    saga_id: SagaId
+    keys: tuple[str, ...] | None
+    """None: all of them, because it has ended."""
+    at: Instant
+
+
+class LockRow(_Row, frozen=True, kw_only=True):
+    """One run's place in the row of one key: the first holds the lock, once it is the first in all of its rows."""
+
+    key: str
+    saga_id: SagaId
+    shard: int
+    place: int
+    """Smaller is earlier, over all keys: so nobody waits in a circle."""
+    since: Instant
+    held_since: Instant | None
+
+
 class ShardAppend(_Row, frozen=True, kw_only=True):
     """What one batch appends to one shard, behind one compare-and-set (design, section 2, Append)."""
 
@@ -289,5 +319,7 @@ class Batch(_Row, frozen=True, kw_only=True):
     dead_letters: tuple[DeadLetterRow, ...] = ()
     duplicates: tuple[Duplicate, ...] = ()
     blobs: tuple[tuple[Digest, bytes], ...] = ()
+    locks: tuple[LocksWanted | LocksLeft, ...] = ()
+    """In the order in which they were decided."""
     sealed: tuple[tuple[str, SagaId], ...] = ()
     """Runs that begin under a subject's key: its id, and the run. The key must not be erased by then."""

@@ -16,6 +16,7 @@ from amends.coordinator.ports.rows import (
     InboxRow,
     Lease,
     LocalRecord,
+    LockRow,
     MessageRow,
     RelayWait,
     RunCount,
@@ -134,6 +135,10 @@ class LogReading(Protocol):
 
     def relay_waits(self) -> list[RelayWait]:
         """Where the relay stands still, by shard, the dead letters first; what it has passed since is left out."""
+        ...
+
+    def locks(self, *, key: str | None = None, saga_id: SagaId | None = None) -> list[LockRow]:
+        """Who holds and who waits, by key, then in the order of their places."""
         ...
 
     def change_mark(self) -> object:

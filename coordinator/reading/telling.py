@@ -55,6 +55,7 @@ class Telling:
         self._open: dict[tuple[str, Direction], Line] = {}
         self._entry: Entry
         self._at: Instant = 0
+        self._queue: Line | None = None
 
     def take(self, moment: Moment) -> None:
         """Tell one entry."""
@@ -87,6 +88,17 @@ class Telling:
 
     def _rerun(self, event: e.RerunStarted) -> None:
         self._event("rerun", f"▸ by {self._entry.actor}, of run {event.former}: {event.reason}")
+
+    def _queued(self, event: e.LocksRequested) -> None:
+        self._event("locks", f"⏸ waits for {', '.join(event.keys)}")
+        self._queue = self.lines[-1]
+
+    def _locked(self, event: e.LocksTaken) -> None:
+        if self._queue is not None:
+            self._queue.said = f"✔ {', '.join(event.keys)}, after {took(self._at - self._queue.at)}"
+
+    def _unlocked(self, event: e.LockReleased) -> None:
+        self._event("lock", f"{self._entry.actor} took {event.key} away: {event.reason}")
 
     def _requested(self, event: e.StepRequested | e.UndoRequested) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepRequested) else "undo")
@@ -231,6 +243,9 @@ class Telling:
     _TOLD: ClassVar[dict[type[Event], Callable[["Telling", Any], None]]] = {
         e.SagaStarted: _started,
         e.RerunStarted: _rerun,
+        e.LocksRequested: _queued,
+        e.LocksTaken: _locked,
+        e.LockReleased: _unlocked,
         e.StepRequested: _requested,
         e.StepSucceeded: _succeeded,
         e.StepFailed: _failed,

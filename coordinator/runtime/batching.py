@@ -21,6 +21,8 @@ from amends.coordinator.ports.rows import (
     Duplicate,
     InboxRow,
     Lease,
+    LocksLeft,
+    LocksWanted,
     MessageRow,
     RunChange,
     RunRow,
@@ -29,6 +31,7 @@ from amends.coordinator.ports.rows import (
 )
 from amends.coordinator.runtime.inbound import Inbound, Item
 from amends.coordinator.runtime.intake import Taken
+from amends.coordinator.runtime.locking import lock_changes
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.sealing.keys import Seal
 from amends.schemas.chain import next_head
@@ -126,6 +129,8 @@ class Pending:
     quarantined: list[SagaId] = field(default_factory=list)
     sealed: list[tuple[str, SagaId]] = field(default_factory=list)
     """Runs that begin sealed, each after the id of its key."""
+    locks: list[LocksWanted | LocksLeft] = field(default_factory=list)
+    """Places in the rows of lock keys that are taken or given up."""
     size_bytes: int = 0
     ended: int = 0
     """Runs that end with it: they want nothing more of a worker, so others may take their places."""
@@ -215,6 +220,8 @@ class Pending:
                 self.sealed.append((run.seal.key.key_id, run.saga_id))
         else:
             part.changed[run.saga_id] = change_of(state, due, waiting_for=waiting_for)
+        if run.plan.form.locks:
+            self.locks += lock_changes(state, decision.events, shard=shard.shard)
         self.decided.append(Decided(run=run, before=before, commands=wanted))
 
     def rows(self) -> Batch:
@@ -226,6 +233,7 @@ class Pending:
             duplicates=tuple(self.duplicates),
             blobs=tuple(self.blobs.items()),
             sealed=tuple(self.sealed),
+            locks=tuple(self.locks),
         )
 
     def take_back(self, runs: dict[SagaId, Run]) -> None:

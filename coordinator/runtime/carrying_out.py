@@ -35,7 +35,7 @@ class CarryingOut:
     quarantine: Quarantine
     resuming: Resuming
     resting: set[SagaId] = field(default_factory=set)
-    """Runs in memory that wait for a handler's arrival: they take no place in flight."""
+    """Runs in memory that wait for their locks, or a handler's arrival: they take no place in flight."""
     asleep: dict[SagaId, tuple[Instant, int]] = field(default_factory=dict)
     """Runs that are not in memory and wait: when each is due, and its shard."""
     lingering: set[SagaId] = field(default_factory=set)
@@ -67,7 +67,7 @@ class CarryingOut:
             self.lingering.update({run.saga_id} if over else ())
         elif over:
             del self.runs[run.saga_id]
-        elif waits_for_handler(run, now):
+        elif run.state.status == "queued" or waits_for_handler(run, now):
             self.resting.add(run.saga_id)
         elif run.plan.waits and self.sleeps(run):
             del self.runs[run.saga_id]

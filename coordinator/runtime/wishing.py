@@ -10,7 +10,9 @@ from amends.coordinator.core.messages import (
     CancelWished,
     Delivered,
     KillWished,
+    LocksGranted,
     Message,
+    ReleaseWished,
     RerunWished,
     ResolutionWished,
     Start,
@@ -21,6 +23,8 @@ from amends.coordinator.runtime.inbound import Item
 from amends.schemas import wishes
 from amends.schemas.canonical import digest
 from amends.schemas.ids import SagaId, saga_id_of
+
+_OfPeople = wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve | wishes.Release
 
 log = logging.getLogger("amends.inbox")
 
@@ -102,8 +106,12 @@ def item_of(row: InboxRow, namespace: str) -> Item:
     return _item(row, wish.saga_id, message, cause, wish.actor)
 
 
-def _message(wish: wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve) -> tuple[Message, str]:
+def _message(wish: _OfPeople | wishes.Grant) -> tuple[Message, str]:
     match wish:
+        case wishes.Grant():
+            return LocksGranted(), "locks"
+        case wishes.Release(key=key, reason=reason):
+            return ReleaseWished(key=key, reason=redact(reason)), "release"
         case wishes.Cancel(reason=reason):
             return CancelWished(reason=redact(reason)), "cancel"
         case wishes.Kill(reason=reason):

@@ -151,6 +151,7 @@ class World:
         self._namespace = namespace
         self._offset = 0
         self._arrived: list[Inbound] = []
+        self._granted: set[str] = set()
         catalogue = Catalogue(sagas=self.sagas, stored=store.definition)
         for row in catalogue.rows(clock.now):
             store.put_definition(row)
@@ -195,7 +196,7 @@ class World:
             self._turn()
             if self._waits and not self.engine.inbox_held:
                 self._take_messages()
-            if self._arrived or self.script.arrived:
+            if self._arrived or self.script.arrived or self._is_granted():
                 continue
             dues = (due for due in (self.engine.next_due(), self.script.next_due()) if due is not None)
             due = min(dues, default=None)
@@ -214,6 +215,7 @@ class World:
         """
         self.script.forget()
         self._arrived.clear()
+        self._granted.clear()
         self.clock.now += 1 * SECOND
         self.engine = self._worker()
 
@@ -227,6 +229,17 @@ class World:
         for shard in self.engine.shards:
             if rows := self.store.inbox(shard):
                 self._arrived.append(Waiting(rows=rows, moment=self.engine.inbox_moment))
+
+    def _is_granted(self) -> bool:
+        """Whether the store has told a run that its locks are its own; the worker hears of each once."""
+        if not any(saga.form.locks for saga in self.sagas):
+            return False
+        found = [row for shard in self.engine.shards for row in self.store.inbox(shard)]
+        new = [row for row in found if row.message_id.startswith("locks:") and row.message_id not in self._granted]
+        if new:
+            self._granted.update(row.message_id for row in new)
+            self._arrived.append(Waiting(rows=new, moment=self.engine.inbox_moment))
+        return bool(new)
 
     def offer(self, item: Item) -> None:
         """A message straight to the engine."""

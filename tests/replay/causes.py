@@ -8,12 +8,14 @@ from amends.coordinator.core.messages import (
     Ended,
     Failed,
     KillWished,
+    LocksGranted,
     Message,
     No,
     NoAnswer,
     Note,
     ReadBack,
     Recovered,
+    ReleaseWished,
     Replied,
     RerunOf,
     ResolutionWished,
@@ -52,7 +54,9 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
         case "recovery":
             assert isinstance(first, e.RunResumed)
             return Recovered(clean=first.clean)
-        case "cancel" | "kill" | "resolve":
+        case "locks":
+            return LocksGranted()
+        case "cancel" | "kill" | "resolve" | "release":
             return _wish(first)
         case "reply":
             return _reply(first, notes)
@@ -90,6 +94,8 @@ def _wish(event: Event) -> Message:
             return CancelWished(reason=reason)
         case e.SagaKilled(reason=reason):
             return KillWished(reason=reason)
+        case e.LockReleased(key=key, reason=reason):
+            return ReleaseWished(key=key, reason=reason)
         case e.ParkingResolved():
             return ResolutionWished(
                 step=event.step, resolution=event.resolution, reason=event.reason, evidence=event.evidence

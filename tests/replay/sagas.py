@@ -1,5 +1,7 @@
 """The sagas whose runs are recorded."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel
 
 from amends import Budget, Context, Retry, Saga, Topic
@@ -20,7 +22,9 @@ class Done(BaseModel):
     note: str = ""
 
 
-def order_saga(*, deadline: str = "1h", budget: Budget | None = None) -> Saga[Order]:  # noqa: C901  a list, no branches
+def order_saga(  # noqa: C901  a list, no branches
+    *, deadline: str = "1h", budget: Budget | None = None, locks: Mapping[str, str] | None = None
+) -> Saga[Order]:
     """Every kind of step: a read, two parallel actions that promise different things, a pivot, one behind it."""
     saga = Saga(
         "order",
@@ -28,6 +32,7 @@ def order_saga(*, deadline: str = "1h", budget: Budget | None = None) -> Saga[Or
         trigger=Topic("orders", Order, idempotency_key="id", business_key="order"),
         deadline=deadline,
         budget=budget,
+        locks=locks,
     )
 
     @saga.read

@@ -71,6 +71,23 @@ def rerun() -> World:
     return _wished(installation, wishes.Rerun(actor=WHO, saga_id=saga_id, reason="the truck is mended"), 600)
 
 
+def queued() -> World:
+    """A run that waits until another one of its order has ended."""
+    slow = {"charge": late(Done(id="ch_1"), after="5s")}
+    installation = played(order_saga(locks={"order": "order"}), slow, until_s=2)
+    installation.publish({"id": "R-78", "order": "A-12", "gift": False})
+    installation.run()
+    return installation
+
+
+def lock_released() -> World:
+    """A parked run whose lock a person takes away, and which is resolved without it."""
+    installation = played(order_saga(locks={"order": "order"}), REFUSED_UNDO)
+    saga_id = installation.store.runs()[0].saga_id
+    wish = wishes.Release(actor=WHO, saga_id=saga_id, key="order:A-12", reason="it will take weeks")
+    return decided(_wished(installation, wish, 600), "retry")
+
+
 def crashed(times: int, replies: Replies) -> World:
     installation = played(order_saga(), replies, until_s=2)
     for _ in range(times):
@@ -123,6 +140,8 @@ STORIES: Final[Mapping[str, Story]] = {
     "cancelled": cancelled,
     "killed-and-late": killed,
     "rerun": rerun,
+    "queued": queued,
+    "lock-released": lock_released,
     "deadline": lambda: played(order_saga(deadline="10s"), {"charge": late(Done(id="ch_1"), after="20s")}),
     "out-of-attempts": lambda: played(order_saga(budget=Budget(attempts=5))),
     "recovered": lambda: crashed(1, {"charge": [times_out(), ok(Done(id="ch_1"))]}),

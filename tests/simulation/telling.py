@@ -19,6 +19,10 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"{_what(event)} settled: {event.state} by {event.by}"
         case e.StepSkipped():
             return f"{event.path} skipped ({event.because})"
+        case e.LocksRequested() | e.LocksTaken():
+            return f"{'wait for' if isinstance(event, e.LocksRequested) else 'take'} {', '.join(event.keys)}"
+        case e.LockReleased():
+            return f"{event.key} taken away"
         case e.RerunStarted():
             return f"rerun: {event.reason}"
         case e.WaitStarted():

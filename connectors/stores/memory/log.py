@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from amends.connectors.stores.changes import changed
+from amends.connectors.stores.memory.locks import Locks
 from amends.connectors.stores.memory.messages import Messages
 from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import (
@@ -21,7 +22,7 @@ from amends.schemas.events import Digest, Origin
 from amends.schemas.ids import SagaId
 
 
-class Log(Messages):
+class Log(Messages, Locks):
     """Entries, and what is appended with them."""
 
     def append(self, batch: Batch) -> None:
@@ -38,6 +39,7 @@ class Log(Messages):
             for key_id, saga_id in batch.sealed:
                 self._tables.subject_runs[key_id].add(saga_id)
             self._count_duplicates(batch.duplicates)
+            self._change_locks(batch.locks)
             self._tables.mark += 1
 
     def entries_of(self, saga_id: SagaId, *, after: int = 0, limit: int = 10_000) -> list[StoredEntry]:

@@ -12,6 +12,7 @@ from amends.coordinator.ports.rows import (
     DefinitionRow,
     InboxRow,
     LocalRecord,
+    LockRow,
     MessageRow,
     RelayWait,
     RunRow,
@@ -63,6 +64,8 @@ class Tables:
         self.messages: dict[str, MessageRow] = {}
         self.message_number = 0
         self.awaited: dict[tuple[SagaId, str], AwaitedRow] = {}
+        self.locks: dict[tuple[str, SagaId], LockRow] = {}
+        self.lock_place = 0
         self.subjects: dict[str, SubjectRow] = {}
         self.subject_runs: defaultdict[str, set[SagaId]] = defaultdict(set)
 

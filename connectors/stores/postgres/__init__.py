@@ -16,6 +16,7 @@ from amends.connectors.stores.postgres.leases import NOW, PostgresLeases
 from amends.connectors.stores.postgres.log import PostgresLog
 from amends.connectors.stores.postgres.making import make
 from amends.connectors.stores.postgres.writer import FOR_UPDATE, LOCK_KEY, Writer
+from amends.connectors.stores.sql.locks import SqlLocks
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.messages import SqlMessages
 from amends.connectors.stores.sql.runs import SqlRuns
@@ -40,7 +41,7 @@ _DUMP: Final = (
 )
 
 
-class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, PostgresLeases):
+class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqlLocks, PostgresLeases):
     """Leases and instants are by the database's clock. No thread of its own; safe to use from several."""
 
     kind: Kind = "postgresql"

@@ -20,6 +20,7 @@ from amends.connectors.stores.postgres.connections import (
     is_alive,
 )
 from amends.connectors.stores.postgres.leases import NOW
+from amends.connectors.stores.sql.locks import change_locks
 from amends.connectors.stores.sql.messages import meet_messages
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.subjects import begin_sealed
@@ -100,6 +101,7 @@ class Writer:
         meet_messages(work, batch, LOCK_KEY, lambda: work.rows(f"SELECT {NOW}")[0][0])
         put_dead_letters(work, batch.dead_letters)
         count_duplicates(work, batch.duplicates, for_update=FOR_UPDATE)
+        change_locks(work, batch.locks)
         self._commit(connection)
 
     def _commit(self, connection: Connection) -> None:

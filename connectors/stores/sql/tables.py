@@ -77,6 +77,7 @@ def create(types: Types) -> list[str]:
         *_relay_waits(types),
         *_subjects(types),
         *_messages(types),
+        *_locks(types),
         f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
         f"""CREATE TABLE records (
             topic {text} NOT NULL, "offset" {integer} NOT NULL, key {data}, value {data}, headers {text} NOT NULL,
@@ -155,6 +156,20 @@ def _messages(types: Types) -> list[str]:
     ]
 
 
+def _locks(types: Types) -> list[str]:
+    """Who holds which key, and who waits for it; that no key has two holders the database makes sure of."""
+    integer, text = types.integer, types.text
+    return [
+        f"""CREATE TABLE locks (
+            key {text} NOT NULL, saga_id {text} NOT NULL, shard {integer} NOT NULL, place {integer} NOT NULL,
+            since {integer} NOT NULL, held_since {integer}, PRIMARY KEY (key, saga_id))""",
+        "CREATE UNIQUE INDEX locks_place ON locks (key, place)",
+        "CREATE INDEX locks_run ON locks (saga_id)",
+        "CREATE UNIQUE INDEX locks_held ON locks (key) WHERE held_since IS NOT NULL",
+        "INSERT INTO counters VALUES ('locks', 0)",
+    ]
+
+
 def upgrade(types: Types, *, found: int) -> list[str]:
     """Every statement that brings the tables of an older store up to `VERSION`, but for the store's own."""
     since: dict[int, list[str]] = {
@@ -165,7 +180,7 @@ def upgrade(types: Types, *, found: int) -> list[str]:
             "DROP INDEX dead_letters_place",
             _DEAD_LETTERS_ONCE,
         ],
-        4: [*_subjects(types), *_messages(types)],
+        4: [*_subjects(types), *_messages(types), *_locks(types)],
     }
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
+from amends.connectors.stores.sql.locks import SqlLocks
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.messages import SqlMessages
 from amends.connectors.stores.sql.runs import SqlRuns
@@ -32,7 +33,7 @@ from amends.schemas.instants import Instant
 __all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore", "lock_of", "make_folder"]
 
 
-class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqliteLeases):
+class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqlLocks, SqliteLeases):
     """Reads use read-only connections; the one that writes is opened at the first write.
 
     `claim` takes the coordinator's lock (`lock`) if it is not held yet, so nobody owns a shard without it. Everything

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from amends.connectors.stores.sql.locks import change_locks
 from amends.connectors.stores.sql.messages import meet_messages
 from amends.connectors.stores.sql.rare import count_duplicates, put_dead_letters
 from amends.connectors.stores.sql.rows import RUN_COLUMNS, run_columns
@@ -55,6 +56,7 @@ def append(work: SqliteWork, log: SqliteLog, batch: Batch, *, now: Callable[[], 
     meet_messages(work, batch, None, now)
     put_dead_letters(work, batch.dead_letters)
     count_duplicates(work, batch.duplicates, for_update="")
+    change_locks(work, batch.locks)
 
 
 def _advance(work: SqliteWork, part: ShardAppend) -> bool:

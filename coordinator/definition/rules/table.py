@@ -69,6 +69,12 @@ _TABLE: Final = (
     Rule(code="AM1082", asks="names its subject by text or an integer"),
     Rule(code="AM1083", asks="has keys that do not name its subject", severity="warning"),
     Rule(code="AM1084", asks="names a subject where something is to be sealed"),
+    # locks
+    Rule(code="AM1090", asks="locks by fields that the trigger's type has"),
+    Rule(code="AM1091", asks="locks by text or an integer"),
+    Rule(code="AM1092", asks="has 16 locks at most"),
+    Rule(code="AM1093", asks="has locks that do not name its subject", severity="warning"),
+    Rule(code="AM1094", asks="locks what the sagas it calls lock"),
     # waits
     Rule(code="AM1095", asks="waits for keys of text or an integer, and for instants that are times"),
     Rule(code="AM1096", asks="undoes, verifies and looks up what acts, never what waits"),

@@ -30,6 +30,8 @@ CONTRACT = {
     "forensics open": "FILE --public-key --checkpoints",
     "graph": "APP SAGA --format",
     "init": "",
+    "locks list": "--key",
+    "locks release": "KEY --reason --as",
     "messages list": "--key --limit",
     "messages send": "KEY --type --json --id --as",
     "messages waits": "--key --limit",

@@ -1,0 +1,71 @@
+"""Locks: their keys come from the trigger, a run waits for all of them before it begins anything (rule 16).
+
+Who is first in the row of a key only the store knows, for it alone sees all runs. It tells a run that has become the
+first in all of its rows, and the run begins then; so what is decided here needs no look at any other run.
+"""
+
+from typing import Final
+
+import msgspec
+
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.form import DefinitionForm
+from amends.schemas.canonical import digest, encode
+from amends.schemas.events import LockReleased, LocksRequested, LocksTaken
+
+VALUE_CHARACTERS_MAX: Final = 255
+"""A longer value stands in its key by its digest."""
+
+
+def request_locks(turn: Turn) -> None:
+    """Stand in the row of each key, if the definition has any."""
+    if turn.plan.form.locks:
+        keys = keys_of(turn.plan.form, msgspec.json.decode(turn.payloads(turn.state.trigger)))
+        if keys:
+            turn.emit(LocksRequested(keys=keys))
+
+
+def take_locks(turn: Turn) -> None:
+    """They are the run's. One that has turned back meanwhile has no use for them."""
+    if turn.state.status == "queued" and turn.state.locks is not msgspec.UNSET:
+        turn.emit(LocksTaken(keys=turn.state.locks.keys))
+
+
+def release_lock(turn: Turn, key: str, reason: str) -> None:
+    """Take one away, unless the run goes on already."""
+    if may_release(turn.state, key) is None:
+        turn.emit(LockReleased(key=key, reason=reason))
+
+
+def may_release(state: State, key: str) -> str | None:
+    """None, or why a person cannot take this lock away now."""
+    if state.locks is msgspec.UNSET or not state.locks.held or key not in state.locks.keys:
+        return f"it does not hold {key}"
+    if state.status != "parked":
+        return f"it is {state.status}, not parked"
+    return None
+
+
+def is_queued(plan: Plan, state: State) -> bool:
+    """Whether nothing but its locks keeps the run from beginning."""
+    return bool(plan.form.locks) and state.status == "queued"
+
+
+def keys_of(form: DefinitionForm, trigger: object) -> tuple[str, ...]:
+    """`name:value` of each lock, sorted; equal ones are one. A value that is null or absent locks nothing."""
+    found = {(lock.name, _value(trigger, lock.field)) for lock in form.locks}
+    return tuple(sorted({f"{name}:{_text(value)}" for name, value in found if value is not None}))
+
+
+def _value(trigger: object, field: str) -> str | None:
+    for name in field.split("."):
+        trigger = trigger.get(name) if isinstance(trigger, dict) else None
+    if trigger is None or isinstance(trigger, str):
+        return trigger
+    return encode(trigger).decode()
+
+
+def _text(value: str) -> str:
+    return value if len(value) <= VALUE_CHARACTERS_MAX else digest(value.encode())
