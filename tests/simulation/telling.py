@@ -51,6 +51,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"limit: {event.limit}"
         case e.EvidenceRecorded():
             return f"evidence of {_what(event)}"
+        case e.CheckpointRecorded():
+            return f"checkpoint {event.name}"
         case e.PermissionDenied():
             return f"denied to {_what(event)}"
         case e.SagaStarted() | e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
