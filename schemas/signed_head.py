@@ -24,7 +24,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     store: str
-    """The store's id (`amends store status`); a restored backup has a new one."""
+    """The store's incarnation; a restored backup has a new one."""
     shard: int
     position: int
     head: str

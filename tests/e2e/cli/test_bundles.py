@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 from tests.e2e.cli.conftest import play
 from tests.e2e.cli.test_replay import may_unshare
+from tests.e2e.cli.test_subjects import ADA, TEXT
+from tests.e2e.cli.test_subjects import APP as PEOPLE
+from tests.e2e.cli.test_subjects import TOPIC as LETTERS
+from tests.e2e.cli.test_subjects import trigger as letter
 from tests.e2e.faults.installation import Installation, used_once
 
 pytestmark = pytest.mark.timeout(240)
@@ -146,3 +151,25 @@ def test_any_program_unpacks_it(elsewhere: Installation) -> None:
         for line in file.read_text().splitlines()
     ]
     assert len(lines) == elsewhere.json("forensics", "open", "case.amends")["entries"]
+
+
+def test_what_is_sealed_goes_out_sealed_and_after_the_erasure_nothing_opens_it(folder: Path) -> None:
+    settings = {"AMENDS_MASTER_KEY": "${env:MASTER}", "MASTER": b64encode(b"m" * 32).decode()}
+    sealed = Installation(folder=folder, settings=settings)
+    sealed.publish(LETTERS, letter(1), letter(2, fail="large"), letter(3, fail="refuse"))
+    sealed.ok("worker", PEOPLE, "--until-idle")
+    runs = [f"letter/R-{number}" for number in (1, 2, 3)]
+    sealed.ok("forensics", "export", *runs, "--to", "before.amends")
+    sealed.ok("subjects", "erase", ADA, "--reason", "asked to")
+    sealed.ok("forensics", "export", *runs, "--to", "after.amends")
+    for name in ("before.amends", "after.amends"):
+        data = (folder / name).read_bytes()
+        assert not [
+            text for text in (TEXT, ADA) for each in (text.encode(), b64encode(text.encode())[:20]) if each in data
+        ]
+        opened = sealed.json("forensics", "open", name)
+        assert (opened["ok"], opened["missing"]) == (True, [])
+        assert opened["payloads"]["sealed"] > 0
+        assert opened["payloads"]["external"] > 0
+        assert "(sealed)" in sealed.ok("runs", "story", "letter/R-3", "--bundle", name)
+        sealed.ok("replay", "letter/R-2", "--bundle", name)
