@@ -149,3 +149,11 @@ def subject_busy(run: str, status: str, *, more: int) -> Conflict:
         f"run {run} is {status}{others}: without its key it could be neither finished nor undone",
         do="wait until it has ended, or end it (amends runs cancel, amends parked resolve), then erase again",
     )
+
+
+def archived_otherwise(saga_id: str, version: int) -> Conflict:
+    return Conflict(
+        "AM0341",
+        f"version {version} of run {saga_id} is not in the log as it was archived; nothing was deleted",
+        do="archive again; if it stays so: amends audit verify",
+    )

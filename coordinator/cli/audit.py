@@ -120,6 +120,8 @@ def verdict(report: "Report") -> str:
     from amends.coordinator.reading.words import counted
 
     looked = f"{counted(report.runs, 'run')}, {counted(report.entries, 'entry', 'entries')}"
+    if report.archived:
+        looked += f", {counted(report.archived, 'entry', 'entries')} archived"
     if report.ok:
         return f"✔ {looked}: gapless, every hash and link as it should be"
     rows = [

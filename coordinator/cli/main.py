@@ -10,6 +10,7 @@ from typer.main import get_command
 
 import amends
 from amends.coordinator.cli import (
+    archiving,
     audit,
     checking,
     configuring,
@@ -83,6 +84,7 @@ COMMANDS: Final[tuple[ModuleType, ...]] = (
     topics,
     schemas,
     subjects,
+    archiving,
     configuring,
     doctor,
 )

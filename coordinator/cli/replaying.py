@@ -48,7 +48,7 @@ async def replay(
 
 async def _entries(call: Call, run: str, bundle: Path | None, *, from_topic: bool) -> list[bytes]:
     from amends.coordinator.reading.history import stored
-    from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.naming import find_run, refuse_archived
 
     if from_topic and bundle is not None:
         raise UsageError("AM5005", "replay takes --from-topic or --bundle", do="give one of them")
@@ -57,4 +57,8 @@ async def _entries(call: Call, run: str, bundle: Path | None, *, from_topic: boo
 
         return await entries_from_topic(call, run)
     with call.reading(bundle) as store:
-        return [entry.data for entry in stored(store, find_run(store, run).saga_id)]
+        row = find_run(store, run)
+        found = [entry.data for entry in stored(store, row.saga_id)]
+        if not found:
+            refuse_archived(store, row.saga_id)
+        return found

@@ -40,7 +40,7 @@ def list_runs(  # noqa: PLR0917  options of a command
 
     _known_status(status)
     with call.store() as store:
-        first = _instant(since, store)
+        first = instant(since, store)
         if status == QUARANTINED:
             rows = quarantined(store, saga=saga, key=key, since=first)[:limit]
         else:
@@ -128,10 +128,12 @@ def _run_at(store: "LogReading", text: str, at: int | None, *, opened: bool = Tr
     import msgspec
 
     from amends.coordinator.reading.history import run_history
-    from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.naming import find_run, refuse_archived
 
     row = find_run(store, text)
     moments = run_history(store, row.saga_id, until=at, opened=opened)
+    if not moments:
+        refuse_archived(store, row.saga_id)
     if not moments or (at is not None and moments[-1].entry.version != at):
         raise NotFound("AM5012", f"run {row.saga_id} has no version {at}", do=f"its versions are 1 to {row.version}")
     if at is None:
@@ -156,7 +158,8 @@ def _known_status(status: str | None) -> None:
         raise UsageError("AM5005", f"--status {status!r} is no status", do=nearest(status, STATUS_SYMBOLS))
 
 
-def _instant(since: str | None, store: "Store") -> int | None:
+def instant(since: str | None, store: "Store", *, option: str = "--since") -> int | None:
+    """A moment as a person writes it: so long ago, or a time. Raises `UsageError`."""
     from amends.coordinator.definition.durations import milliseconds
     from amends.schemas.instants import MILLISECOND, instant_of
 
@@ -170,5 +173,5 @@ def _instant(since: str | None, store: "Store") -> int | None:
         return instant_of(since)
     except ValueError:
         raise UsageError(
-            "AM5005", f"--since {since!r} is neither a duration nor a time", do="write 2h, or 2026-11-21T14:00:00Z"
+            "AM5005", f"{option} {since!r} is neither a duration nor a time", do="write 2h, or 2026-11-21T14:00:00Z"
         ) from None

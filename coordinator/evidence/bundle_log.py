@@ -11,6 +11,7 @@ from amends.coordinator.evidence.bundle import Bundle
 from amends.coordinator.evidence.manifest import RunPart, definition_part, payload_part, run_part
 from amends.coordinator.ports.rows import (
     CLOSED,
+    ArchivedRow,
     DeadLetterRow,
     DefinitionRow,
     LockRow,
@@ -163,6 +164,14 @@ class BundleLog(LogReading):
     def accounted(self, namespace: str, saga: str, origins: Sequence[Origin]) -> set[Origin]:
         del namespace, saga, origins
         return set()
+
+    def archived(self, shard: int, *, after: int, limit: int) -> list[ArchivedRow]:
+        del shard, after, limit
+        return []
+
+    def archived_of(self, saga_id: SagaId) -> list[ArchivedRow]:
+        del saga_id
+        return []
 
     def subject_key(self, key_id: str) -> SubjectRow | None:
         del key_id

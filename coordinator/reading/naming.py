@@ -52,3 +52,14 @@ def _is_id(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def refuse_archived(store: LogReading, saga_id: SagaId) -> None:
+    """Say where a run's entries are, if they have moved. Raises `NotFound` (AM0340)."""
+    if archived := store.archived_of(saga_id):
+        file = archived[-1].archive
+        raise NotFound(
+            "AM0340",
+            f"the entries of run {saga_id} have moved to the archive {file}",
+            do=f"find the file, then: amends replay {saga_id} --bundle {file}",
+        )

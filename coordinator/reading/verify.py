@@ -40,6 +40,8 @@ class Report:
 
     runs: int = 0
     entries: int = 0
+    archived: int = 0
+    """Entries that have moved to an archive: of them only places and hashes are here."""
     faults: list[Fault] = field(default_factory=list)
 
     @property
@@ -79,6 +81,16 @@ class Chain:
             self.hashes[entry.version] = entry.hash
         self._folded(entry)
         return entry
+
+    def skip(self, version: int, entry_hash: str) -> None:
+        """Take what the store kept of an entry that has moved to an archive: where it stood, and its hash."""
+        self.report.archived += 1
+        if version != self.version + 1:
+            self._found("gap", f"archived version {version} comes after version {self.version}", version)
+        self.version, self.hash = version, entry_hash
+        if version in self.wanted:
+            self.hashes[version] = entry_hash
+        self.sound, self.state = False, None
 
     def _decoded(self, data: bytes) -> Entry | None:
         expected = self.version + 1

@@ -1,8 +1,10 @@
 """Verifying the log in the store: each run's chain, each shard's positions and head, the index against the log."""
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterator
+from itertools import takewhile
 
-from amends.coordinator.ports.rows import RunRow, ShardRow
+from amends.coordinator.ports.rows import ArchivedRow, RunRow, ShardRow, StoredEntry
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.history import stored
 from amends.coordinator.reading.verify import Chain, Report
@@ -16,6 +18,8 @@ def verify_run(store: LogReading, row: RunRow) -> Report:
     """One run, from its first entry to the version its row knows."""
     report = Report(runs=1)
     chain = Chain(row.saga_id, report)
+    for moved in store.archived_of(row.saga_id):
+        chain.skip(moved.version, moved.hash)
     for entry in stored(store, row.saga_id):
         version = chain.version
         chain.take(entry.data)
@@ -67,30 +71,45 @@ def _shard(
     """Positions 1, 2, 3 … up to where the shard says it stands, and the head over them."""
     chains: dict[SagaId, Chain] = {}
     position, head, broken = 0, EMPTY_HEAD, False
-    while position < shard.position:
-        page = store.entries_from(shard.shard, after=position, limit=PAGE)
-        page = [entry for entry in page if entry.position <= shard.position]
-        if not page:
-            break
-        looked(len(page))
-        for entry in page:
-            if entry.position != position + 1:
-                broken = True
-                missing = (
-                    f"{position + 1}" if entry.position == position + 2 else f"{position + 1} to {entry.position - 1}"
-                )
-                detail = f"shard {shard.shard}: position {missing} is missing"
-                report.found("position", detail, saga_id=entry.saga_id, version=entry.version)
-            position = entry.position
-            chain = chains.setdefault(entry.saga_id, Chain(entry.saga_id, report))
+    for entry in _in_order(store, shard):
+        looked(1)
+        if entry.position != position + 1:
+            broken = True
+            missing = f"{position + 1}" if entry.position == position + 2 else f"{position + 1} to {entry.position - 1}"
+            detail = f"shard {shard.shard}: position {missing} is missing"
+            report.found("position", detail, saga_id=entry.saga_id, version=entry.version)
+        position = entry.position
+        chain = chains.setdefault(entry.saga_id, Chain(entry.saga_id, report))
+        if isinstance(entry, ArchivedRow):
+            chain.skip(entry.version, entry.hash)
+        else:
             chain.take(entry.data)
-            head = next_head(head, chain.hash)
-            head_at(shard.shard, position, head)
+        head = next_head(head, chain.hash)
+        head_at(shard.shard, position, head)
     if position < shard.position:
         report.found("position", f"shard {shard.shard} says it is at {shard.position}, its entries end at {position}")
     elif head != shard.head and not broken:
         report.found("head", f"shard {shard.shard}: the head over its entries is not the one it carries")
     return {saga_id: chain.version for saga_id, chain in chains.items()}
+
+
+def _in_order(store: LogReading, shard: ShardRow) -> Iterator[StoredEntry | ArchivedRow]:
+    """A shard's entries and what stays of those that have moved, up to where the shard says it stands."""
+
+    def log() -> Iterator[StoredEntry | ArchivedRow]:
+        after = 0
+        while page := store.entries_from(shard.shard, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].position
+
+    def moved() -> Iterator[StoredEntry | ArchivedRow]:
+        after = 0
+        while page := store.archived(shard.shard, after=after, limit=PAGE):
+            yield from page
+            after = page[-1].position
+
+    both = heapq.merge(log(), moved(), key=lambda each: each.position)
+    return takewhile(lambda each: each.position <= shard.position, both)
 
 
 def _end(report: Report, row: RunRow, version: int) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 
 from amends.connectors.stores.clock import wall_clock
+from amends.connectors.stores.memory.archive import Archive
 from amends.connectors.stores.memory.leases import Leases
 from amends.connectors.stores.memory.log import Log
 from amends.connectors.stores.memory.mail import Mail
@@ -18,7 +19,7 @@ from amends.schemas.instants import Instant
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore(Log, Runs, Leases, Mail, Subjects):
+class MemoryStore(Log, Runs, Leases, Mail, Subjects, Archive):
     """Safe to use from several threads; lives as long as the object. Leases expire by `clock`.
 
     Without a `master` key it draws one of its own: what is sealed here ends with the object.

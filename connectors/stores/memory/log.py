@@ -1,5 +1,6 @@
 """The log in memory: append behind the compare-and-set, and reading by run and by shard."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -48,7 +49,9 @@ class Log(Messages, Locks):
 
     def entries_from(self, shard: int, *, after: int, limit: int) -> list[StoredEntry]:
         with self._tables.lock:
-            return self._tables.by_shard[shard][after : after + limit]  # positions begin at 1 and have no gap
+            entries = self._tables.by_shard[shard]
+            first = bisect_right(entries, after, key=lambda entry: entry.position)
+            return entries[first : first + limit]
 
     def open_entries(self, shard: int) -> Iterator[StoredEntry]:
         with self._tables.lock:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from amends.coordinator.ports.rows import (
+    ArchivedRow,
     AwaitedRow,
     DeadLetterRow,
     DefinitionRow,
@@ -64,6 +65,7 @@ class Tables:
         self.messages: dict[str, MessageRow] = {}
         self.message_number = 0
         self.awaited: dict[tuple[SagaId, str], AwaitedRow] = {}
+        self.archived: list[ArchivedRow] = []
         self.locks: dict[tuple[str, SagaId], LockRow] = {}
         self.lock_place = 0
         self.subjects: dict[str, SubjectRow] = {}

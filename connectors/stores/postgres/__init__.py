@@ -16,6 +16,7 @@ from amends.connectors.stores.postgres.leases import NOW, PostgresLeases
 from amends.connectors.stores.postgres.log import PostgresLog
 from amends.connectors.stores.postgres.making import make
 from amends.connectors.stores.postgres.writer import FOR_UPDATE, LOCK_KEY, Writer
+from amends.connectors.stores.sql.archive import SqlArchive
 from amends.connectors.stores.sql.locks import SqlLocks
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.messages import SqlMessages
@@ -41,10 +42,11 @@ _DUMP: Final = (
 )
 
 
-class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqlLocks, PostgresLeases):
+class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlArchive, SqlMessages, SqlLocks, PostgresLeases):
     """Leases and instants are by the database's clock. No thread of its own; safe to use from several."""
 
     kind: Kind = "postgresql"
+    place: ClassVar[str] = "notification_id"
     for_update: ClassVar[str] = FOR_UPDATE
     among: ClassVar[str] = "= ANY (?)"
     lock_key: ClassVar[str | None] = LOCK_KEY

@@ -76,6 +76,7 @@ def create(types: Types) -> list[str]:
         "INSERT INTO counters VALUES ('dead_letters', 0), ('dead_letters_relayed', 0)",
         *_relay_waits(types),
         *_subjects(types),
+        *_archived(types),
         *_messages(types),
         *_locks(types),
         f"CREATE TABLE topics (topic {text} PRIMARY KEY, next_offset {integer} NOT NULL)",
@@ -138,6 +139,17 @@ def _subjects(types: Types) -> list[str]:
     ]
 
 
+def _archived(types: Types) -> list[str]:
+    """What stays of entries that have moved to an archive: their places and hashes, and the archive's name."""
+    integer, text = types.integer, types.text
+    return [
+        f"""CREATE TABLE archived (
+            shard {integer} NOT NULL, position {integer} NOT NULL, saga_id {text} NOT NULL, version {integer} NOT NULL,
+            hash {text} NOT NULL, archive {text} NOT NULL, PRIMARY KEY (shard, position)){types.clustered}""",
+        "CREATE INDEX archived_run ON archived (saga_id, version)",
+    ]
+
+
 def _messages(types: Types) -> list[str]:
     """Messages from outside, and what is waited for; each finds the other by key and type, the oldest first."""
     integer, text = types.integer, types.text
@@ -180,7 +192,7 @@ def upgrade(types: Types, *, found: int) -> list[str]:
             "DROP INDEX dead_letters_place",
             _DEAD_LETTERS_ONCE,
         ],
-        4: [*_subjects(types), *_messages(types), *_locks(types)],
+        4: [*_subjects(types), *_messages(types), *_archived(types), *_locks(types)],
     }
     return [statement for version in range(found + 1, VERSION + 1) for statement in since[version]]
 

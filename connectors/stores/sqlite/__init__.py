@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.clock import wall_clock
+from amends.connectors.stores.sql.archive import SqlArchive
 from amends.connectors.stores.sql.locks import SqlLocks
 from amends.connectors.stores.sql.mail import SqlMail
 from amends.connectors.stores.sql.messages import SqlMessages
@@ -33,7 +34,7 @@ from amends.schemas.instants import Instant
 __all__ = ["CoordinatorLock", "SqliteLog", "SqliteStore", "lock_of", "make_folder"]
 
 
-class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqlLocks, SqliteLeases):
+class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlArchive, SqlMessages, SqlLocks, SqliteLeases):
     """Reads use read-only connections; the one that writes is opened at the first write.
 
     `claim` takes the coordinator's lock (`lock`) if it is not held yet, so nobody owns a shard without it. Everything
@@ -41,6 +42,7 @@ class SqliteStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlMessages, SqlLock
     """
 
     kind: Kind = "sqlite"
+    place: ClassVar[str] = "rowid"
     for_update: ClassVar[str] = ""
     among: ClassVar[str] = AMONG
     lock_key: ClassVar[str | None] = None

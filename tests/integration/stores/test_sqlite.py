@@ -214,6 +214,7 @@ OF_VERSION_3 = """
     DROP TABLE subject_runs;
     DROP TABLE messages;
     DROP TABLE awaited;
+    DROP TABLE archived;
     UPDATE store SET version = 3;
     PRAGMA user_version = 3;
 """
@@ -610,7 +611,7 @@ def test_every_error_says_what_to_do_under_a_code_of_its_own() -> None:
         for make in vars(faults).values()
         if isfunction(make)
     ]
-    assert len({error.code for error in made}) == len(made) == 21
+    assert len({error.code for error in made}) == len(made) == 22
     for error in made:
         assert isinstance(error, AmendsError)
         assert re.fullmatch(r"error AM03\d\d: .+; .+", error.line())

@@ -15,6 +15,7 @@ from amends.coordinator.cli.main import COMMANDS
 from amends.coordinator.config import NAMES
 
 CONTRACT = {
+    "archive": "--before --to",
     "audit keygen": "--to",
     "audit tail": "RUN --follow --limit",
     "audit verify": "RUN --all --from-topic --checkpoints --public-key --store-id",
