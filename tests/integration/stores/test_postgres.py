@@ -305,7 +305,9 @@ def test_a_store_of_an_older_version_is_brought_up_with_all_it_holds(
     letters = letter(1), letter(2, key=None, value=None), letter(3, saga="ship")
     Owner(first).start("a", "b")
     first.append(Batch(dead_letters=letters))
-    admin.execute("DROP TABLE amends.subjects, amends.subject_runs, amends.messages, amends.awaited, amends.archived")
+    tables = ("subjects", "subject_runs", "messages", "awaited", "archived", "locks")
+    admin.execute(f"DROP TABLE {', '.join(f'amends.{table}' for table in tables)}")
+    admin.execute("DELETE FROM amends.counters WHERE name = 'locks'")
     if version < 3:
         admin.execute("DROP INDEX amends.dead_letters_once")
         admin.execute("ALTER TABLE amends.dead_letters DROP COLUMN digest")

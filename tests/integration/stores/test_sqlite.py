@@ -215,6 +215,8 @@ OF_VERSION_3 = """
     DROP TABLE messages;
     DROP TABLE awaited;
     DROP TABLE archived;
+    DROP TABLE locks;
+    DELETE FROM counters WHERE name = 'locks';
     UPDATE store SET version = 3;
     PRAGMA user_version = 3;
 """
