@@ -92,9 +92,9 @@ def deletions_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 def unread_shards_are_empty(patch: pytest.MonkeyPatch) -> None:
     begin = Resuming.begin
 
-    def careless(resuming: Resuming, lease: Lease, runs: Any) -> int:
+    def careless(resuming: Resuming, lease: Lease, runs: Any, sleeps: Any) -> int:
         try:
-            return begin(resuming, lease, runs)
+            return begin(resuming, lease, runs, sleeps)
         except StoreUnavailable:
             return 0
 

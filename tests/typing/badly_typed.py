@@ -70,6 +70,9 @@ async def nothing(ctx: Context) -> None: ...
 shop.call("other", shop, trigger=no_undo_for_reads.result)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]  # wrong: it is called with an order
 
 
+shop.wait("paid", Charge, correlation=shop.trigger)  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportCallIssue]  # wrong: an order is no key, and there is no timeout
+
+
 async def call_with_values(ctx: Context, trigger: Order) -> None:
     await charge(ctx)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # wrong: the trigger is missing
     parcel: Charge = await ship(ctx)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]  # wrong: it returns a parcel

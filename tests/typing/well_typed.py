@@ -109,6 +109,23 @@ assert_type(paid_back.result, Refunded)
 assert_type(checked.maybe, Assessment | None)
 
 
+arrived = settlement.wait(
+    "arrived", Assessment, correlation=settlement.trigger.request_id, timeout="2h", on_timeout="park", after=checked
+)
+later = settlement.wait_until("later", settlement.trigger.order_id, after=[arrived], when=arrived.result.score > 1)
+cool = settlement.pause("cool", "1h", after=later)
+
+
+@settlement.read(after=cool)
+def counted(assessment: Assessment = arrived.result) -> float:
+    return assessment.score
+
+
+assert_type(arrived.result, Assessment)
+assert_type(arrived.maybe, Assessment | None)
+assert_type(cool.result, None)
+
+
 async def call_with_values(ctx: Context, trigger: RefundRequested) -> None:
     reversal = await reverse_charge(ctx, trigger)
     assert_type(reversal, Reversal)

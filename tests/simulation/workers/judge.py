@@ -120,7 +120,11 @@ class Judge:
         moved = {entry.saga_id for _, entry in entries}
         for message_id, body in self._waiting.items():
             wish = wishes.read(body)
-            if not isinstance(wish, wishes.Start) and message_id not in causes and wish.saga_id not in moved:
+            if (
+                isinstance(wish, wishes.Cancel | wishes.Kill | wishes.Resolve)
+                and message_id not in causes
+                and wish.saga_id not in moved
+            ):
                 self.require(not self._fits(wish), "S18", f"{message_id} is deleted and nothing came of it")
 
     def _fits(self, wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> bool:
