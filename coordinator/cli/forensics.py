@@ -32,11 +32,13 @@ async def export(
     from amends.coordinator.cli.output import show
     from amends.coordinator.evidence.exporting import Export
     from amends.coordinator.evidence.files import written_whole
-    from amends.coordinator.reading.naming import find_run
+    from amends.coordinator.reading.naming import find_run, refuse_archived
     from amends.coordinator.reading.words import counted
 
     with call.store() as store:
         rows = {row.saga_id: row for row in (find_run(store, run) for run in runs)}
+        for saga_id in rows:
+            refuse_archived(store, saga_id)
         signed = [each async for each in _signed(call, checkpoints, store, list(rows.values()))]
         with written_whole(to) as file:
             exporting = Export(store=store, file=file, signed=signed)

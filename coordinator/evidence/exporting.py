@@ -4,6 +4,7 @@ What stands in the log goes out as it stands there: sealed payloads sealed, entr
 they verify. Judging them is for whoever opens it.
 """
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -166,16 +167,26 @@ class Export:
     def _stretch(self, shard: int, first: int, last: int, heads: dict[int, SignedHead]) -> Iterator[bytes]:
         """A `Segment`'s canonical JSON, page by page."""
         yield b'{"after":%d,"hashes":[' % first
-        separator, at = b"", first
-        while at < last:
-            page = self.store.entries_from(shard, after=at, limit=min(PAGE, last - at))
-            if not page:
+        separator = b""
+        for position, hashed in heapq.merge(self._in_log(shard, first), self._moved(shard, first)):
+            if position > last:
                 break
-            for entry in page:
-                yield b'%b"%b"' % (separator, _claimed(entry))
-                separator, at = b",", entry.position
+            yield b'%b"%b"' % (separator, hashed)
+            separator = b","
         head = heads[first].head if first in heads else ""
         yield b'],"head":%b}\n' % encode(head)
+
+    def _in_log(self, shard: int, after: int) -> Iterator[tuple[int, bytes]]:
+        """Position and hash of each entry."""
+        while page := self.store.entries_from(shard, after=after, limit=PAGE):
+            yield from ((entry.position, _claimed(entry)) for entry in page)
+            after = page[-1].position
+
+    def _moved(self, shard: int, after: int) -> Iterator[tuple[int, bytes]]:
+        """The same of those that have moved to an archive."""
+        while page := self.store.archived(shard, after=after, limit=PAGE):
+            yield from ((row.position, row.hash.encode()) for row in page)
+            after = page[-1].position
 
     def _put(self, name: str, pieces: Iterable[bytes]) -> None:
         if len(self._writer.parts) >= PARTS_MAX:

@@ -2,11 +2,11 @@
 
 import platform
 import re
+from importlib.metadata import version
 from typing import Any, Final
 
 import msgspec
 
-import amends
 from amends.coordinator.evidence.tar import Part
 from amends.schemas.canonical import encode, sha256_hex
 from amends.schemas.events import Digest
@@ -100,7 +100,7 @@ def shard_part(shard: int) -> str:
 
 def versions() -> dict[str, str]:
     """What the bundle is made with."""
-    return {"amends": amends.__version__, "python": platform.python_version()}
+    return {"amends": version("amends"), "python": platform.python_version()}
 
 
 def read_manifest(data: bytes) -> Manifest:

@@ -39,10 +39,12 @@ class HeadSigner:
             if row.shard in shards and row.position > signed.get(row.shard, 0):
                 yield row
 
-    def sign(self, row: ShardRow, key: PrivateKey) -> SignedHead:
-        """Raises `NotThere`."""
+    def sign(self, row: ShardRow, key: PrivateKey) -> SignedHead | None:
+        """None where the entry has moved to an archive, its time with it: the next one is signed. Raises `NotThere`."""
         found = self.store.entries_from(row.shard, after=row.position - 1, limit=1)
         if not found or found[0].position != row.position:
+            if self.store.archived(row.shard, after=row.position - 1, limit=1):
+                return None
             raise NotThere(f"the log has no entry at position {row.position}")
         try:
             at = _at.decode(found[0].data).at

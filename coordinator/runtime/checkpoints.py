@@ -88,7 +88,8 @@ class Checkpoints:
         key, found, missing = self.key(), [], ""
         for row in rows:
             try:
-                found.append(self.signer.sign(row, key))
+                signed = self.signer.sign(row, key)
+                found += [] if signed is None else [signed]
             except NotThere as error:
                 missing = f"shard {row.shard}: {error}"
         return found, missing

@@ -6,8 +6,11 @@ from contextlib import closing
 from pathlib import Path
 
 from amends.coordinator.errors import BusUnavailable
+from amends.coordinator.evidence.archiving import Archiving
 from amends.coordinator.evidence.bundle import open_bundle
 from amends.coordinator.evidence.bundle_log import BundleLog
+from amends.coordinator.evidence.exporting import Export
+from amends.coordinator.evidence.files import written_whole
 from amends.coordinator.evidence.held_heads import HeldHeads, SignedShard
 from amends.coordinator.ports.bus import Outgoing, Place
 from amends.coordinator.ports.store import Store
@@ -159,3 +162,22 @@ async def test_a_stop_does_not_wait_for_a_bus_that_never_answers(store: Store) -
     async with asyncio.timeout(5):
         await signing.last()
     assert signing.published == 0
+
+
+def test_entries_that_moved_to_an_archive_stay_in_the_chain_that_signed_heads_are_held_against(
+    store: Store, tmp_path: Path
+) -> None:
+    signed = played(store)
+    for _ in Archiving(store=store, folder=tmp_path).move(store.now() + 3_600_000_000):
+        pass
+    report, shards = held(store, signed)
+    assert report.faults == []
+    assert [(each.shard, each.signed) for each in shards] == [(row.shard, row.position) for row in store.shards()]
+    again: list[SignedHead] = []
+    asyncio.run(checkpoints(store, again).turn())
+    assert {encode(head) for head in again} <= {encode(head) for head in signed}
+    (parked,) = store.runs_open()
+    with written_whole(tmp_path / "parked.amends") as file:
+        Export(store=store, file=file, signed=signed).write([parked])
+    found = opened(tmp_path / "parked.amends")
+    assert (faults(found), found.signed) == ([], {parked.saga_id: parked.version})
