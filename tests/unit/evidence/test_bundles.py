@@ -27,7 +27,10 @@ from amends.schemas.entry import Draft, decode
 from amends.schemas.entry import seal as seal_entry
 from amends.schemas.signed_head import SignedHead
 from amends.schemas.signing import PrivateKey
+from amends.testing import ok
+from tests.integration.kafka.relaying import play
 from tests.unit.evidence.bundles import KEY, export, faults, in_memory, opened, played
+from tests.unit.runtime.sagas import Done
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -380,3 +383,41 @@ def test_too_many_runs_are_refused(made: Made, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         Export(store=made.store, file=io.BytesIO()).write(rows)
     assert error.value.code == "AM3023"
+
+
+@pytest.fixture(scope="module")
+def with_large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a run whose first step returned more than an entry holds."""
+    folder = tmp_path_factory.mktemp("large")
+    store = in_memory(folder)
+    play(store, [1], {"a": ok(Done(key="x" * 100_000))})
+    manifest = export(store, folder / "case.amends")
+    assert [part.name for part in manifest.parts if part.name.startswith("payloads/")]
+    return folder / "case.amends"
+
+
+LARGE: list[object] = [
+    pytest.param(lambda parts: parts, [], id="as it was"),
+    pytest.param(without("payloads/"), ["payload"], id="without it"),
+    pytest.param(changed("payloads/", to(b"xxx", b"xyx")), ["payload"], id="another one"),
+]
+
+
+@pytest.mark.parametrize(("alter", "expected"), LARGE)
+def test_a_large_value_is_the_one_that_the_entries_name(
+    with_large: Path, tmp_path: Path, alter: Callable[[Parts], Parts], expected: list[str]
+) -> None:
+    file = tmp_path / "case.amends"
+    file.write_bytes(repacked(alter(parts_of(with_large.read_bytes()))))
+    found = opened(file)
+    assert (faults(found), found.payloads["external"]) == (expected, 1)
+
+
+def test_what_the_store_did_not_have_is_said_by_the_bundle(tmp_path: Path) -> None:
+    store = in_memory(tmp_path)
+    play(store, [1], {"a": ok(Done(key="x" * 100_000))})
+    store._tables.blobs.clear()  # type: ignore[attr-defined]
+    manifest = export(store, tmp_path / "case.amends")
+    assert [part.partition("/")[0] for part in manifest.missing] == ["payloads"]
+    (fault,) = opened(tmp_path / "case.amends").report.faults
+    assert (fault.fault, "the store did not have it" in fault.detail) == ("payload", True)
