@@ -44,12 +44,13 @@ def subject_findings(draft: Draft, schema: Schema) -> Iterator[Finding]:
             at=at,
             saga=saga,
         )
-    for option, path in (("idempotency_key", draft.topic.idempotency_key), ("business_key", draft.topic.business_key)):
+    keys = (("idempotency_key", draft.topic.idempotency_key), ("business_key", draft.topic.business_key))
+    for option, path in keys:
         if path == draft.subject:
             yield finding(
                 "AM1083",
                 f"saga {saga!r} has {path!r} both for its subject and for its {option}, and keys stand in clear in the "
-                "index of runs and on topics, also after the subject is erased",
+                "store and on topics, also after the subject is erased",
                 do="use a key that names nobody, for instance an order's number",
                 at=at,
                 saga=saga,

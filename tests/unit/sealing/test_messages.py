@@ -64,7 +64,7 @@ def test_a_result_is_referred_to_by_its_keyed_digest() -> None:
 HARMLESS = {
     # in clear, as the docs say
     *("namespace", "saga", "saga_id", "former", "idempotency_key", "business_key", "traceparent", "topic"),
-    *("message_id", "correlation", "message_type", "name"),
+    *("message_id", "correlation", "message_type", "name", "key"),
     # words of ours or of the definition
     *("kind", "path", "direction", "role", "step", "resolution", "phase", "tool", "permission", "why", "at"),
     # a digest over digests that are keyed
