@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 @command(APP, "doctor", panel=OPERATE, example="amends doctor")
 async def doctor(call: Call) -> int:
-    """Store, bus, topics, schemas, clock, disk, versions: each ok, or what to do; exit 1 if one is not."""
+    """Store, bus, topics, schemas, clock, signed heads, disk, versions: ok, or what to do; exit 1 if one is not."""
     from amends.coordinator.cli.output import columns, show_list, toned
 
     found = [check async for check in _checks(call)]

@@ -21,13 +21,16 @@ from amends.coordinator.runtime.checkpoints import LocalCheckpoints
 from amends.coordinator.runtime.relay_leases import RelayLeases
 from amends.schemas.canonical import encode
 from amends.schemas.signed_head import SignedHead
+from amends.schemas.signing import PrivateKey
 from tests.contract.stores.conftest import SHARDS
 from tests.integration.kafka.relaying import eventually, play
 from tests.unit.evidence.bundles import KEY, Heads, checkpoints, export, faults, opened, played
 
 
-def held(store: Store, signed: Sequence[SignedHead]) -> tuple[Report, list[SignedShard]]:
-    holding = HeldHeads(report=Report(), keys=[KEY.public], store=store.incarnation())
+def held(
+    store: Store, signed: Sequence[SignedHead], *, keys: Sequence[PrivateKey] = (KEY,)
+) -> tuple[Report, list[SignedShard]]:
+    holding = HeldHeads(report=Report(), keys=[key.public for key in keys], store=store.incarnation())
     for each in signed:
         holding.take(each)
     found = verify_all(store, head_at=holding.at)
@@ -61,6 +64,20 @@ def test_a_shard_that_has_not_moved_is_not_signed_again(store: Store) -> None:
         asyncio.run(signing.turn())
     assert len(signed) == len({head.shard for head in signed}) > 0
     assert signing.published == len(signed)
+
+
+def test_a_key_that_is_exchanged_counts_from_the_next_signature(store: Store) -> None:
+    keys, signed = [KEY], list[SignedHead]()
+    signing = checkpoints(store, signed)
+    signing.key = lambda: keys[-1]
+    play(store, [1])
+    asyncio.run(signing.turn())
+    keys.append(PrivateKey.new())
+    play(store, [2, 3, 4, 5, 6, 7])
+    asyncio.run(signing.turn())
+    assert {head.key_id for head in signed} == {key.public.key_id for key in keys}
+    assert held(store, signed, keys=keys)[0].faults == []
+    assert {fault.fault for fault in held(store, signed)[0].faults} == {"key"}
 
 
 def test_a_bundle_verifies_and_is_read_as_its_store_is(store: Store, tmp_path: Path) -> None:

@@ -185,6 +185,27 @@ def test_a_restored_backup_is_told_from_the_store_that_was_signed(signed: Instal
     assert faults(verify(signed, "--checkpoints", copy, "--store-id", former)) == ["tail"]
 
 
+def test_a_store_that_was_put_back_behind_our_back_and_went_on_is_found(signed: Installation) -> None:
+    former = signed.folder / "former"
+    shutil.copytree(signed.folder / ".amends", former)
+    signed.publish(TOPIC, trigger(10), trigger(11))
+    signed.ok("worker", REFUNDS, "--until-idle")
+    copy = signed.folder / "heads.jsonl"
+    copy.write_text(signed.ok("topics", "tail", "amends.checkpoints", "-o", "jsonl"))
+    shutil.rmtree(signed.folder / ".amends")
+    shutil.copytree(former, signed.folder / ".amends")
+    assert faults(verify(signed, "--checkpoints", copy)) == ["tail"]
+    signed.publish(TOPIC, trigger(12))
+    signed.ok("worker", REFUNDS, "--until-idle")
+    with copy.open("a") as file:
+        file.write(signed.ok("topics", "tail", "amends.checkpoints", "-o", "jsonl"))
+    assert faults(verify(signed, "--checkpoints", copy)) == ["back", "tail"]
+    signed.publish(TOPIC, *(trigger(number) for number in range(13, 16)))
+    signed.ok("worker", REFUNDS, "--until-idle")
+    assert signed.json("audit", "verify", "--all")["ok"], "no chain shows it"
+    assert set(faults(verify(signed, "--checkpoints", copy))) >= {"back"}
+
+
 def test_without_a_key_nothing_is_published_and_doctor_says_so(installation: Installation) -> None:
     play(installation)
     assert installation.ok("topics", "tail", "amends.checkpoints") == ""
