@@ -15,6 +15,7 @@ from amends.coordinator.definition.form import (
     Certainty,
     DefinitionForm,
     HandlerForm,
+    LockForm,
     RetryForm,
     StepForm,
     TriggerForm,
@@ -169,6 +170,7 @@ def saga(
     wall_ms: int | None = None,
     attempts: int | None = None,
     entries: int | None = None,
+    locks: tuple[str, ...] = (),
 ) -> DefinitionForm:
     """A definition of these steps."""
     placed: list[StepForm] = []
@@ -184,6 +186,7 @@ def saga(
         steps=tuple(placed),
         deadline_ms=deadline_ms,
         budget=BudgetForm(wall_ms=wall_ms, attempts=attempts, entries=entries),
+        locks=tuple(LockForm(name=name, field=name) for name in locks),
     )
 
 

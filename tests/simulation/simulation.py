@@ -18,6 +18,7 @@ from amends.coordinator.core.messages import (
     Ended,
     Failed,
     KillWished,
+    LocksGranted,
     Message,
     No,
     NoAnswer,
@@ -94,6 +95,8 @@ class Simulation:
         )
         run.on_entry = simulation._on_entry
         run.start()
+        if run.status == "queued":
+            simulation._at(run.now + random.randrange(5 * SECOND), simulation._turn_comes)
         return simulation
 
     def to_the_end(self) -> str:
@@ -175,6 +178,13 @@ class Simulation:
 
     def _at(self, at: Instant, happening: Happening) -> None:
         heapq.heappush(self._heap, (max(at, self.run.now), next(self._numbers), happening))
+
+    def _turn_comes(self) -> None:
+        """Whoever held its locks has ended. A message in the inbox waits for the next owner."""
+        if self.down:
+            self._at(self.run.now + SECOND, self._turn_comes)
+        else:
+            self._tell(LocksGranted())
 
     def _tell(self, message: Message) -> list[str]:
         return self.run.tell(message)

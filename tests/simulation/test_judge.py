@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import pytest
 
+from amends.connectors.stores.grants import grant
+from amends.connectors.stores.memory.locks import Locks
 from amends.connectors.stores.memory.log import Log
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.ports.rows import Lease
 from amends.coordinator.runtime.batching import Decision, Pending
 from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.engine import Engine
@@ -92,9 +93,9 @@ def deletions_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 def unread_shards_are_empty(patch: pytest.MonkeyPatch) -> None:
     begin = Resuming.begin
 
-    def careless(resuming: Resuming, lease: Lease, runs: Any, sleeps: Any) -> int:
+    def careless(resuming: Resuming, *arguments: Any) -> int:
         try:
-            return begin(resuming, lease, runs, sleeps)
+            return begin(resuming, *arguments)
         except StoreUnavailable:
             return 0
 
@@ -125,7 +126,17 @@ def records_are_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Intake, "take", careless)
 
 
+def locks_are_given_to_all(patch: pytest.MonkeyPatch) -> None:
+    def careless(locks: Locks, key: str, _at: Instant) -> None:
+        for row in [row for row in locks._tables.locks.values() if row.key == key and row.held_since is None]:
+            told = grant(row)
+            locks._tables.inbox.setdefault(told.message_id, told)
+
+    patch.setattr(Locks, "_hand_on", careless)
+
+
 BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
+    "a lock is given to all who want it": (locks_are_given_to_all, "rule 16"),
     "a step begins again whose reply is being written": (attempts_are_forgotten, "S4|S14"),
     "steps begin before their commit": (before_writing(carry_out), "S3"),
     "offsets are given back before their commit": (before_writing(consume), "S2"),
@@ -137,7 +148,7 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
         lambda patch: patch.setattr(Ownership, "left_s", lambda *_: inf),
         "S16",
     ),
-    "the store looks at no epoch": (forgotten(Log, "_check"), "S14|S16"),
+    "the store looks at no epoch": (forgotten(Log, "_check"), "S14|S16|S18"),
     "a wish is taken from a reading that is out of date": (deletions_are_forgotten, "S18"),
     "a shard that cannot be read is taken for empty": (unread_shards_are_empty, "L1|S4"),
     "messages are lost while the store is away": (messages_are_lost, "L1|S18"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.evolve import fold_entry
+from amends.coordinator.core.locking import may_release
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
@@ -24,6 +25,7 @@ from amends.schemas.instants import SECOND, Instant, instant_of
 from tests.simulation.checker import Checker, InvariantBroken
 from tests.simulation.telling import told
 from tests.simulation.workers.topic import Published, Topic
+from tests.simulation.workers.turns import Turns
 from tests.simulation.world import World
 
 STILL_US = 700 * SECOND
@@ -56,9 +58,13 @@ class Judge:
     epochs: Counter[int] = field(default_factory=Counter)
     """By shard: that of the last entry."""
     consumed_wishes: set[str] = field(default_factory=set)
+    turns: Turns = field(init=False)
     _done: list[str] = field(default_factory=list)
     _waiting: dict[str, bytes] = field(default_factory=dict)
     """Of the inbox's rows that the batch now tried would delete, those that are there."""
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(require=self.require)
 
     def require(self, holds: bool, rule: str, why: str) -> None:  # noqa: FBT001  a sentence reads best this way
         """Raise `InvariantBroken` unless it holds."""
@@ -80,8 +86,10 @@ class Judge:
             if part.entries:
                 self.require(part.epoch >= self.epochs[part.shard], "S16", f"an entry of epoch {part.epoch} comes late")
                 self.epochs[part.shard] = part.epoch
+        self.turns.committed(batch)
         for _, entry in entries:
             self._entry(entry)
+            self.turns.entry(entry, self.runs[entry.saga_id].state)
 
     def fenced(self, batch: Batch, shards: tuple[int, ...]) -> None:
         """An owner is fenced by the next one, and by nothing else."""
@@ -121,17 +129,21 @@ class Judge:
         for message_id, body in self._waiting.items():
             wish = wishes.read(body)
             if (
-                isinstance(wish, wishes.Cancel | wishes.Kill | wishes.Resolve)
+                isinstance(wish, wishes.Cancel | wishes.Kill | wishes.Resolve | wishes.Grant)
                 and message_id not in causes
                 and wish.saga_id not in moved
             ):
                 self.require(not self._fits(wish), "S18", f"{message_id} is deleted and nothing came of it")
 
-    def _fits(self, wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> bool:
-        judged = self.runs.get(wish.saga_id)
+    def _fits(self, wish: wishes.Wish) -> bool:
+        judged = None if isinstance(wish, wishes.Start) else self.runs.get(wish.saga_id)
         if judged is None:
             return False
         match wish:
+            case wishes.Grant():
+                return judged.state.status == "queued"
+            case wishes.Release(key=key):
+                return may_release(judged.state, key) is None
             case wishes.Cancel():
                 return may_cancel(self.plan, judged.state) is None
             case wishes.Kill():
@@ -139,6 +151,7 @@ class Judge:
             case wishes.Resolve(step=step, resolution=resolution):
                 parked = judged.state.parked
                 return parked is not None and parked.step == step and resolution in resolutions(self.plan, judged.state)
+        raise AssertionError(f"nobody wishes {wish} here")
 
     # When handlers begin
 
@@ -200,7 +213,7 @@ class Judge:
     def moves(self, since: Instant) -> None:
         """In calm weather every open run moves, or waits for a person (L1)."""
         for saga_id, judged in self.runs.items():
-            if judged.state.closed or judged.state.status == "parked":
+            if judged.state.closed or judged.state.status == "parked" or self.turns.waits(saga_id):
                 continue
             still = self.clock() - max(judged.moved_at, since)
             story = [told(event) for event in judged.checker.events[-6:]]
@@ -219,6 +232,7 @@ class Judge:
         """Hold every run against its participants' ledger, and the runs against the requests."""
         for number, partition in enumerate(self.topic.partitions):
             self.accounted_for(number, len(partition.records))
+        self.require(not self.store.locks(), "rule 16", "locks are left when every run has ended")
         for judged in self.runs.values():
             judged.checker.finish(judged.world)
             row = self.store.run(judged.state.saga_id)

@@ -58,7 +58,7 @@ class Topic:
         partition = self.partitions[number]
         dice = self.random.choice(DICE) if self.random.random() < 0.15 else hash_of(key) % len(DICE)
         unreadable = self.random.random() < 0.05
-        value = b"{" if unreadable else json.dumps({"id": key, "order": "A-12", "dice": dice}).encode()
+        value = b"{" if unreadable else json.dumps({"id": key, "order": f"A-{hash_of(key) % 3}", "dice": dice}).encode()
         saga_id = saga_id_of(namespace=NAMESPACE, saga=self.form.name, idempotency_key=key)
         published = Published(
             record=Record(topic=TOPIC, partition=number, offset=len(partition.records), value=value),

@@ -1,5 +1,7 @@
 """Time limits: of a step, of the run, of its wall time (rules 7, 12 and 15)."""
 
+from typing import Any
+
 import pytest
 
 from amends.coordinator.core.commands import next_due
@@ -100,7 +102,8 @@ def test_where_both_are_over_the_deadline_is_the_cause() -> None:
 
 @pytest.mark.parametrize("limit", ["deadline_ms", "wall_ms"])
 def test_no_time_passes_while_parked(limit: str) -> None:
-    run = Run.of(saga(action("a"), **{limit: 30_000}))
+    options: Any = {limit: 30_000}
+    run = Run.of(saga(action("a"), **options))
     run.passes(10_000)
     run.unknown("a")  # Nothing can settle it.
     assert run.status == "parked"
