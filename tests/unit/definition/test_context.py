@@ -47,13 +47,13 @@ def test_a_context_shows_the_attempt() -> None:
     assert context.undoing == ATTEMPT.undoing
 
 
-def test_its_names_are_those_of_the_contract() -> None:
+def test_its_names_are_those_of_the_contract_and_that_of_checkpoints() -> None:
     names = {name for name in dir(Context) if not name.startswith("_")}
     assert names == {
         *("saga_id", "saga", "namespace", "business_key", "step", "attempt", "idempotency_key", "deadline", "epoch"),
-        *("log", "undoing"),
+        *("log", "undoing", "checkpoint"),
     }
-    assert {field.name for field in msgspec.structs.fields(Context)} == names - {"log"}
+    assert {field.name for field in msgspec.structs.fields(Context)} == names - {"log", "checkpoint"}
 
 
 def test_its_log_names_the_run_the_step_and_the_attempt(caplog: pytest.LogCaptureFixture) -> None:
