@@ -87,6 +87,11 @@ class Subjects(Part):
         """What of these runs stands in clear."""
         places = [(at.topic, at.offset) for at, saga_ids in self._tables.origins.items() if saga_ids & runs]
         places += [(each.topic, each.offset) for each in self._tables.dead_letters if each.saga_id in runs]
+        taken = [message for message in self._tables.messages.values() if message.taken_by in runs]
+        places += [(message.topic, message.offset) for message in taken]
+        for message in taken:
+            bare = replace(message, body="", reason=None, external_id=None)
+            self._tables.messages[message.message_id] = bare
         for topic, offset in places:
             records = self._tables.topics.get(topic, [])
             if offset < len(records):

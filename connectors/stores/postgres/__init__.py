@@ -32,7 +32,7 @@ from amends.schemas.instants import Instant
 
 __all__ = ["PostgresLog", "PostgresStore", "understands"]
 
-_SCRUBBED: Final = ("subjects", "records", "dead_letters", "inbox", "runs")
+_SCRUBBED: Final = ("subjects", "records", "dead_letters", "inbox", "messages", "runs")
 _PORTS: Final = 65_536
 _RESOLVE_S: Final = 30
 _DUMP: Final = (

@@ -19,10 +19,11 @@ _OF_KEY: Final = "SELECT saga_id FROM subject_runs WHERE key_id = ?"
 _RECORDS: Final = tuple(
     f"""UPDATE records SET key = NULL, value = NULL, headers = '[]' WHERE EXISTS (
         SELECT 1 FROM {table} o WHERE o.topic = records.topic AND o.partition = 0 AND o."offset" = records."offset"
-        AND o.saga_id IN ({_OF_KEY}))"""
-    for table in ("origins", "dead_letters")
+        AND o.{run} IN ({_OF_KEY}))"""
+    for table, run in (("origins", "saga_id"), ("dead_letters", "saga_id"), ("messages", "taken_by"))
 )
-"""Triggers on local topics: those that began or repeated runs, and those in conflict with one."""
+"""Records of local topics: triggers that began or repeated runs or were in conflict with one, messages taken."""
+_MESSAGES: Final = f"UPDATE messages SET body = '', reason = NULL, external_id = NULL WHERE taken_by IN ({_OF_KEY})"
 _LETTERS: Final = f"""UPDATE dead_letters SET key = NULL, value = NULL, headers = '[]', detail = 'erased'
     WHERE saga_id IN ({_OF_KEY})"""
 _DIGESTS: Final = f"UPDATE runs SET request_digest = '{ERASED}' WHERE saga_id IN ({_OF_KEY})"
@@ -89,7 +90,7 @@ class SqlSubjects(SqlStore):
                 saga_id, saga, status = still[0]
                 raise faults.subject_busy(f"{saga} {saga_id}", status, more=len(still) - 1)
             for row in found:  # Of one that was erased before, what was repeated since.
-                for statement in (*_RECORDS, _LETTERS, _DIGESTS):
+                for statement in (*_RECORDS, _MESSAGES, _LETTERS, _DIGESTS):
                     work.change(statement, (row.key_id,))
             if found[0].erased_at is not None:
                 return found[0]

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from amends.coordinator.errors import Conflict, KeyErased
-from amends.coordinator.ports.rows import ERASED, SubjectRow
+from amends.coordinator.ports.rows import ERASED, AwaitedRow, MessageRow, SubjectRow
 from amends.coordinator.ports.store import Store
 from tests.contract.stores.builders import T0, Owner, change, duplicate, letter, local, run, saga_id
 
@@ -147,6 +148,40 @@ def test_what_stands_in_clear_of_a_subject_goes_with_its_key_and_nothing_else_do
     assert [each.value for each in store.records(topic, after=-1, limit=9)] == [None, b"Bob's", None, None]
     digests = {name: row.request_digest for name in ("a", "b") if (row := store.run(saga_id(name)))}
     assert digests == {"a": ERASED, "b": "sha256:r"}
+
+
+def test_messages_that_runs_of_an_erased_subject_took_go_with_its_key(store: Store) -> None:
+    store.put_subjects([subject()])
+    store.publish([local("answers", b"Ada's answer"), local("answers", b"another")])
+    owner = Owner(store)
+    sealed = (("key-ada", saga_id("a")),)
+    owner.append(owner.part(0, [("a", 1)], started=[run("a")]), sealed=sealed)
+    awaited = AwaitedRow(saga_id=saga_id("a"), path="wait", shard=0, correlation_key="K", type="answer")
+    owner.append(owner.part(0, [("a", 2)], awaited=(awaited,)))
+    row = MessageRow(
+        message_id="m-1",
+        correlation_key="K",
+        type="answer",
+        topic="answers",
+        partition=0,
+        offset=0,
+        received_at=T0,
+        expires_at=T0 + 10**15,
+        actor="ops",
+        body='"Ada"',
+        reason="Ada said no",
+        external_id="acct-Ada",
+    )
+    other = msgspec.structs.replace(row, message_id="m-2", correlation_key="L", offset=1)
+    store.put_messages([row, other])
+    waiting = [each.message_id for each in store.inbox(0)]
+    owner.append(owner.part(0, [("a", 3)], changed=[ended("a")], inbox_done=waiting))
+    assert erase(store) is not None
+
+    kept = {each.message_id: each for each in store.messages()}
+    assert "Ada" not in repr(kept["m-1"])
+    assert kept["m-2"].body == '"Ada"', "nobody has taken it: it is not known to be hers"
+    assert [each.value for each in store.records("answers", after=-1, limit=9)] == [None, b"another"]
 
 
 def test_nothing_of_an_erased_key_stays_in_the_files_of_a_sqlite_store(
