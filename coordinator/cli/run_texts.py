@@ -74,6 +74,7 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
         ["ended", _time(facts["ended_at"])] if facts["ended_at"] else ["updated", _time(facts["updated_at"])],
         ["entries", str(facts["version"])],
     ]
+    found += [["lock", text] for text in _locks(facts)]
     if facts["waiting_for"]:
         found.append(["waits for", facts["waiting_for"]])
     if failure is not None:
@@ -83,6 +84,21 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     if result is not None:
         found.append(["result", _cut(bytes(result).decode())])
     return found
+
+
+def _locks(facts: dict[str, Any]) -> list[str]:
+    """Each of the run's locks: since when it has it, or who holds it and how many stand before it."""
+    said = []
+    own = facts["saga_id"]
+    for key in dict.fromkeys(each["key"] for each in facts["locks"]):
+        row = [each for each in facts["locks"] if each["key"] == key]
+        place = next(number for number, each in enumerate(row) if each["saga_id"] == own)
+        if row[place]["held_since"]:
+            said.append(f"{key}, held since {_time(row[place]['held_since'])}")
+        else:
+            first = f"held by {row[0]['saga_id']}" if row[0]["held_since"] else f"first is {row[0]['saga_id']}"
+            said.append(f"{key}, {first}, {place} before it, waits since {_time(row[place]['since'])}")
+    return said
 
 
 def _step(step: dict[str, Any], *, ended: bool) -> list[str]:

@@ -57,6 +57,7 @@ def show_run(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = N
     from amends.coordinator.reading.checkpoints import checkpoints_of
     from amends.coordinator.reading.facts import plan_in, rerun_facts, whole_facts
     from amends.coordinator.reading.history import payloads_of
+    from amends.coordinator.reading.locks import lock_facts
 
     with call.reading(bundle) as store:
         row, moments = _run_at(store, run, at)
@@ -65,6 +66,7 @@ def show_run(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = N
         payloads = payloads_of(moments, store)
         facts = whole_facts(row, state, plan, payloads) | rerun_facts(moments[0].entry)
         facts["checkpoints"] = checkpoints_of(moments, payloads)
+        facts["locks"] = lock_facts(store, store.locks(saga_id=row.saga_id))
     show(call, facts, lambda: facts_text(facts))
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -151,7 +151,7 @@ async def _run(
     stopping.then(worker.stop)
 
     async def all_published() -> bool:
-        nothing_wished = await asyncio.to_thread(_nothing_wished, worker.store)
+        nothing_wished = await asyncio.to_thread(_nothing_wished, worker)
         return nothing_wished and (not isinstance(relay, Relay) or await relay.caught_up())
 
     async with asyncio.TaskGroup() as group:
@@ -258,19 +258,24 @@ def _shown(call: Call, store: Store, wanted: Wanted) -> Callable[[], Coroutine[N
     return lambda: show_endings(call, store)
 
 
-def _nothing_wished(store: Store) -> bool:
-    return not any(_is_heard(store, row) for shard in store.shards() for row in store.inbox(shard.shard))
+def _nothing_wished(worker: Worker) -> bool:
+    store, served = worker.store, {saga.name for saga in worker.sagas}
+    return not any(_is_heard(store, row, served) for shard in store.shards() for row in store.inbox(shard.shard))
 
 
-def _is_heard(store: Store, row: InboxRow) -> bool:
-    """Whether a worker takes the wish: what it cannot read, and what is about a quarantined run, stays for another."""
+def _is_heard(store: Store, row: InboxRow, served: Collection[str]) -> bool:
+    """Whether this worker takes the wish. Three kinds stay for another: what it cannot read, what is about a
+    quarantined run, and what begins a run of a saga that is not in its APP.
+    """
     try:
         wish = wishes.read(row.body)
     except MsgspecError:
         return False
     if isinstance(wish, wishes.Start):
-        return True
+        return wish.saga in served
     run = store.run(wish.saga_id)
+    if isinstance(wish, wishes.Rerun) and run is not None:
+        return run.saga in served
     return run is None or not run.quarantined
 
 

@@ -221,3 +221,11 @@ def test_a_worker_killed_in_a_rerun_leaves_it_to_the_next(played: Installation, 
     facts = played.json("runs", "show", "refund/R-5")
     assert (facts["generation"], facts["status"], facts["exposure"]) == (1, "completed", [])
     played.ok("audit", "verify", "--all")
+
+
+def test_a_worker_without_the_saga_leaves_a_rerun_to_one_that_has_it(played: Installation) -> None:
+    played.ok(*rerun("refund/R-1"))
+    played.ok("worker", str(Path(REFUNDS).with_name("orders.py")), "--until-idle", "--allow-missing")
+    assert played.count("inbox") == 1
+    played.ok("worker", REFUNDS, "--until-idle")
+    assert [row["generation"] for row in played.json("runs", "list", "--key", "R-1")] == [1, 0]

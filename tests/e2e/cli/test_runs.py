@@ -15,7 +15,11 @@ LISTED = [
     *("saga_id", "saga", "definition_version", "idempotency_key", "business_key", "generation", "status", "cause"),
     *("started_at", "updated_at", "ended_at", "version"),
 ]
-SHOWN = [*LISTED, "trigger", "steps", "waiting_for", "parked", "exposure", "result", "failure", "cost_usd", "rerun"]
+SHOWN = [
+    *LISTED,
+    *("trigger", "steps", "waiting_for", "parked", "exposure", "result", "failure", "cost_usd"),
+    *("rerun", "checkpoints", "locks"),
+]
 STATUSES = {"R-1": ("completed", None), "R-2": ("compensated", "failed"), "R-3": ("parked", "failed")}
 
 

@@ -20,6 +20,7 @@ FACTS = {
     "parked": None,
     "failure": None,
     "rerun": None,
+    "locks": [],
     "checkpoints": [],
     "result": None,
     "exposure": [],
