@@ -1,25 +1,19 @@
 """Fold: state from events, one at a time. Pure, total, and never refuses: what is in the log did happen."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, assert_never
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from amends.coordinator.core.state import Awaited, Doubt, Effect, Locks, Parked, State, Undone
+from amends.coordinator.core.effects import EFFECT_FOLDS
+from amends.coordinator.core.moment import Moment, with_effect
+from amends.coordinator.core.state import Doubt, Effect, Locks, Parked, State
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
-from amends.schemas.events import Event, Failure
+from amends.schemas.events import Event
 from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant, instant_of
-
-
-class Moment(NamedTuple):
-    """Where an event stands: its entry's time and version, its own place among the events."""
-
-    at: Instant
-    version: int
-    place: int
 
 
 def fold(entries: Iterable[Entry], state: State | None = None) -> State:
@@ -64,15 +58,6 @@ def evolve(state: State, event: Event, moment: Moment) -> State:
     return _FOLDS[type(event)](state, event, moment)
 
 
-def _with(state: State, path: str, direction: Direction, effect: Effect, **changes: Any) -> State:  # noqa: ANN401
-    changes[direction] = {**state.effects(direction), path: effect}  # The state's fields are called so.
-    return replace(state, **changes)
-
-
-_PROGRESS: Final = {"unclean_stops": 0, "alone": 0}
-"""What an own reply resets: the run is no suspect any more."""
-
-
 def _started(state: State, event: e.SagaStarted, moment: Moment) -> State:
     return replace(
         state,
@@ -104,187 +89,6 @@ def _unlocked(state: State, event: e.LockReleased, _: Moment) -> State:
     return replace(state, locks=replace(state.locks, keys=tuple(key for key in state.locks.keys if key != event.key)))
 
 
-def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: Moment) -> State:
-    direction: Direction = "forward" if isinstance(event, e.StepRequested) else "undo"
-    before = state.effect(event.path, direction)
-    effect = replace(
-        before,
-        phase="requested",
-        attempt=event.attempt,
-        counted=before.counted + 1,
-        generation=event.generation,
-        key=event.idempotency_key,
-        arguments=event.arguments,
-        order=state.requests + 1 if direction == "forward" else before.order,
-        requested_at=moment.at,
-        key_used_at=moment.at if before.key_used_at is None else before.key_used_at,
-        same_request=event.same_request,
-        since=moment.at if before.since is None else before.since,
-        timeout_at=instant_of(event.timeout_at),
-        due_at=None,
-    )
-    requests = state.requests + (direction == "forward")
-    return _with(state, event.path, direction, effect, requests=requests, attempts=state.attempts + 1)
-
-
-def _succeeded(state: State, event: e.StepSucceeded, moment: Moment) -> State:
-    before = state.effect(event.path, "forward")
-    effect = replace(
-        before,
-        phase="verifying" if event.readback else "done",
-        result=event.result,
-        external_id=event.external_id,
-        verify_since=moment.at,
-        doubt=before.doubt if event.readback else None,
-        asks=before.asks + 1,
-        due_at=None,
-        settled=False,
-        failure=None,
-    )
-    return _with(state, event.path, "forward", effect, **_PROGRESS)
-
-
-def _verified(state: State, event: e.StepVerified, moment: Moment) -> State:
-    before = state.effect(event.path, "forward")
-    effect = replace(
-        before,
-        phase="done",
-        verified_by=event.by,
-        since=moment.at if before.since is None else before.since,
-        doubt=None,
-        failure=None,
-        due_at=None,
-    )
-    return _with(state, event.path, "forward", effect, **_PROGRESS)
-
-
-def _failed(state: State, event: e.StepFailed | e.UndoFailed, _: Moment) -> State:
-    direction: Direction = "forward" if isinstance(event, e.StepFailed) else "undo"
-    before = state.effect(event.path, direction)
-    withdrawn = event.kind == "withdrawn"
-    effect = replace(
-        before,
-        phase="failed",
-        counted=before.counted - withdrawn,
-        doubt=None,
-        since=None,
-        due_at=None,
-        failure=Failure(step=event.path, attempt=event.attempt, kind=event.kind, message=event.message),
-        retriable=event.retriable,
-    )
-    return _with(state, event.path, direction, effect, **({} if withdrawn else _PROGRESS))
-
-
-def _in_doubt(state: State, event: e.StepInDoubt, moment: Moment) -> State:
-    before = state.effect(event.path, event.direction)
-    uncounted = event.reason in {"lost", "withdrawn"}
-    loose = not event.attempt_running or (before.doubt is not None and before.doubt.loose)
-    effect = replace(
-        before,
-        phase="in_doubt",
-        counted=before.counted - uncounted,
-        due_at=None,
-        asks=before.asks + 1,
-        doubt=_doubt(before, event, moment, reason=event.reason, running=event.attempt_running, loose=loose),
-        failure=Failure(step=event.path, attempt=event.attempt, kind=event.reason, message=event.message),
-    )
-    return _with(state, event.path, event.direction, effect, **({} if uncounted else _PROGRESS))
-
-
-def _doubt(
-    before: Effect, event: e.StepInDoubt | e.StepSettled, moment: Moment, *, reason: str, running: bool, loose: bool
-) -> Doubt:
-    return Doubt(
-        since=before.doubt.since if before.doubt else moment.at,
-        attempt=before.doubt.attempt if before.doubt else event.attempt,
-        quiet_from=moment.at,
-        reason=reason,
-        message=event.message or "",
-        running=running,
-        loose=loose,
-        asked_at=moment.at,
-    )
-
-
-def _settled(state: State, event: e.StepSettled, moment: Moment) -> State:
-    before = state.effect(event.path, event.direction)
-    progress = {} if event.by == "tombstone" else _PROGRESS
-    return _with(state, event.path, event.direction, _settled_effect(before, event, moment), **progress)
-
-
-def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Effect:
-    if event.state == "present":
-        return replace(
-            before,
-            phase="verifying" if event.readback else "done",
-            settled=True,
-            result=event.result if event.result is not None else before.result,
-            external_id=event.external_id or before.external_id,
-            verify_since=moment.at,
-            doubt=before.doubt if event.readback else None,
-            asks=before.asks + 1,
-            due_at=None,
-            failure=None,
-        )
-    if event.state == "ended":
-        doubt = _doubt(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
-        return replace(
-            before,
-            phase="ended",
-            counted=before.counted - (doubt.reason == "withdrawn"),
-            doubt=doubt,
-            failure=Failure(step=event.path, attempt=event.attempt, kind=doubt.reason, message=doubt.message),
-            asks=before.asks + 1,
-            due_at=None,
-        )
-    if event.state == "absent":
-        return replace(before, phase="absent", doubt=None, since=None, due_at=None)
-    return replace(before, phase="tombstone", due_at=None)
-
-
-def _skipped(state: State, event: e.StepSkipped, _: Moment) -> State:
-    return _with(state, event.path, "forward", replace(state.effect(event.path, "forward"), phase="skipped"))
-
-
-def _waits(state: State, event: e.WaitStarted, moment: Moment) -> State:
-    before = state.effect(event.path, "forward")
-    effect = replace(
-        before,
-        phase="waiting",
-        attempt=event.attempt,
-        counted=before.counted + 1,
-        requested_at=moment.at,
-        due_at=instant_of(event.due_at),
-        failure=None,
-        awaited=Awaited(awaits=event.awaits, correlation=event.correlation, message_type=event.message_type),
-    )
-    return _with(state, event.path, "forward", effect)
-
-
-def _retry(state: State, event: e.RetryScheduled, _: Moment) -> State:
-    before = state.effect(event.path, event.direction)
-    due_at = instant_of(event.due_at)
-    if event.role in {"step", "undo"}:
-        return _with(state, event.path, event.direction, replace(before, phase="retrying", due_at=due_at))
-    doubt = before.doubt and replace(before.doubt, asked_at=due_at)
-    phase = "in_doubt" if before.phase == "retrying" else before.phase
-    effect = replace(before, phase=phase, asks=before.asks + 1, due_at=due_at, doubt=doubt)
-    return _with(state, event.path, event.direction, effect, **_PROGRESS)
-
-
-def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
-    before = state.effect(event.path, event.direction)
-    effect = Effect(
-        attempt=before.attempt,
-        counted=0 if event.why == "person" else before.counted,
-        generation=event.generation,
-        order=before.order,
-        asks=before.asks,
-        failure=before.failure,
-    )
-    return _with(state, event.path, event.direction, effect)
-
-
 def _drain(state: State, event: e.DrainStarted, moment: Moment) -> State:
     if state.parked is not None:
         state = _renewed(state, moment)
@@ -309,28 +113,6 @@ def _not_put_off(effect: Effect) -> Effect:
 
 def _compensation(state: State, event: e.CompensationStarted, _: Moment) -> State:
     return replace(state, draining=False, undo_list=event.undo_list)
-
-
-def _undo_succeeded(state: State, event: e.UndoSucceeded, moment: Moment) -> State:
-    before = state.effect(event.path, "undo")
-    effect = replace(
-        before,
-        phase="verifying",
-        external_id=event.external_id,
-        verify_since=moment.at,
-        asks=before.asks + 1,
-        due_at=None,
-        failure=None,
-    )
-    return _with(state, event.path, "undo", effect, **_PROGRESS)
-
-
-def _undo_verified(state: State, event: e.UndoVerified, _: Moment) -> State:
-    effect = replace(
-        state.effect(event.path, "undo"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
-    )
-    undone = (*state.undone, Undone(step=event.path, verified_by=event.by))
-    return _with(state, event.path, "undo", effect, undone=undone, **_PROGRESS)
 
 
 def _ended(status: str) -> Callable[[State, Any, Moment], State]:
@@ -460,14 +242,14 @@ def _left_in_the_world(state: State, path: str, moment: Moment) -> State:
         )
         if doubt.running:
             doubt = replace(doubt, running=False, loose=True)
-        state = _with(state, path, "forward", replace(before, phase="ended", doubt=doubt, due_at=None))
-    return _with(state, path, "undo", replace(state.effect(path, "undo"), phase="skipped", due_at=None))
+        state = with_effect(state, path, "forward", replace(before, phase="ended", doubt=doubt, due_at=None))
+    return with_effect(state, path, "undo", replace(state.effect(path, "undo"), phase="skipped", due_at=None))
 
 
 def _tried_anew(state: State, path: str, direction: Direction, moment: Moment) -> State:
     before = state.effect(path, direction)
     doubt = before.doubt and replace(before.doubt, since=moment.at, asked_at=moment.at)
-    return _with(state, path, direction, replace(before, counted=0, asks=before.asks + 1, doubt=doubt))
+    return with_effect(state, path, direction, replace(before, counted=0, asks=before.asks + 1, doubt=doubt))
 
 
 def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
@@ -484,7 +266,7 @@ def _late(state: State, event: e.LateReplyRecorded, _: Moment) -> State:
     before = state.effect(event.path, event.direction)
     phase = {"succeeded": "done", "failed": "failed", "unknown": "ended"}[event.answer]
     effect = replace(before, phase=phase, result=event.result or before.result, doubt=None, due_at=None)
-    return _with(state, event.path, event.direction, effect)
+    return with_effect(state, event.path, event.direction, effect)
 
 
 def _limit(state: State, _event: e.LimitReached, _: Moment) -> State:
@@ -500,28 +282,15 @@ def _unchanged(state: State, _event: Event, _: Moment) -> State:
 
 
 _FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
+    **EFFECT_FOLDS,
     e.SagaStarted: _started,
     e.RerunStarted: _unchanged,
     e.LocksRequested: _queued,
     e.LocksTaken: _locked,
     e.LockReleased: _unlocked,
-    e.StepRequested: _requested,
-    e.StepSucceeded: _succeeded,
-    e.StepFailed: _failed,
-    e.StepInDoubt: _in_doubt,
-    e.StepSettled: _settled,
-    e.StepSkipped: _skipped,
-    e.WaitStarted: _waits,
     e.MessageReceived: _unchanged,
-    e.StepVerified: _verified,
-    e.RetryScheduled: _retry,
-    e.GenerationRaised: _raised,
     e.DrainStarted: _drain,
     e.CompensationStarted: _compensation,
-    e.UndoRequested: _requested,
-    e.UndoSucceeded: _undo_succeeded,
-    e.UndoFailed: _failed,
-    e.UndoVerified: _undo_verified,
     e.SagaCompleted: _ended("completed"),
     e.SagaCompensated: _ended("compensated"),
     e.SagaKilled: _ended("killed"),

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from amends.coordinator.core.evolve import Moment
+from amends.coordinator.core.moment import Moment
 from amends.coordinator.core.state import Doubt, Effect, Parked, State, Undone
 from amends.schemas import events as e
 from amends.schemas.ids import Direction, EffectKey, SagaId

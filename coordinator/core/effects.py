@@ -1,0 +1,234 @@
+"""Folds of the events that are about one effect: a step in one direction, from its request to its end."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from amends.coordinator.core.moment import PROGRESS, Moment, with_effect
+from amends.coordinator.core.state import Awaited, Doubt, Effect, State, Undone
+from amends.schemas import events as e
+from amends.schemas.events import Event, Failure
+from amends.schemas.ids import Direction
+from amends.schemas.instants import instant_of
+
+
+def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: Moment) -> State:
+    direction: Direction = "forward" if isinstance(event, e.StepRequested) else "undo"
+    before = state.effect(event.path, direction)
+    effect = replace(
+        before,
+        phase="requested",
+        attempt=event.attempt,
+        counted=before.counted + 1,
+        generation=event.generation,
+        key=event.idempotency_key,
+        arguments=event.arguments,
+        order=state.requests + 1 if direction == "forward" else before.order,
+        requested_at=moment.at,
+        key_used_at=moment.at if before.key_used_at is None else before.key_used_at,
+        same_request=event.same_request,
+        since=moment.at if before.since is None else before.since,
+        timeout_at=instant_of(event.timeout_at),
+        due_at=None,
+    )
+    requests = state.requests + (direction == "forward")
+    return with_effect(state, event.path, direction, effect, requests=requests, attempts=state.attempts + 1)
+
+
+def _succeeded(state: State, event: e.StepSucceeded, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
+    effect = replace(
+        before,
+        phase="verifying" if event.readback else "done",
+        result=event.result,
+        external_id=event.external_id,
+        verify_since=moment.at,
+        doubt=before.doubt if event.readback else None,
+        asks=before.asks + 1,
+        due_at=None,
+        settled=False,
+        failure=None,
+    )
+    return with_effect(state, event.path, "forward", effect, **PROGRESS)
+
+
+def _verified(state: State, event: e.StepVerified, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
+    effect = replace(
+        before,
+        phase="done",
+        verified_by=event.by,
+        since=moment.at if before.since is None else before.since,
+        doubt=None,
+        failure=None,
+        due_at=None,
+    )
+    return with_effect(state, event.path, "forward", effect, **PROGRESS)
+
+
+def _failed(state: State, event: e.StepFailed | e.UndoFailed, _: Moment) -> State:
+    direction: Direction = "forward" if isinstance(event, e.StepFailed) else "undo"
+    before = state.effect(event.path, direction)
+    withdrawn = event.kind == "withdrawn"
+    effect = replace(
+        before,
+        phase="failed",
+        counted=before.counted - withdrawn,
+        doubt=None,
+        since=None,
+        due_at=None,
+        failure=Failure(step=event.path, attempt=event.attempt, kind=event.kind, message=event.message),
+        retriable=event.retriable,
+    )
+    return with_effect(state, event.path, direction, effect, **({} if withdrawn else PROGRESS))
+
+
+def _in_doubt(state: State, event: e.StepInDoubt, moment: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    uncounted = event.reason in {"lost", "withdrawn"}
+    loose = not event.attempt_running or (before.doubt is not None and before.doubt.loose)
+    effect = replace(
+        before,
+        phase="in_doubt",
+        counted=before.counted - uncounted,
+        due_at=None,
+        asks=before.asks + 1,
+        doubt=_doubt(before, event, moment, reason=event.reason, running=event.attempt_running, loose=loose),
+        failure=Failure(step=event.path, attempt=event.attempt, kind=event.reason, message=event.message),
+    )
+    return with_effect(state, event.path, event.direction, effect, **({} if uncounted else PROGRESS))
+
+
+def _doubt(
+    before: Effect, event: e.StepInDoubt | e.StepSettled, moment: Moment, *, reason: str, running: bool, loose: bool
+) -> Doubt:
+    return Doubt(
+        since=before.doubt.since if before.doubt else moment.at,
+        attempt=before.doubt.attempt if before.doubt else event.attempt,
+        quiet_from=moment.at,
+        reason=reason,
+        message=event.message or "",
+        running=running,
+        loose=loose,
+        asked_at=moment.at,
+    )
+
+
+def _settled(state: State, event: e.StepSettled, moment: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    progress = {} if event.by == "tombstone" else PROGRESS
+    return with_effect(state, event.path, event.direction, _settled_effect(before, event, moment), **progress)
+
+
+def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Effect:
+    if event.state == "present":
+        return replace(
+            before,
+            phase="verifying" if event.readback else "done",
+            settled=True,
+            result=event.result if event.result is not None else before.result,
+            external_id=event.external_id or before.external_id,
+            verify_since=moment.at,
+            doubt=before.doubt if event.readback else None,
+            asks=before.asks + 1,
+            due_at=None,
+            failure=None,
+        )
+    if event.state == "ended":
+        doubt = _doubt(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
+        return replace(
+            before,
+            phase="ended",
+            counted=before.counted - (doubt.reason == "withdrawn"),
+            doubt=doubt,
+            failure=Failure(step=event.path, attempt=event.attempt, kind=doubt.reason, message=doubt.message),
+            asks=before.asks + 1,
+            due_at=None,
+        )
+    if event.state == "absent":
+        return replace(before, phase="absent", doubt=None, since=None, due_at=None)
+    return replace(before, phase="tombstone", due_at=None)
+
+
+def _skipped(state: State, event: e.StepSkipped, _: Moment) -> State:
+    return with_effect(state, event.path, "forward", replace(state.effect(event.path, "forward"), phase="skipped"))
+
+
+def _waits(state: State, event: e.WaitStarted, moment: Moment) -> State:
+    before = state.effect(event.path, "forward")
+    effect = replace(
+        before,
+        phase="waiting",
+        attempt=event.attempt,
+        counted=before.counted + 1,
+        requested_at=moment.at,
+        due_at=instant_of(event.due_at),
+        failure=None,
+        awaited=Awaited(awaits=event.awaits, correlation=event.correlation, message_type=event.message_type),
+    )
+    return with_effect(state, event.path, "forward", effect)
+
+
+def _retry(state: State, event: e.RetryScheduled, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    due_at = instant_of(event.due_at)
+    if event.role in {"step", "undo"}:
+        return with_effect(state, event.path, event.direction, replace(before, phase="retrying", due_at=due_at))
+    doubt = before.doubt and replace(before.doubt, asked_at=due_at)
+    phase = "in_doubt" if before.phase == "retrying" else before.phase
+    effect = replace(before, phase=phase, asks=before.asks + 1, due_at=due_at, doubt=doubt)
+    return with_effect(state, event.path, event.direction, effect, **PROGRESS)
+
+
+def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    effect = Effect(
+        attempt=before.attempt,
+        counted=0 if event.why == "person" else before.counted,
+        generation=event.generation,
+        order=before.order,
+        asks=before.asks,
+        failure=before.failure,
+    )
+    return with_effect(state, event.path, event.direction, effect)
+
+
+def _undo_succeeded(state: State, event: e.UndoSucceeded, moment: Moment) -> State:
+    before = state.effect(event.path, "undo")
+    effect = replace(
+        before,
+        phase="verifying",
+        external_id=event.external_id,
+        verify_since=moment.at,
+        asks=before.asks + 1,
+        due_at=None,
+        failure=None,
+    )
+    return with_effect(state, event.path, "undo", effect, **PROGRESS)
+
+
+def _undo_verified(state: State, event: e.UndoVerified, _: Moment) -> State:
+    effect = replace(
+        state.effect(event.path, "undo"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
+    )
+    undone = (*state.undone, Undone(step=event.path, verified_by=event.by))
+    return with_effect(state, event.path, "undo", effect, undone=undone, **PROGRESS)
+
+
+EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
+    e.StepRequested: _requested,
+    e.StepSucceeded: _succeeded,
+    e.StepFailed: _failed,
+    e.StepInDoubt: _in_doubt,
+    e.StepSettled: _settled,
+    e.StepSkipped: _skipped,
+    e.WaitStarted: _waits,
+    e.StepVerified: _verified,
+    e.RetryScheduled: _retry,
+    e.GenerationRaised: _raised,
+    e.UndoRequested: _requested,
+    e.UndoSucceeded: _undo_succeeded,
+    e.UndoFailed: _failed,
+    e.UndoVerified: _undo_verified,
+}
