@@ -264,8 +264,10 @@ def _nothing_wished(worker: Worker) -> bool:
 
 
 def _is_heard(store: Store, row: InboxRow, served: Collection[str]) -> bool:
-    """Whether this worker takes the wish. Three kinds stay for another: what it cannot read, what is about a
-    quarantined run, and what begins a run of a saga that is not in its APP.
+    """Whether this worker takes the wish.
+
+    It leaves to others what it cannot read, what is about a quarantined run, and what begins a run of a saga that is
+    not in its APP.
     """
     try:
         wish = wishes.read(row.body)
