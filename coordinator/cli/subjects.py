@@ -69,6 +69,7 @@ def erase(
 ) -> None:
     """Destroy a subject's key: what its runs held is unreadable everywhere, and the log still verifies."""
     from amends.coordinator.cli.output import show
+    from amends.coordinator.reading.words import counted
 
     if scrub:
         if subject is not None:
@@ -86,7 +87,7 @@ def erase(
         _scrub(store)
     facts = {"subject": subject, **_row_facts(erased), "runs": runs, "scrubbed": True}
     show(
-        call, facts, lambda: f"✔ {subject} is erased: nobody can read its {len(runs)} runs, and the log verifies"
+        call, facts, lambda: f"✔ {subject} is erased: nobody can read {counted(len(runs), 'run')}, and the log verifies"
     )
 
 

@@ -89,10 +89,11 @@ def test_who_lacks_the_master_key_sees_that_it_is_sealed_and_everything_else(pla
 def test_nothing_of_an_erased_subject_is_found_anywhere_and_the_log_verifies(
     played: Installation, tmp_path: Path
 ) -> None:
-    played.ok("subjects", "erase", ADA, "--reason", "asked to", "--as", "ops")
-
     later = tmp_path / "later"
     later.mkdir()
+    played.ok("forensics", "export", "letter/R-1", "letter/R-2", "letter/R-3", "--to", later / "before.amends")
+    assert "ada" in played.ok("subjects", "erase", ADA, "--reason", "asked to", "--as", "ops")
+    played.ok("forensics", "export", "letter/R-1", "letter/R-2", "letter/R-3", "--to", later / "after.amends")
     played.ok("store", "backup", later / "copy.db")
     for topic in (TOPIC, "amends.audit", "amends.outcomes", "amends.dead-letters"):
         (later / topic).write_text(played.ok("topics", "tail", topic, "-o", "jsonl"))
@@ -102,6 +103,7 @@ def test_nothing_of_an_erased_subject_is_found_anywhere_and_the_log_verifies(
     (later / "replay").write_text(played.ok("replay", "letter/R-3", "-o", "json"))
     assert list(found(played.database.parent, TEXT, ADA)) == []
     assert list(found(later, TEXT, ADA)) == []
+    assert list(found(later, OTHER)), "the search finds what is there to be found"
 
     report = played.json("audit", "verify")
     assert (report["ok"], report["runs"]) == (True, 5)
@@ -110,6 +112,12 @@ def test_nothing_of_an_erased_subject_is_found_anywhere_and_the_log_verifies(
     assert "(erased)" in played.ok("runs", "story", "letter/R-3")
     assert played.outcomes()["R-3"]["failure"]["message"] == "(erased)"
     assert played.outcomes()["R-5"]["result"] == {"text": f"Dear {BOB}, {OTHER}"}, "others are untouched"
+
+    played.ok("archive", "--before", "0s", "--to", later / "archive")
+    assert list(found(later, TEXT, ADA)) == []
+    for bundle in (later / "before.amends", later / "after.amends", *(later / "archive").iterdir()):
+        assert played.command("forensics", "open", bundle).code == 0
+    assert played.json("audit", "verify")["ok"]
 
 
 def test_an_erasure_is_on_record_and_a_subject_that_comes_back_has_a_new_key(played: Installation) -> None:
