@@ -24,7 +24,7 @@ class _Said(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def definitions_of(app: str) -> list[StoredDefinition]:
-    """Load an APP elsewhere. Raises `UsageError` with what is wrong with it, or AM1111 if its process ends badly."""
+    """Load an APP elsewhere. Raises `UsageError` with what is wrong with it, or AM5062 if its process ends badly."""
     command = [sys.executable, "-P", "-m", "amends.coordinator.cli.other_app", app]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, timeout=WITHIN_S)  # noqa: S603  ourselves
@@ -39,7 +39,7 @@ def definitions_of(app: str) -> list[StoredDefinition]:
 
 
 def _failed(app: str, why: str) -> UsageError:
-    return UsageError("AM1111", f"APP {app!r} cannot be compared with: {why}", do="see that `amends check` loads it")
+    return UsageError("AM5062", f"APP {app!r} cannot be compared with: {why}", do="see that `amends check` loads it")
 
 
 def main() -> None:

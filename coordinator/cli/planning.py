@@ -105,7 +105,7 @@ def _read(row: "DefinitionRow") -> "StoredDefinition":
         return read_stored(row.body)
     except msgspec.MsgspecError as error:
         raise UsageError(
-            "AM1110",
+            "AM5061",
             f"the stored definition of saga {row.name!r} v{row.version} cannot be read: {error}",
             do="use the Amends that stored it, or a newer one",
         ) from None

@@ -135,7 +135,7 @@ def test_without_a_store_a_handler_that_is_gone_is_for_a_person(installation: In
         pytest.param("nope.py", None, "AM1100", id="not there"),
         pytest.param("bad.py", "x = 1 / 0\n", "AM1101", id="not importable"),
         pytest.param("empty.py", "x = 1\n", "AM1102", id="no saga"),
-        pytest.param("dies.py", "import os; os._exit(3)\n", "AM1111", id="its process dies"),
+        pytest.param("dies.py", "import os; os._exit(3)\n", "AM5062", id="its process dies"),
         pytest.param("", None, "AM5060", id="nothing"),
     ],
 )
@@ -151,7 +151,7 @@ def test_what_cannot_be_compared_with_is_said(
 
 def test_a_definition_of_a_newer_release_is_named(played: Installation) -> None:
     played.write("""UPDATE definitions SET body = '{"form":{"form_version":"next"}}'""")
-    played.command("plan", REFUNDS).refused(2, "AM1110", "saga 'refund' v3", "or a newer one")
+    played.command("plan", REFUNDS).refused(2, "AM5061", "saga 'refund' v3", "or a newer one")
 
 
 def test_a_store_that_is_new_has_nothing_deployed(installation: Installation) -> None:
