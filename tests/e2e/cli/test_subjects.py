@@ -195,3 +195,23 @@ def test_a_trigger_that_names_no_subject_is_a_dead_letter(sealed: Installation) 
     (letter,) = sealed.dead_letters()
     assert (letter["reason"], letter["path"]) == ("invalid", "person")
     assert os.fsencode(TEXT) not in repr(sealed.rows("SELECT state FROM events")).encode()
+
+
+@pytest.mark.postgres
+def test_on_postgresql_nothing_of_an_erased_subject_is_in_any_table(sealed: Installation, postgres: str) -> None:
+    server = Installation(folder=sealed.folder, settings={**sealed.settings, "AMENDS_STORE": postgres})
+    server.publish(TOPIC, trigger(1), trigger(2, fail="large"), trigger(3, fail="refuse"), trigger(5, BOB, OTHER))
+    server.ok("worker", APP, "--until-idle")
+    assert server.outcomes()["R-3"]["failure"]["message"] == f"no post to {ADA}: {TEXT}"
+    server.ok("subjects", "erase", ADA, "--reason", "asked to")
+
+    tables = [name for (name,) in server.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'amends'")]
+    assert {"events", "subjects", "records", "messages", "dead_letters"} <= set(tables)
+    held = {table: repr(server.rows(f"SELECT * FROM {table}")) for table in tables}
+    assert [table for table, rows in held.items() if TEXT in rows or ADA in rows] == []
+    assert [table for table, rows in held.items() if OTHER in rows] == ["records"]
+    assert server.json("audit", "verify")["ok"]
+    assert list(server.json("runs", "show", "letter/R-2")["result"]) == ["erased"]
+    assert server.outcomes()["R-5"]["result"] == {"text": f"Dear {BOB}, {OTHER}"}
+    assert server.json("archive", "--before", "0s")["runs"] == 4
+    assert server.json("audit", "verify")["ok"]
