@@ -17,7 +17,7 @@ from amends.coordinator.attempt import attempting
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.compatibility import handler_names
 from amends.coordinator.definition.saga import Saga
-from amends.coordinator.errors import Fenced, RunExists
+from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
@@ -119,7 +119,7 @@ class _Appending:
         del at_once
         try:
             self.store.append(rows)
-        except (Fenced, RunExists) as error:
+        except (Fenced, KeyErased, RunExists) as error:
             self.arrived.append(AppendFailed(pending=pending, error=error))
         else:
             self.arrived.append(Committed(pending=pending))
