@@ -133,7 +133,7 @@ def operation(right: str) -> AclOperation:
 def test_the_page_names_every_command_that_needs_rights() -> None:
     assert set(RIGHTS) == {
         *("worker", "relay", "publish", "dead-letters redrive"),
-        *("topics tail", "audit verify --from-topic", "forensics export", "topics create", "topics check"),
+        *("topics tail", "audit verify --from-topic", "topics create", "topics check"),
     }
 
 
