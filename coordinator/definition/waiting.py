@@ -16,7 +16,7 @@ from amends.coordinator.definition.form import CORRELATION, UNTIL, Argument, Han
 from amends.coordinator.definition.hints import Unresolved
 from amends.coordinator.definition.options import After, refuse_unknown
 from amends.coordinator.definition.parameters import argument_of
-from amends.coordinator.definition.places import calling_frame, spot_of
+from amends.coordinator.definition.places import Spot, calling_frame, spot_of
 from amends.coordinator.definition.policies import bad_option, here, positive_ms
 from amends.coordinator.definition.references import Reference, target_of
 from amends.coordinator.definition.steps import Read
@@ -112,7 +112,7 @@ class Waits:
             name=name,
             kind="wait",
             handler=DeclaredHandler(
-                role="step", function=_nobody(name), frame=None, spot=spot, _hints={"return": wait.model}
+                role="step", function=_nobody(name, spot), frame=None, spot=spot, _hints={"return": wait.model}
             ),
             spot=spot,
             after=self._waited_for("wait", options.get("after", ())),
@@ -199,8 +199,8 @@ def _type_of(model: type, options: Mapping[str, Any]) -> str:
     return name
 
 
-def _nobody(name: str) -> Callable[..., NoReturn]:
-    """Stands where other steps have a function."""
+def _nobody(name: str, spot: Spot) -> Callable[..., NoReturn]:
+    """Stands where other steps have a function, and seems to be written where the wait is."""
 
     def nobody() -> NoReturn:
         raise DefinitionError.of(
@@ -208,4 +208,5 @@ def _nobody(name: str) -> Callable[..., NoReturn]:
         )
 
     nobody.__name__ = nobody.__qualname__ = name
+    nobody.__code__ = nobody.__code__.replace(co_filename=spot.code.co_filename, co_firstlineno=spot.line)
     return nobody

@@ -9,6 +9,7 @@ from amends.coordinator.ports.store import Store
 from amends.coordinator.redaction import redact
 from amends.coordinator.runtime.delivering import unclaimed
 from amends.schemas.dead_letter import kept
+from amends.schemas.decoding import Writers
 from amends.schemas.incoming import NoMessage, read
 from amends.schemas.instants import MILLISECOND, Instant
 from amends.schemas.record import Record
@@ -27,6 +28,8 @@ class MessageIntake:
     store: Store
     clock: Callable[[], Instant]
     kept_ms: int
+    writers: Writers
+    """What a message in Avro may have been written with."""
 
     def take(self, records: Sequence[Record]) -> None:
         """Keep each that is a message, and write down each that is none. A message that is known by its id is one."""
@@ -50,7 +53,7 @@ class MessageIntake:
             pass
 
     def _row(self, record: Record, now: Instant) -> MessageRow:
-        message = read(record)
+        message = read(record, self.writers)
         return MessageRow(
             message_id=message.message_id,
             correlation_key=message.correlation_key,

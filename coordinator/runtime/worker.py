@@ -8,7 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import uuid4
 
@@ -29,6 +29,7 @@ from amends.coordinator.runtime.patience import Patience
 from amends.coordinator.runtime.writer import WriterThread
 from amends.schemas.decoding import Writers
 from amends.schemas.instants import Instant
+from amends.schemas.message import MESSAGES
 from amends.schemas.record import Record
 
 POLL_RECORDS_MAX = 500
@@ -190,7 +191,12 @@ class Worker:
             consumed=self._accounted.append,
             fenced=self._ownership.give_up,
         )
-        self._messages = MessageIntake(store=self.store, clock=self.clock, kept_ms=self.settings.messages_kept_ms)
+        self._messages = MessageIntake(
+            store=self.store,
+            clock=self.clock,
+            kept_ms=self.settings.messages_kept_ms,
+            writers=replace(self.writers(self.settings.messages_topic), ours=(MESSAGES.avro,)),
+        )
         self._thread.begin(self._engine)
 
     def _busy(self, shard: int) -> bool:

@@ -17,7 +17,8 @@ def writers_by_topic(sagas: Iterable[ClosedSaga], lookup: Lookup | None) -> Call
     for saga in sagas:
         by_topic.setdefault(saga.form.trigger.topic, []).append(saga)
     found = {topic: _writers(topic, sagas, lookup) for topic, sagas in by_topic.items()}
-    return lambda topic: found.get(topic) or Writers()
+    others = Writers() if lookup is None else Writers(lookup=lookup)
+    return lambda topic: found.get(topic) or others
 
 
 def _writers(topic: str, sagas: list[ClosedSaga], lookup: Lookup | None) -> Writers:

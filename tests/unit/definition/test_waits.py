@@ -1,5 +1,6 @@
 """Waits in definitions: their form, what they may refer to, and the rules that hold for every front end."""
 
+import inspect
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -140,6 +141,12 @@ def test_a_wait_cannot_be_called() -> None:
     goods = shop.wait("goods", Arrival, correlation=shop.trigger.item, timeout="30m")
     with pytest.raises(DefinitionError, match="waits and cannot be called"):
         goods()
+
+
+def test_what_stands_in_the_place_of_a_function_is_found_where_the_wait_was_written() -> None:
+    shop = saga()
+    shop.wait("goods", Arrival, correlation=shop.trigger.item, timeout="30m")
+    assert inspect.getfile(shop.close().handlers["goods"].function) == __file__
 
 
 def wait(*after: str, path: str = "w", timeout_ms: int = 500, **options: Any) -> StepForm:
