@@ -175,6 +175,7 @@ def _example(name: str) -> object:
         "shards": 16,
         "kafka_password": "${env:KAFKA_PASSWORD}",
         "master_key": "${env:AMENDS_MASTER}",
+        "checkpoint_key": "${file:checkpoint-key.pem}",
         "kafka_security_protocol": "SASL_SSL",
         "kafka_sasl_mechanism": "SCRAM-SHA-512",
         "kafka_ca_file": "ca.pem",
