@@ -14,6 +14,7 @@ from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import DefinitionForm
 from amends.schemas.canonical import digest, encode
 from amends.schemas.events import LockReleased, LocksRequested, LocksTaken
+from amends.schemas.keys import value_at
 
 VALUE_CHARACTERS_MAX: Final = 255
 """A longer value stands in its key by its digest."""
@@ -60,11 +61,8 @@ def keys_of(form: DefinitionForm, trigger: object) -> tuple[str, ...]:
 
 
 def _value(trigger: object, field: str) -> str | None:
-    for name in field.split("."):
-        trigger = trigger.get(name) if isinstance(trigger, dict) else None
-    if trigger is None or isinstance(trigger, str):
-        return trigger
-    return encode(trigger).decode()
+    value = value_at(trigger, field)
+    return value if value is None or isinstance(value, str) else encode(value).decode()
 
 
 def _text(value: str) -> str:

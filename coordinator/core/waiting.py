@@ -11,6 +11,7 @@ from amends.coordinator.core.messages import Delivered
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import Awaited, Effect, State
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.expression import field_of
 from amends.coordinator.definition.form import CORRELATION, UNTIL, Argument, StepForm
 from amends.schemas.canonical import digest
 from amends.schemas.events import (
@@ -153,10 +154,7 @@ def _instant(value: object) -> Instant:
 
 def _value(turn: Turn, argument: Argument) -> object:
     key = turn.state.trigger if argument.step is None else turn.state.effect(argument.step, "forward").result
-    value = msgspec.json.decode(turn.payloads(key)) if key is not None else None
-    for name in argument.field.split(".") if argument.field else ():
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+    return field_of(msgspec.json.decode(turn.payloads(key)), argument.field) if key is not None else None
 
 
 def _met(turn: Turn, path: str, effect: Effect, result: str) -> None:
