@@ -30,6 +30,8 @@ from tests.docs.said import ANY, NUMBER, SAID
 PAGES = sorted(DOCS.rglob("*.md")) + [
     ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 ]
+EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
+"""Their commands are played in tests/e2e/examples."""
 CODE = re.compile(r'"(AM\d{4})"|error (AM\d{4}): ')
 LOGGED = re.compile(r'log\.(?:info|warning|error|exception)\(\s*"(\w+)"')
 REASONS = sorted({each for part in get_args(Reason) for each in get_args(part) or (part,)})
@@ -209,7 +211,7 @@ def test_every_line_that_is_logged_is_described() -> None:
     assert {name for name in logged if f"`{name}`" not in text} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", PAGES + EXAMPLES, ids=name_of)
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in LINK.findall(page.read_text()) if not leads_somewhere(page, link)] == []
 
