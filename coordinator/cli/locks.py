@@ -7,7 +7,7 @@ import typer
 from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import LOCKS
 from amends.coordinator.cli.wishes import Actor, Reason
-from amends.coordinator.errors import Conflict, NotFound
+from amends.coordinator.errors import NotFound
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.rows import LockRow, RunRow
@@ -57,14 +57,14 @@ def release(
     from uuid import uuid4
 
     from amends.coordinator.cli.output import note, show
-    from amends.coordinator.cli.wishing import login
+    from amends.coordinator.cli.wishing import check, login
     from amends.coordinator.ports.rows import InboxRow
     from amends.schemas import wishes
 
     with call.store(read_only=False) as store:
         lock, row = _holder(store, key)
-        _check(row, key)
         wish = wishes.Release(actor=actor or login(), saga_id=lock.saga_id, key=key, reason=reason)
+        check(store, row, wish)
         store.put_inbox([InboxRow(shard=lock.shard, message_id=str(uuid4()), body=wishes.write(wish))])
     show(
         call,
@@ -81,14 +81,3 @@ def _holder(store: "Store", key: str) -> "tuple[LockRow, RunRow]":
     if lock is None or row is None:
         raise NotFound("AM0353", f"nobody holds a lock {key!r}", do="`amends locks list` shows what is held")
     return lock, row
-
-
-def _check(row: "RunRow", key: str) -> None:
-    """A run that goes on relies on its locks, and gives them back with its end."""
-    if row.quarantined or row.status != "parked":
-        status = "quarantined" if row.quarantined else row.status
-        raise Conflict(
-            "AM0354",
-            f"{key} is held by run {row.saga_id}, which is {status}, not parked",
-            do=f"wait for its end: amends runs show {row.saga_id}",
-        )

@@ -8,14 +8,14 @@ from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.endings import outcome_lines
 from amends.coordinator.cli.following import EXIT_CODES, follow_run, wait_for, waiting_s
 from amends.coordinator.cli.output import write
-from amends.coordinator.cli.wishing import login, show_wish, wrong
+from amends.coordinator.cli.wishing import check, login, show_wish
 from amends.coordinator.errors import Conflict
-from amends.coordinator.ports.rows import CLOSED, ERASED, InboxRow, RunRow
+from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.ports.store import Store
-from amends.coordinator.reading.history import payloads_of, run_history
 from amends.coordinator.reading.naming import find_run
+from amends.coordinator.reading.standing import next_generation_of
 from amends.schemas import wishes
-from amends.schemas.ids import SagaId, saga_id_of
+from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
 
 
@@ -43,44 +43,11 @@ def leave_rerun(call: Call, run: str, reason: str, actor: str | None, *, wait: b
 
 def _leave(store: Store, run: str, reason: str, actor: str | None) -> _Left:
     row = find_run(store, run)
-    _check(store, row)
     wish = wishes.Rerun(actor=actor or login(), saga_id=row.saga_id, reason=reason)
+    check(store, row, wish)
     message_id = str(uuid4())
     store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
-    return _Left(row, _next_id(row), message_id)
-
-
-def _next_id(row: RunRow) -> SagaId:
-    return saga_id_of(
-        namespace=row.namespace,
-        saga=row.saga,
-        idempotency_key=row.idempotency_key,
-        generation=row.generation + 1,
-    )
-
-
-def _check(store: Store, row: RunRow) -> None:
-    """Only what has ended is run again, only once, and only while its trigger is still there."""
-    if row.quarantined:
-        raise wrong(row, "it is quarantined, so it has not ended", f"see why: amends audit verify {row.saga_id}")
-    if row.status not in CLOSED:
-        parked = f"decide about it first: amends parked show {row.saga_id}"
-        do = parked if row.status == "parked" else f"wait for its end: amends runs watch {row.saga_id}"
-        raise wrong(row, f"it is {row.status}, and a request has one open run at a time", do)
-    later = store.run(_next_id(row))
-    if later is not None:
-        raise Conflict(
-            "AM0350",
-            f"run {row.saga_id} was run again already: generation {later.generation} is {later.saga_id}",
-            do=f"rerun the newest: {row.saga}/{row.idempotency_key}",
-        )
-    moments = run_history(store, row.saga_id, until=1)
-    if row.request_digest == ERASED or not moments or payloads_of(moments, store)(moments[0].state.trigger) is None:
-        raise Conflict(
-            "AM0351",
-            f"the trigger of run {row.saga_id} is not in the store any more (erased, or moved to an archive)",
-            do="publish the request again under a new idempotency key",
-        )
+    return _Left(row, next_generation_of(row), message_id)
 
 
 def _followed(store: Store, left: _Left, until: float) -> Outcome:

@@ -11,16 +11,13 @@ from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.endings import outcome_lines
 from amends.coordinator.cli.following import EXIT_CODES, wait_for, waiting_s
 from amends.coordinator.cli.output import note, show, write
-from amends.coordinator.core.people import may_cancel, resolutions
-from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.state import State
-from amends.coordinator.errors import Conflict, UsageError
+from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.rows import CLOSED, InboxRow, RunRow
 from amends.coordinator.ports.store import Store
-from amends.coordinator.reading.facts import plan_in
-from amends.coordinator.reading.history import run_history
+from amends.coordinator.reading.judging import Judged, quarantined, refusal
 from amends.coordinator.reading.logs import latest_outcome
 from amends.coordinator.reading.naming import find_run
+from amends.coordinator.reading.standing import Standing, standing_of
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome
@@ -33,7 +30,7 @@ class Wished(NamedTuple):
     """What is asked for, and the wish it becomes."""
 
     request: Request
-    wish: Callable[[RunRow, str], wishes.Wish]
+    wish: Callable[[RunRow, str], Judged]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,43 +58,20 @@ def leave(call: Call, run: str, wished: Wished, actor: str | None, *, wait: bool
 def _leave(store: Store, run: str, wished: Wished, actor: str | None) -> _Left:
     row = find_run(store, run)
     wish = wished.wish(row, actor or login())
-    version = _check(store, row, wish)
+    state = check(store, row, wish).state
+    assert state is not None, "what the judge lets pass has been folded"
     message_id = str(uuid4())
     store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
-    return _Left(row=row, version=version, message_id=message_id)
+    return _Left(row=row, version=state.version, message_id=message_id)
 
 
-def _check(store: Store, row: RunRow, wish: wishes.Wish) -> int:
-    """Hold the wish against the run's fold; the version it was held against."""
-    if row.quarantined:
-        raise _quarantined(row)
-    if row.status in CLOSED:
-        raise wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
-    state = run_history(store, row.saga_id)[-1].state
-    plan = plan_in(store, state.definition_hash)
-    if plan is None:
-        raise wrong(row, "its definition is not in the store", "restore the store from a backup that has it")
-    match wish:
-        case wishes.Cancel():
-            why = may_cancel(plan, state)
-            if why is not None:
-                raise wrong(row, why, "let it end, or kill it")
-        case wishes.Resolve():
-            _check_resolution(row, plan, state, wish)
-        case _:
-            pass
-    return state.version
-
-
-def _check_resolution(row: RunRow, plan: Plan, state: State, wish: wishes.Resolve) -> None:
-    if state.parked is None:
-        raise wrong(row, f"it is {state.status}, not parked", "only a parked run is resolved")
-    if wish.step != state.parked.step:
-        raise wrong(row, f"it is parked at {state.parked.step!r}, not at {wish.step!r}", "name that step with --step")
-    possible = resolutions(plan, state)
-    if wish.resolution not in possible:
-        flags = ", ".join(f"--{each.replace('_', '-')}" for each in possible)
-        raise wrong(row, f"--{wish.resolution.replace('_', '-')} is not possible now", f"possible: {flags}")
+def check(store: Store, row: RunRow, wish: Judged) -> Standing:
+    """Hold the wish against the run as it stands, which is given back. Raises what the judge says."""
+    standing = standing_of(store, row)
+    refused = refusal(standing, wish)
+    if refused is not None:
+        raise refused
+    return standing
 
 
 def _followed(store: Store, left: _Left, until: float) -> Outcome:
@@ -107,7 +81,7 @@ def _followed(store: Store, left: _Left, until: float) -> Outcome:
     what = f"nobody has taken the wish for run {saga_id} yet (does a worker run?)"
     wait_for(lambda: not _waits(store, left) or _is_quarantined(store, saga_id), until, what, later)
     if _waits(store, left):
-        raise _quarantined(left.row, "; the wish is kept for a worker that can read the run")
+        raise quarantined(left.row, "; the wish is kept for a worker that can read the run")
     outcome: Outcome = wait_for(
         lambda: _outcome_after(store, saga_id, left.version), until, f"run {saga_id} has not ended yet", later
     )
@@ -141,17 +115,6 @@ def show_wish(call: Call, saga_id: SagaId, request: Request, state: str) -> None
 def _is_quarantined(store: Store, saga_id: SagaId) -> bool:
     row = store.run(saga_id)
     return row is not None and row.quarantined
-
-
-def _quarantined(row: RunRow, more: str = "") -> Conflict:
-    return wrong(
-        row, f"it is quarantined: nothing is appended to it{more}", f"see why: amends audit verify {row.saga_id}"
-    )
-
-
-def wrong(row: RunRow, why: str, do: str) -> Conflict:
-    """The run is not in the state for it."""
-    return Conflict("AM5013", f"run {row.saga_id}: {why}", do=do)
 
 
 def login() -> str:
