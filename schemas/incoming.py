@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from amends.schemas import decoding, plain_json, strict_json
+from amends.schemas.keys import has_controls
 from amends.schemas.message import MESSAGES, Answer
 from amends.schemas.record import Record
 from amends.schemas.undecodable import Undecodable
@@ -62,11 +63,7 @@ def read(record: Record, writers: decoding.Writers = _WRITERS) -> Incoming:
 
 def text_fault(text: object) -> str | None:
     """What keeps a text from being an id, a key or a type."""
-    if not isinstance(text, str):
-        return "is no text"
-    if not 0 < len(text) <= TEXT_CHARACTERS_MAX:
-        return f"has {len(text)} characters, not 1 to {TEXT_CHARACTERS_MAX}"
-    return "holds a NUL" if "\0" in text else None
+    return _told_fault(text) or ("holds a control character" if has_controls(str(text)) else None)
 
 
 def _incoming(record: Record, data: dict[str, object], *, in_json: bool) -> Incoming:
@@ -100,12 +97,24 @@ def _text_of_json(body: object) -> str:
 
 
 def _required(name: str, text: object) -> str:
-    fault = text_fault(text)
+    return _sound(name, text, text_fault(text))
+
+
+def _optional(name: str, text: object) -> str | None:
+    """What a participant tells may have several lines."""
+    return None if text is None else _sound(name, text, _told_fault(text))
+
+
+def _sound(name: str, text: object, fault: str | None) -> str:
     if fault is not None:
         raise NoMessage("invalid", f"its {name} {fault}", name)
     assert isinstance(text, str), "else it has a fault"
     return text
 
 
-def _optional(name: str, text: object) -> str | None:
-    return None if text is None else _required(name, text)
+def _told_fault(text: object) -> str | None:
+    if not isinstance(text, str):
+        return "is no text"
+    if not 0 < len(text) <= TEXT_CHARACTERS_MAX:
+        return f"has {len(text)} characters, not 1 to {TEXT_CHARACTERS_MAX}"
+    return "holds a NUL" if "\0" in text else None

@@ -41,9 +41,14 @@ def key_of(value: object, path: str) -> str | None:
         raise BadKey("a key is a text or a whole number", path)
     if len(value) > KEY_CHARACTERS_MAX:
         raise BadKey(f"a key has at most {KEY_CHARACTERS_MAX} characters, not {len(value)}", path)
-    if _CONTROLS.search(value):
+    if has_controls(value):
         raise BadKey("a key has no control characters", path)
     return value
+
+
+def has_controls(text: str) -> bool:
+    """Whether it holds a control character: a NUL is text to no database, and the others rewrite a terminal."""
+    return _CONTROLS.search(text) is not None
 
 
 _BEYOND: Final = 10 ** (KEY_CHARACTERS_MAX - 1)

@@ -114,7 +114,7 @@ def _refuse_bad(option: str, text: str) -> None:
 
     fault = text_fault(text)
     if fault is not None:
-        raise UsageError("AM5005", f"{option} {fault}", do="use 1 to 255 characters")
+        raise UsageError("AM5005", f"{option} {fault}", do="use 1 to 255 characters, and no control characters")
 
 
 def _json(text: str) -> str:

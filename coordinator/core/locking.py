@@ -14,10 +14,10 @@ from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import DefinitionForm
 from amends.schemas.canonical import digest, encode
 from amends.schemas.events import LockReleased, LocksRequested, LocksTaken
-from amends.schemas.keys import value_at
+from amends.schemas.keys import has_controls, value_at
 
 VALUE_CHARACTERS_MAX: Final = 255
-"""A longer value stands in its key by its digest."""
+"""A longer value stands in its key by its digest, and one with control characters does."""
 
 
 def request_locks(turn: Turn) -> None:
@@ -66,4 +66,4 @@ def _value(trigger: object, field: str) -> str | None:
 
 
 def _text(value: str) -> str:
-    return value if len(value) <= VALUE_CHARACTERS_MAX else digest(value.encode())
+    return digest(value.encode()) if len(value) > VALUE_CHARACTERS_MAX or has_controls(value) else value

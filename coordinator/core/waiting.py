@@ -23,8 +23,8 @@ from amends.schemas.events import (
     WaitStarted,
 )
 from amends.schemas.instants import MILLISECOND, Instant, instant_of, text_of
+from amends.schemas.keys import BadKey, key_of
 
-KEY_CHARACTERS_MAX: Final = 255
 NOTHING: Final = b"null"
 NOTHING_DIGEST: Final = digest(NOTHING)
 """The result of a wait for an instant."""
@@ -46,7 +46,7 @@ def begin_wait(turn: Turn, step: StepForm) -> None:
     try:
         match wait.awaits:
             case "message":
-                key = key_of(_value(turn, step.handler.arguments[CORRELATION]))
+                key = _key(_value(turn, step.handler.arguments[CORRELATION]))
             case "instant":
                 due_at = _instant(_value(turn, step.handler.arguments[UNTIL]))
             case "pause":
@@ -133,14 +133,15 @@ def waited_for(plan: Plan, state: State) -> str | None:
     return "; ".join(text for _, text in sorted(waits)) or None
 
 
-def key_of(value: object) -> str:
-    """The correlation key as text: whoever sends a message writes it so. Raises `ValueError` for what is no key."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) and 0 < len(value) <= KEY_CHARACTERS_MAX:
-        return value
-    what = f"text of {len(value)} characters" if isinstance(value, str) else f"of type {type(value).__name__}"
-    raise _Unusable(f"the correlation key is {what}, not an integer or text of 1 to {KEY_CHARACTERS_MAX} characters")
+def _key(value: object) -> str:
+    """The correlation key as text: whoever sends a message writes it so."""
+    try:
+        key = key_of(value, CORRELATION)
+    except BadKey as error:
+        raise _Unusable(f"the correlation key cannot be one: {error.detail}") from None
+    if key is None:
+        raise _Unusable("the correlation key is null, empty or absent")
+    return key
 
 
 def _instant(value: object) -> Instant:

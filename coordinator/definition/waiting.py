@@ -181,7 +181,9 @@ def _fits(kind: object, *, key: bool) -> bool:
     written = schema.get("type")
     if not key:
         return written == "string" and schema.get("format", "date-time") == "date-time" and "enum" not in schema
-    return written in _KEY_TYPES or ("const" in schema and isinstance(schema["const"], str))
+    return all(
+        each.get("type") in _KEY_TYPES or isinstance(each.get("const"), str) for each in schema.get("anyOf", [schema])
+    )
 
 
 def _else(kind: object) -> str:

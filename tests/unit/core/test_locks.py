@@ -5,6 +5,7 @@ import pytest
 from amends.coordinator.core.commands import commands, missing_handler, next_due
 from amends.coordinator.core.locking import may_release
 from amends.coordinator.core.messages import LocksGranted, Recovered, ReleaseWished, Tick
+from amends.schemas.canonical import digest
 from tests.simulation.definitions import action, read, saga
 from tests.simulation.run import Run
 
@@ -76,6 +77,21 @@ def test_a_parked_run_goes_on_with_the_locks_it_has_left() -> None:
     state = run.get()
     assert (state.status, may_release(state, "order:A-12")) == ("parked", "it does not hold order:A-12")
     assert may_release(state, "customer:7") is None
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        pytest.param("x" * 255, "order:" + "x" * 255, id="as it is"),
+        pytest.param("x" * 256, "order:" + digest(b"x" * 256), id="by its digest where it is long"),
+        pytest.param("A\0", "order:" + digest(b"A\0"), id="by its digest where a database could not hold it"),
+        pytest.param("A\n", "order:" + digest(b"A\n"), id="by its digest where it would rewrite a terminal"),
+        pytest.param(7, "order:7", id="an integer"),
+    ],
+)
+def test_a_lock_is_named_by_its_value(order: object, expected: str) -> None:
+    run = Run(plan=Run.of(saga(action("a"), locks=("order",))).plan, trigger={"order": order})
+    assert run.start() == ["started", f"wait for {expected}"]
 
 
 def test_a_saga_without_locks_knows_nothing_of_them() -> None:

@@ -22,7 +22,8 @@ class Order(BaseModel):
     number: int
     weight: float
     code: UUID
-    maybe: str | None
+    either: str | int
+    maybe: str | int | None
     ship_at: datetime
     ship_text: str
 
@@ -77,7 +78,7 @@ def test_a_definition_without_waits_has_the_hash_it_had_before_there_were_any() 
     assert graph_hash(waiting) != graph_hash(plain)
 
 
-@pytest.mark.parametrize("field", ["item", "number", "code"])
+@pytest.mark.parametrize("field", ["item", "number", "code", "either"])
 def test_a_key_is_text_an_integer_or_what_is_written_as_text(field: str) -> None:
     shop = saga()
     shop.wait("goods", Arrival, correlation=getattr(shop.trigger, field), timeout="30m")

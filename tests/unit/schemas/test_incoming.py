@@ -76,6 +76,12 @@ def test_what_is_left_out_is_found_elsewhere(value: Any, key: bytes | None, expe
         pytest.param({"type": "T", "correlation_key": True}, "invalid", "correlation_key", id="a key that is true"),
         pytest.param({"type": "T", "correlation_key": "x" * 256}, "invalid", "correlation_key", id="a long key"),
         pytest.param({"type": "a\0b", "correlation_key": "K"}, "invalid", "type", id="a NUL"),
+        pytest.param(
+            {"type": "T", "correlation_key": "A\x1b[2J"}, "invalid", "correlation_key", id="a key that clears"
+        ),
+        pytest.param(
+            {"type": "T", "correlation_key": "K", "reason": "a\0b"}, "invalid", "reason", id="a reason with a NUL"
+        ),
         pytest.param({"type": "", "correlation_key": "K"}, "invalid", "type", id="an empty type"),
         pytest.param(
             {"type": "T", "correlation_key": "K", "message_id": 3}, "invalid", "message_id", id="a number as id"
@@ -92,6 +98,10 @@ def test_what_is_no_message_says_why_and_where(value: Any, reason: str, path: st
     with pytest.raises(NoMessage) as refused:
         read(record(value))
     assert (refused.value.reason, refused.value.path) == (reason, path)
+
+
+def test_a_reason_may_have_several_lines() -> None:
+    assert read(record({**FULL, "reason": "no room\nnor staff"})).reason == "no room\nnor staff"
 
 
 def test_what_the_bus_could_not_hand_over_is_undecodable() -> None:
