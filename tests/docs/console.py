@@ -29,7 +29,7 @@ _LOOSE = (
     (re.compile(r"\d{4}-\d\d-\d\d(?=[ T])"), "DATE"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIME"),
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b"), "DURATION"),
-    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b(?!-)"), "HASH"),
+    (re.compile(r"\b[0-9a-f]{64}\b|(?:\b|(?<=_))[0-9a-f]{12}\b(?!-)"), "HASH"),
     (re.compile(r"\b\d+ bytes"), "SIZE"),
     (re.compile(r"\bpid \d+|\(\d+\)"), "PID"),
     (re.compile(r"[ \t]+"), " "),
