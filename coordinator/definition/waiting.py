@@ -20,6 +20,7 @@ from amends.coordinator.definition.places import Spot, calling_frame, spot_of
 from amends.coordinator.definition.policies import bad_option, here, positive_ms
 from amends.coordinator.definition.references import Reference, target_of
 from amends.coordinator.definition.steps import Read
+from amends.schemas.incoming import text_fault
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -28,7 +29,6 @@ OnTimeout = Literal["fail", "skip", "park"]
 _ON_TIMEOUT: Final = ("fail", "skip", "park")
 _KEY_TYPES: Final = frozenset({"string", "integer"})
 _NEVER: Final = frozenset({"undo", "follow_up", "verify", "lookup"})
-TYPE_CHARACTERS_MAX: Final = 255
 
 
 class _Options(TypedDict, total=False):
@@ -196,9 +196,9 @@ def _else(kind: object) -> str:
 
 def _type_of(model: type, options: Mapping[str, Any]) -> str:
     name = options.get("type", getattr(model, "__name__", None))
-    if not isinstance(name, str) or not 0 < len(name) <= TYPE_CHARACTERS_MAX:
+    if text_fault(name) is not None:
         raise bad_option("wait", "type", f"{name!r} is no name of a type", do='name the messages: type="goods.arrived"')
-    return name
+    return str(name)
 
 
 def _nobody(name: str, spot: Spot) -> Callable[..., NoReturn]:

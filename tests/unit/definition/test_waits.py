@@ -85,6 +85,13 @@ def test_a_key_is_text_an_integer_or_what_is_written_as_text(field: str) -> None
     assert codes(shop) == []
 
 
+@pytest.mark.parametrize("name", ["", "x" * 256, "a\nb"])
+def test_what_no_message_can_have_is_no_type(name: str) -> None:
+    shop = saga()
+    with pytest.raises(DefinitionError, match="no name of a type"):
+        shop.wait("goods", Arrival, correlation=shop.trigger.item, timeout="30m", type=name)
+
+
 @pytest.mark.parametrize("field", ["weight", "maybe"])
 def test_anything_else_is_no_key(field: str) -> None:
     shop = saga()
