@@ -51,7 +51,7 @@ def _unexpected(error: BaseException) -> int:
         return INTERRUPTED
     _trace()
     if isinstance(inner, UnicodeEncodeError) and inner.encoding == "utf-8":  # Only what the shell handed over is so.
-        what = f"{ascii(inner.object[:80])} is no text in UTF-8"
+        what = f"{inner.object[:80]!a} is no text in UTF-8"
         return _say(f"error AM5005: {what}; write it in UTF-8", USAGE)
     what = " ".join(f"{type(inner).__name__}: {inner}".split())
     return _say(f"error AM0000: unexpected: {what}; run it with AMENDS_LOG=debug and report what it shows", UNEXPECTED)
