@@ -12,6 +12,7 @@ from amends.coordinator.core.asking import given_to_a_person, question
 from amends.coordinator.core.drain import running_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.repeating import round_due
 from amends.coordinator.core.settle import move_of, policy_of
 from amends.coordinator.core.state import Effect, State
 from amends.schemas.events import Role
@@ -38,6 +39,7 @@ def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
     """Every handler that should be running."""
     if state.closed:
         return ()
+    plan = plan.of(state)
     found: list[Command] = []
     for direction in _DIRECTIONS:
         for path, effect in state.effects(direction).items():
@@ -57,7 +59,7 @@ _ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
 """Phases in which a question may be open."""
 _ACTIVE: Final = _ASKED | {"requested"}
 """Phases in which a handler may be wanted."""
-_TIMED: Final = frozenset({"retrying", "in_doubt", "waiting"})
+_TIMED: Final = frozenset({"retrying", "in_doubt", "waiting", "repeating"})
 """Phases that an instant may end."""
 _TIMED_IN_DRAIN: Final = _TIMED | {"requested"}
 
@@ -116,6 +118,8 @@ def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant 
         return None
     if effect.phase == "waiting":
         return effect.due_at
+    if effect.phase == "repeating":
+        return None if state.draining else round_due(state, path, effect)
     if effect.phase == "retrying":
         wanted = effect.doubt is not None if state.draining else True
         return effect.due_at if wanted and plan.steps[path].handler.name not in plan.missing else None
@@ -143,6 +147,7 @@ def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
     """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
     if not plan.missing or state.closed or state.status in {"parked", "queued"}:
         return None
+    plan = plan.of(state)
     wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state, now)
     if any(name not in plan.missing for name in wanted):
         return None

@@ -6,11 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from amends.coordinator.core.moment import PROGRESS, Moment, with_effect
-from amends.coordinator.core.state import Awaited, Doubt, Effect, State, Undone
+from amends.coordinator.core.state import Awaited, Doubt, Effect, Fan, State, Undone
 from amends.schemas import events as e
 from amends.schemas.events import Event, Failure
 from amends.schemas.ids import Direction
-from amends.schemas.instants import instant_of
+from amends.schemas.instants import Instant, instant_of
 
 
 def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: Moment) -> State:
@@ -170,6 +170,25 @@ def _waits(state: State, event: e.WaitStarted, moment: Moment) -> State:
     return with_effect(state, event.path, "forward", effect)
 
 
+def _planned(state: State, event: e.FanOutPlanned, _: Moment) -> State:
+    return _repeating(state, event.path, Fan(count=len(event.keys), items=event.items), None)
+
+
+def _round(state: State, event: e.RoundPlanned, _: Moment) -> State:
+    return _repeating(state, event.path, Fan(count=event.round + 1), instant_of(event.due_at))
+
+
+def _repeating(state: State, path: str, fan: Fan, due_at: Instant | None) -> State:
+    fans = {**(state.fans or {}), path: fan}
+    effect = replace(state.effect(path, "forward"), phase="repeating", due_at=due_at)
+    return with_effect(state, path, "forward", effect, fans=fans)
+
+
+def _repeated(state: State, event: e.FanOutEnded | e.LoopEnded, _: Moment) -> State:
+    effect = replace(state.effect(event.path, "forward"), phase="done", due_at=None, failure=None)
+    return with_effect(state, event.path, "forward", effect)
+
+
 def _retry(state: State, event: e.RetryScheduled, _: Moment) -> State:
     before = state.effect(event.path, event.direction)
     due_at = instant_of(event.due_at)
@@ -225,6 +244,10 @@ EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.StepSkipped: _skipped,
     e.WaitStarted: _waits,
     e.StepVerified: _verified,
+    e.FanOutPlanned: _planned,
+    e.FanOutEnded: _repeated,
+    e.RoundPlanned: _round,
+    e.LoopEnded: _repeated,
     e.RetryScheduled: _retry,
     e.GenerationRaised: _raised,
     e.UndoRequested: _requested,

@@ -1,7 +1,9 @@
 """Going forward: retry what failed, settle what is in doubt, request what is ready, finish."""
 
+from amends.coordinator.core.items import OVER
 from amends.coordinator.core.limits import forward_limit
 from amends.coordinator.core.pivot import may_pivot, pivot_passed
+from amends.coordinator.core.repeating import begin_repeating, beginnable, go_on_without, may_fail, tend_repeating
 from amends.coordinator.core.requesting import request_step
 from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.settle import fail, schedule_retry, settle
@@ -20,8 +22,7 @@ from amends.schemas.events import (
 )
 from amends.schemas.instants import MILLISECOND
 
-_OVER = frozenset({"done", "skipped"})
-_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiting"})
+_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiting", "repeating"})
 
 
 def go_forward(turn: Turn) -> None:
@@ -33,12 +34,10 @@ def go_forward(turn: Turn) -> None:
             _tend(turn, turn.plan.steps[path])
             if turn.state.status != "running":
                 return
-    for step in turn.plan.form.steps:
-        begun = turn.state.forward.get(step.path)
-        if begun is None or begun.phase == "idle":
-            _start_if_ready(turn, step)
-            if turn.state.status != "running":
-                return
+    for step in beginnable(turn):
+        _start_if_ready(turn, step)
+        if turn.state.status != "running":
+            return
 
 
 def _tend(turn: Turn, step: StepForm) -> None:
@@ -56,6 +55,8 @@ def _tend(turn: Turn, step: StepForm) -> None:
             _request(turn, step)
         case "in_doubt" | "ended":
             settle(turn, step.path, "forward")
+        case "repeating":
+            tend_repeating(turn, step)
         case "waiting" if effect.due_at is not None and effect.due_at <= turn.now:
             end_wait(turn, step)
 
@@ -65,6 +66,9 @@ def _request(turn: Turn, step: StepForm) -> None:
     if step.wait is not None:
         if not _stopped_by_limit(turn, step):
             begin_wait(turn, step)
+    elif step.repeats:
+        if not _stopped_by_limit(turn, step):
+            begin_repeating(turn, step)
     elif turn.has_handler(step.handler.name) and not _stopped_by_limit(turn, step):
         request_step(turn, step)
 
@@ -79,7 +83,10 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
         schedule_retry(turn, step.path, "forward")
         return
     if not effect.retriable or not attempts_left(step.retry, effect.counted):
-        fail(turn, step.path)
+        if may_fail(turn, step.path):
+            go_on_without(turn, step.path)
+        else:
+            fail(turn, step.path)
         return
     if step.acts:
         turn.emit(GenerationRaised(path=step.path, direction="forward", generation=effect.generation + 1, why="failed"))
@@ -90,7 +97,7 @@ def _start_if_ready(turn: Turn, step: StepForm) -> None:
     state, lacking = turn.state, None
     for before in step.after:
         phase = state.effect(before, "forward").phase
-        if phase not in _OVER:
+        if phase not in OVER:
             return
         if phase == "skipped" and lacking is None and before in turn.plan.needs[step.path]:
             lacking = before
@@ -106,8 +113,8 @@ def _finished(turn: Turn) -> bool:
     effects = turn.state.forward
     if len(effects) < len(turn.plan.form.steps):
         return False
-    for effect in effects.values():
-        if effect.phase not in _OVER:
+    for path, effect in effects.items():
+        if effect.phase not in OVER and not (effect.phase == "idle" and path not in turn.plan.paths):
             return False
     result = turn.plan.result
     turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
@@ -147,6 +154,4 @@ def _stopped_by_limit(turn: Turn, step: StepForm) -> bool:
 
 def _next_step(turn: Turn) -> str:
     """The first step that is not over."""
-    return next(
-        step.path for step in turn.plan.form.steps if turn.state.effect(step.path, "forward").phase not in _OVER
-    )
+    return next(step.path for step in turn.plan.form.steps if turn.state.effect(step.path, "forward").phase not in OVER)

@@ -7,6 +7,7 @@ from amends.coordinator.core.requesting import request_step, request_undo
 from amends.coordinator.core.settle import move_of, settled
 from amends.coordinator.core.state import Effect, Parked, State
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.definition.copies import with_owners
 from amends.schemas.events import (
     DrainStarted,
     GenerationRaised,
@@ -160,7 +161,7 @@ def _requested_anew(turn: Turn) -> set[str]:
     anew: set[str] = set()
     for path, effect in state.forward.items():
         if state.effect(path, "undo").phase == "done" or (effect.phase in _REQUEST_ANEW and effect.doubt is None):
-            anew.add(path)
+            anew.update(with_owners(path))
     for step in plan.form.steps:
         without_effect = not step.acts or state.effect(step.path, "forward").phase == "skipped"
         if step.path in state.forward and without_effect and anew & plan.ancestors[step.path]:

@@ -1,10 +1,20 @@
 """A definition made ready for deciding: looked up by path, with ancestors, dependants and the pivot worked out once."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
+from msgspec.structs import replace
+
+from amends.coordinator.core.state import State
+from amends.coordinator.core.unfolding import unfolded
+from amends.coordinator.definition.copies import copies, owner_and_index, owner_of
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm, graph_hash
 from amends.schemas.ids import Direction
+
+UNFOLDED_MAX: Final = 64
+"""Shapes of runs whose plans are kept: many runs of a definition have the same."""
 
 
 @dataclass(frozen=True, slots=False, kw_only=True)
@@ -15,18 +25,81 @@ class Plan:
     hash: str
     missing: frozenset[str] = field(default_factory=frozenset)
 
+    origin: "Plan | None" = None
+    """What this one was unfolded from."""
+    _unfolded: "OrderedDict[tuple[tuple[str, int], ...], Plan]" = field(default_factory=OrderedDict, repr=False)
+
+    def of(self, state: State) -> "Plan":
+        """The plan of one run, with what is repeated in it unfolded as far as it was planned."""
+        fans = state.fans
+        if not fans:
+            return self
+        shape = tuple((path, fan.count) for path, fan in fans.items())
+        found = self._unfolded.pop(shape, None)
+        if found is None:
+            steps = tuple(unfolded(self.form.steps, fans))
+            found = Plan(form=replace(self.form, steps=steps), hash=self.hash, missing=self.missing, origin=self)
+            while len(self._unfolded) >= UNFOLDED_MAX:
+                self._unfolded.popitem(last=False)
+        self._unfolded[shape] = found
+        return found
+
+    @property
+    def folded(self) -> "Plan":
+        """The definition's own."""
+        return self.origin or self
+
     @cached_property
     def steps(self) -> dict[str, StepForm]:
-        """By path, each after those it waits for."""
-        return {step.path: step for step in self.form.steps}
+        """By path, each after those it waits for; also copies that are no longer planned."""
+        return _Steps({step.path: step for step in self.form.steps})
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Of the steps that the run has."""
+        return frozenset(step.path for step in self.form.steps)
+
+    @cached_property
+    def places(self) -> dict[str, tuple[str, int]]:
+        """Of each copy: the step whose copy it is, and which item or round it stands for."""
+        return {path: owner_and_index(path) for path in self.paths if owner_of(path) is not None}
+
+    @cached_property
+    def unrepeated(self) -> tuple[StepForm, ...]:
+        """The steps that are no copies: those that the definition has."""
+        return tuple(step for step in self.form.steps if step.path not in self.places)
+
+    @cached_property
+    def copies(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """Of each step that was planned to repeat others: the paths of its copies, item by item or round by round."""
+        found: dict[str, list[list[str]]] = {}
+        for step in self.form.steps:
+            if step.path in self.places:
+                owner, index = self.places[step.path]
+                members = found.setdefault(owner, [])
+                while len(members) <= index:
+                    members.append([])
+                members[index].append(step.path)
+        return {owner: tuple(tuple(paths) for paths in members) for owner, members in found.items()}
 
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:
         """Every step that must be done before, directly or not."""
         found: dict[str, frozenset[str]] = {}
+        copied: dict[str, set[str]] = {}
         for step in self.form.steps:
-            found[step.path] = frozenset(step.after).union(*(found[before] for before in step.after))
+            before = frozenset(step.after).union(*(found[each] | copied.get(each, set()) for each in step.after))
+            owner = owner_of(step.path)
+            found[step.path] = before if owner is None else before | found[owner] | {owner}
+            while owner is not None:
+                copied.setdefault(owner, set()).add(step.path)
+                owner = owner_of(owner)
         return found
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether any step is repeated, by items or in rounds."""
+        return any(step.repeats for step in self.form.steps)
 
     @cached_property
     def needs(self) -> dict[str, frozenset[str]]:
@@ -48,7 +121,7 @@ class Plan:
     @cached_property
     def waits(self) -> bool:
         """Whether any step waits for a message or an instant."""
-        return any(step.wait is not None for step in self.form.steps)
+        return any(step.wait is not None for step in self.form.every_step())
 
     @cached_property
     def result(self) -> str | None:
@@ -78,6 +151,14 @@ class Plan:
         if direction == "forward":
             return step.verify
         return step.undo.verify if step.undo else None
+
+
+class _Steps(dict[str, StepForm]):
+    """Knows a copy that is no longer planned, because a list has become shorter, by the step that it is one of."""
+
+    def __missing__(self, path: str) -> StepForm:
+        owner, index = owner_and_index(path)
+        return next(copy for copy in copies(self[owner], index) if copy.path == path)
 
 
 def plan_of(form: DefinitionForm, *, missing: frozenset[str] = frozenset()) -> Plan:

@@ -1,7 +1,8 @@
 """Intents: the events that ask for an effect, with its key, its argument digest and its time limit (rules 1 to 3)."""
 
+from amends.coordinator.core.sources import source_of
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.definition.form import CONTEXT, Argument, HandlerForm, StepForm
+from amends.coordinator.definition.form import CONTEXT, HandlerForm, StepForm
 from amends.schemas.canonical import digest, encode
 from amends.schemas.events import Digest, StepRequested, UndoRequested
 from amends.schemas.ids import effect_key_of
@@ -64,18 +65,12 @@ def arguments_digest(turn: Turn, handler: HandlerForm) -> Digest:
     return digest(
         encode(
             {
-                parameter: [_source_digest(turn, argument), argument.field]
+                parameter: [source_of(turn.plan, turn.state, argument.step), argument.field]
                 for parameter, argument in handler.arguments.items()
                 if argument.source != CONTEXT
             }
         )
     )
-
-
-def _source_digest(turn: Turn, argument: Argument) -> Digest | None:
-    if argument.step is None:
-        return turn.state.trigger
-    return turn.state.effect(argument.step, "forward").result
 
 
 def _timeout_at(turn: Turn, handler: HandlerForm) -> str:

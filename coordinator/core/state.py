@@ -15,6 +15,7 @@ from amends.schemas.instants import Instant
 Phase = Literal[
     "idle",  # not requested yet, or to be requested anew
     "requested",  # an attempt is open
+    "repeating",  # a step that repeats others has been planned, and they are at work
     "waiting",  # a message or an instant is awaited; no attempt is open
     "retrying",  # the next request waits for its instant
     "in_doubt",  # being settled
@@ -105,6 +106,17 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
 IDLE = Effect()
 
 
+class Fan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was planned of a step that repeats others."""
+
+    count: int
+    """Items, or rounds begun."""
+    items: Digest | None = None
+    """The value that held the items' list."""
+    due_at: Instant | None = None
+    """When the last round may begin."""
+
+
 class Parked(msgspec.Struct, frozen=True, kw_only=True):
     """Why the run stopped for a person."""
 
@@ -156,6 +168,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """The start, later by the time the run was parked; anew when a person sends it forward (rule 15)."""
     deadline_at: Instant = 0
     ended_at: Instant | None = None
+    fans: dict[str, Fan] | msgspec.UnsetType = msgspec.UNSET
+    """By path. Unset where nothing is repeated, so that the states of older histories stay what they are."""
     forward: dict[str, Effect] = {}
     undo: dict[str, Effect] = {}
     requests: int = 0

@@ -6,16 +6,22 @@ from dataclasses import dataclass, field
 import msgspec
 
 from amends.coordinator.core.evolve import evolve
+from amends.coordinator.core.items import Progress
 from amends.coordinator.core.moment import Moment
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.sources import source_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.expression import Expression, holds
-from amends.schemas.events import Digest, Event
+from amends.schemas.events import Digest, Event, FanOutPlanned, RoundPlanned
 from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant
 
 Payloads = Callable[[Digest], bytes]
 """Gives a payload's JSON text; conditions are evaluated over it."""
+
+
+_PLANNING = {FanOutPlanned, RoundPlanned}
+"""Events after which the run has other steps."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +35,11 @@ class Turn:
     events: list[Event] = field(default_factory=list)
     retry_after_ms: dict[tuple[str, Direction], int] = field(default_factory=dict)
     """The participant's wish, from the reply that is being decided."""
+    progress: Progress = field(default_factory=Progress)
+    """Of what is repeated."""
+
+    def __post_init__(self) -> None:
+        self.plan = self.plan.of(self.state)
 
     def emit(self, *events: Event) -> None:
         """Decide these events: they are folded at once, so what follows sees them."""
@@ -36,15 +47,25 @@ class Turn:
             moment = Moment(self.now, self.state.version + 1, len(self.events))
             self.events.append(event)
             self.state = evolve(self.state, event, moment)
+            if type(event) in _PLANNING:
+                self.plan = self.plan.folded.of(self.state)
+                self.progress.forget()
+            elif self.plan.origin is not None:
+                self.progress.noticed(self.plan, self.state, getattr(event, "path", ""))
 
     def holds(self, condition: Expression) -> bool:
         """Evaluate a condition over the trigger and the results so far."""
+        return holds(condition, self.value)
 
-        def value(step: str | None) -> object:
-            digest = self.state.trigger if step is None else self.state.effect(step, "forward").result
-            return msgspec.json.decode(self.payloads(digest)) if digest else None
+    def value(self, step: str | None) -> object:
+        """The decoded trigger, for None, or a step's result; None where there is none."""
+        source = source_of(self.plan, self.state, step)
+        if isinstance(source, tuple):
+            return [self._decoded(digest) for digest in source]
+        return self._decoded(source)
 
-        return holds(condition, value)
+    def _decoded(self, digest: Digest | None) -> object:
+        return msgspec.json.decode(self.payloads(digest)) if digest else None
 
     def has_handler(self, name: str) -> bool:
         """Whether this worker can run it (rule 14); if not, the run waits."""

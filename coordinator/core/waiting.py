@@ -29,7 +29,7 @@ NOTHING: Final = b"null"
 NOTHING_DIGEST: Final = digest(NOTHING)
 """The result of a wait for an instant."""
 
-_AT_REST: Final = frozenset({"waiting", "done", "skipped", "idle"})
+_AT_REST: Final = frozenset({"waiting", "repeating", "done", "skipped", "idle"})
 
 
 class _Unusable(ValueError):
@@ -154,8 +154,7 @@ def _instant(value: object) -> Instant:
 
 
 def _value(turn: Turn, argument: Argument) -> object:
-    key = turn.state.trigger if argument.step is None else turn.state.effect(argument.step, "forward").result
-    return field_of(msgspec.json.decode(turn.payloads(key)), argument.field) if key is not None else None
+    return field_of(turn.value(argument.step), argument.field)
 
 
 def _met(turn: Turn, path: str, effect: Effect, result: str) -> None:

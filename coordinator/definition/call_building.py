@@ -2,18 +2,42 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from amends.coordinator.definition.assignable import assignable
-from amends.coordinator.definition.calling import DeclaredCall
+from amends.coordinator.definition.calling import DeclaredCall, DeclaredEach, DeclaredLoop
 from amends.coordinator.definition.conditions import ConditionReader
-from amends.coordinator.definition.declared import DeclaredStep, Draft, Waited
-from amends.coordinator.definition.expression import AllOf, Compare, Expression, Reference, Value, references
-from amends.coordinator.definition.fields import NoSuchField, follow, name_of_type, or_none, type_of_source
+from amends.coordinator.definition.declared import TIMEOUT_MS, DeclaredStep, Draft, Waited
+from amends.coordinator.definition.expression import (
+    AllOf,
+    Compare,
+    Expression,
+    Reference,
+    Value,
+    references,
+    with_references,
+)
+from amends.coordinator.definition.fields import (
+    NoSuchField,
+    follow,
+    name_of_type,
+    or_none,
+    type_of_source,
+    without_none,
+)
 from amends.coordinator.definition.findings import DefinitionError, Finding, finding
-from amends.coordinator.definition.form import Argument, StepForm
+from amends.coordinator.definition.form import (
+    ITEM,
+    Argument,
+    DefinitionForm,
+    EachForm,
+    HandlerForm,
+    LoopForm,
+    StepForm,
+)
 from amends.coordinator.definition.hints import Unresolved
-from amends.coordinator.definition.including import include, last_of
+from amends.coordinator.definition.including import include, last_of, path_under
 from amends.coordinator.definition.parameters import argument_of
 from amends.coordinator.definition.references import Reference as ReferenceTo
 from amends.coordinator.definition.references import target_of
@@ -49,7 +73,9 @@ class CallBuilder:
         """The steps after which what is waited for is over."""
         if isinstance(waited, str):
             called = self.called.get(waited)
-            return last_of(called.saga.form, waited) if called is not None else (waited,)
+            if called is None or called.call.repeat is not None:
+                return (waited,)
+            return last_of(called.saga.form, waited)
         if waited.draft is not self.draft:
             what = "step" if isinstance(waiting, DeclaredStep) else "call"
             self._note(
@@ -86,11 +112,68 @@ class CallBuilder:
             waited.add(trigger.step)
             if trigger.step in may_be_skipped({step.path: step for step in others}):
                 when = _and_known(when, trigger.step)
-        return include(form, call.name, trigger=trigger, after=tuple(sorted(waited)), when=when)
+        after = tuple(sorted(waited))
+        if call.repeat is None:
+            return include(form, call.name, trigger=trigger, after=after, when=when)
+        return (self._repeated(call, call.repeat, form, given=trigger, after=after, when=when),)
+
+    def _repeated(
+        self,
+        call: DeclaredCall,
+        repeat: DeclaredEach | DeclaredLoop,
+        form: DefinitionForm,
+        *,
+        given: Argument,
+        after: tuple[str, ...],
+        when: Expression | None,
+    ) -> StepForm:
+        """A step that does all that is called for every item, or in every round."""
+        one = Argument(source="result", step=call.name + ITEM)
+        steps = include(form, call.name, trigger=one, after=(), when=None)
+        returns = call.returned_path
+        if isinstance(repeat, DeclaredEach):
+            arguments = {"items": given}
+            each = EachForm(
+                steps=steps,
+                returns=returns,
+                key=self._key(call, repeat.key),
+                concurrency=repeat.concurrency,
+                items_max=repeat.items_max,
+                policy=repeat.policy,
+            )
+            handler = HandlerForm(name=call.name, arguments=arguments, timeout_ms=TIMEOUT_MS)
+            return StepForm(path=call.name, kind="for_each", handler=handler, after=after, when=when, each=each)
+        until = ConditionReader(call, self.findings, about=call.called._draft).read(repeat.until)  # noqa: SLF001  one front end
+        loop = LoopForm(
+            steps=steps,
+            returns=returns,
+            until=with_references(until, lambda each: _under(call.name, each)),
+            rounds_max=repeat.rounds_max,
+            every_ms=repeat.every_ms,
+            on_max=repeat.on_max,
+            carry=repeat.carry,
+        )
+        handler = HandlerForm(name=call.name, arguments={"first": given}, timeout_ms=TIMEOUT_MS)
+        return StepForm(path=call.name, kind="loop", handler=handler, after=after, when=when, loop=loop)
+
+    def _key(self, call: DeclaredCall, key: str) -> str:
+        """The JSON way to what tells items apart."""
+        try:
+            keys, kind = follow(call.called.model, tuple(key.split(".")) if key else ())
+        except NoSuchField as error:
+            self._note("AM1030", f"for_each {call.name!r} has key={key!r}: {error}", do=error.hint, at=call)
+            return key
+        if without_none(kind)[0] not in {str, int, UUID}:
+            what = f"key={key!r} of for_each {call.name!r} is {name_of_type(kind)}"
+            do = "name a field that holds text or an integer, and differs from item to item"
+            self._note("AM1013", f"{what}, which tells no items apart", do=do, at=call)
+        return ".".join(keys)
 
     def _trigger(self, call: DeclaredCall) -> Argument:
         """Where the called saga finds what it takes for its trigger."""
-        asked = call.called.model
+        asked: Any = call.called.model
+        if isinstance(call.repeat, DeclaredEach):
+            asked = Sequence[asked]
         if not isinstance(call.trigger, ReferenceTo):
             self._mismatch(call, repr(call.trigger), "no reference")
             return Argument(source="trigger")
@@ -117,15 +200,23 @@ class CallBuilder:
 
     def _mismatch(self, call: DeclaredCall, source: str, given: str) -> None:
         asked = name_of_type(call.called.model)
+        what = "its trigger"
+        if isinstance(call.repeat, DeclaredEach):
+            asked, what = f"list[{asked}]", "its items"
         self._note(
             "AM1031",
-            f"call {call.name!r} of saga {call.called.name!r} wants {asked} for its trigger, but {source} is {given}",
+            f"call {call.name!r} of saga {call.called.name!r} wants {asked} for {what}, but {source} is {given}",
             do=f"give it a reference to {asked}: the trigger, a field of it, or what a read step returns",
             at=call,
         )
 
     def _note(self, code: str, message: str, *, do: str, at: DeclaredStep | DeclaredCall) -> None:
         self.findings.append(finding(code, message, do=do, at=at.spot.place(), saga=self.draft.name))
+
+
+def _under(name: str, reference: Reference) -> Reference:
+    step = name + ITEM if reference.step is None else path_under(name, reference.step)
+    return Reference(step=step, field=reference.field)
 
 
 def _and_known(when: Expression | None, step: str) -> Expression:

@@ -1,9 +1,10 @@
 """Calls: another saga's graph, included under a name. One run, one log, one budget, one undo order."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from amends.coordinator.definition.declared import DeclaredStep, Draft, Waited
+from amends.coordinator.definition.fields import or_none
 from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.including import path_under
 from amends.coordinator.definition.places import Spot, calling_frame, spot_of
@@ -13,6 +14,27 @@ if TYPE_CHECKING:
     from amends.coordinator.definition.saga import Saga
 
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredEach:
+    """How a call is done for every item."""
+
+    key: str
+    concurrency: int
+    items_max: int
+    policy: Literal["all", "collect"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredLoop:
+    """How a call is repeated. `until` is a condition over the called saga's own results."""
+
+    until: object
+    rounds_max: int
+    every_ms: int
+    on_max: Literal["fail", "go_on"]
+    carry: bool
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,6 +51,7 @@ class DeclaredCall:
     spot: Spot
     after: tuple[Waited, ...] = ()
     when: object = None
+    repeat: DeclaredEach | DeclaredLoop | None = None
 
     @property
     def returned(self) -> DeclaredStep:
@@ -46,13 +69,24 @@ class DeclaredCall:
         return found
 
     @property
+    def returned_path(self) -> str | None:
+        """Where, under its name, that result is found; None where nothing is returned."""
+        try:
+            return path_under(self.name, self.returned.name)
+        except DefinitionError:
+            return None
+
+    @property
     def path(self) -> str:
         """Where its result is found."""
-        return path_under(self.name, self.returned.name)
+        return path_under(self.name, self.returned.name) if self.repeat is None else self.name
 
     def result_type(self) -> object:
         """The type of its result. Raises `Unresolved`, also where there is no hint."""
-        return self.returned.result_type()
+        result: Any = self.returned.result_type()
+        if not isinstance(self.repeat, DeclaredEach):
+            return result
+        return list[result] if self.repeat.policy == "all" else list[or_none(result)]  # type: ignore[misc]
 
 
 class Call(Generic[R]):

@@ -28,8 +28,8 @@ def card_of(step: StepForm) -> Card:
     said = " ".join([f"{step.kind} at {step.dependency}" if step.dependency else step.kind, *_after(step)])
     when = (f"when {condition_text(step.when)}",) if step.when is not None else ()
     sure = _joined("verified" if step.verify else "", "lookup" if step.lookup else "")
-    tries = _attempts(step.retry, step) if step.wait is None else ""
-    waits = waiting_of(step)
+    tries = _attempts(step.retry, step) if step.wait is None and not step.repeats else ""
+    waits = waiting_of(step) or repeating_of(step)
     kind = f"{step.kind} → {step.dependency}" if step.dependency else step.kind
     lines = [f"{symbol_of(step)} {step.path}", kind, *when, *waits, sure, tries, _joined(*marks)]
     undo = step.undo
@@ -82,6 +82,20 @@ def waiting_of(step: StepForm) -> tuple[str, ...]:
         case "pause":
             return (f"for {lasts}",)
     assert_never(step.wait.awaits)
+
+
+def repeating_of(step: StepForm) -> tuple[str, ...]:
+    """What a step repeats others for, or until when."""
+    if step.each is not None:
+        items = argument_text(step.handler.arguments["items"])
+        by = f" by {step.each.key}" if step.each.key else ""
+        without = "" if step.each.policy == "all" else ", without those that fail"
+        return (f"each of {items}{by}", f"{step.each.concurrency} at once{without}")
+    if step.loop is not None:
+        waits = f", every {text_of_ms(step.loop.every_ms)}" if step.loop.every_ms else ""
+        then = "fail" if step.loop.on_max == "fail" else "go on"
+        return (f"until {condition_text(step.loop.until)}", f"{step.loop.rounds_max} rounds{waits}, then {then}")
+    return ()
 
 
 def argument_text(argument: Argument) -> str:

@@ -204,7 +204,8 @@ class _Closing:
         if made is None:
             return None
         schema = json.loads(bytes(made[1]))
-        self._found.extend(trigger_findings(topic.model, schema, form, at=at, saga=self.draft.name))
+        if topic.name:  # what a saga is called with need have no fields, nor keys
+            self._found.extend(trigger_findings(topic.model, schema, form, at=at, saga=self.draft.name))
         self._found.extend(subject_findings(self.draft, schema))
         self._found.extend(called_findings(self.draft, (each.saga.form for each in self.built.called)))
         self._found.extend(lock_findings(self.draft, schema))

@@ -50,14 +50,14 @@ def why_not(stored: HandlerSchemas | None, today: HandlerSchemas | None, fields:
 
 def handler_names(form: DefinitionForm) -> Iterator[str]:
     """Every handler a definition needs, in its order. A wait needs none to begin, nor to be met or to end."""
-    for step in form.steps:
-        if step.wait is None:
+    for step in form.every_step():
+        if step.wait is None and not step.repeats:
             yield from (handler.name for handler in handlers_of(step))
 
 
 def waits_of(form: DefinitionForm) -> Iterator[str]:
     """The names under which stands what a wait for a message is given."""
-    yield from (step.handler.name for step in form.steps if step.wait is not None)
+    yield from (step.handler.name for step in form.every_step() if step.wait is not None)
 
 
 def handlers_of(step: StepForm) -> tuple[HandlerForm, ...]:
@@ -69,15 +69,22 @@ def handlers_of(step: StepForm) -> tuple[HandlerForm, ...]:
 def fields_used(form: DefinitionForm) -> dict[str, list[str]]:
     """The fields of results that arguments and conditions refer to, by the handler that returns them."""
     found: dict[str, list[str]] = {}
-    returns = {step.path: step.handler.name for step in form.steps}
-    for step in form.steps:
+    steps = {step.path: step for step in form.every_step()}
+
+    def note(path: str | None, field: str) -> None:
+        step = steps.get(path or "")
+        while step is not None and step.loop is not None:
+            step = steps.get(step.loop.returns or "")
+        if step is not None and field and not step.repeats:
+            found.setdefault(step.handler.name, []).append(field)
+
+    for step in steps.values():
         for handler in handlers_of(step):
             for argument in handler.arguments.values():
-                if argument.step and argument.field:
-                    found.setdefault(returns[argument.step], []).append(argument.field)
-        for reference in references(step.when) if step.when else ():
-            if reference.step and reference.field:
-                found.setdefault(returns[reference.step], []).append(reference.field)
+                note(argument.step, argument.field)
+        for condition in (step.when, step.loop and step.loop.until):
+            for reference in references(condition) if condition else ():
+                note(reference.step, reference.field)
     return found
 
 

@@ -11,7 +11,7 @@ from pydantic.errors import PydanticUserError
 
 from amends.coordinator.definition.assignable import assignable
 from amends.coordinator.definition.calling import DeclaredCall
-from amends.coordinator.definition.declared import DeclaredStep
+from amends.coordinator.definition.declared import DeclaredStep, Draft
 from amends.coordinator.definition.expression import (
     AllOf,
     AnyOf,
@@ -57,8 +57,11 @@ _FALSE = Value(value=False)
 class ConditionReader:
     """Reads the condition of one step or call, noting every broken rule."""
 
-    def __init__(self, step: DeclaredStep | DeclaredCall, findings: list[Finding]) -> None:
+    def __init__(
+        self, step: DeclaredStep | DeclaredCall, findings: list[Finding], *, about: Draft | None = None
+    ) -> None:
         self.step = step
+        self.draft = about or step.draft
         self.findings = findings
         self.at: Place | None = step.spot.place()
 
@@ -119,12 +122,12 @@ class ConditionReader:
     def _reference(self, reference: Reference) -> tuple[Expression, object]:
         target = target_of(reference)
         name = target.step.path if target.step else None
-        if target.draft is not self.step.draft:
+        if target.draft is not self.draft:
             self.findings.append(
                 finding(
                     "AM1020",
                     f"the condition of step {self.step.name!r} refers to {target.text()} of saga {target.draft.name!r}",
-                    do=f"refer to steps of {self.step.draft.name!r}; another saga's results are not here",
+                    do=f"refer to steps of {self.draft.name!r}; another saga's results are not here",
                     at=target.spot.place(),
                     saga=self.step.draft.name,
                 )

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 
-from amends.coordinator.definition.card import start_of, symbol_of, trigger_lines, undo_name, waiting_of
+from amends.coordinator.definition.card import repeating_of, start_of, symbol_of, trigger_lines, undo_name, waiting_of
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.edges import undo_edges
+from amends.coordinator.definition.flattening import flattened, repeated, said_after
 from amends.coordinator.definition.form import DefinitionForm, StepForm
 from amends.coordinator.definition.picture import groups_of
 
 
 def as_text(form: DefinitionForm) -> str:
     """Steps in order, what each waits for, how it is undone, and where the pivot stands."""
+    within, form = repeated(form), flattened(form)
     deadline = text_of_ms(form.deadline_ms)
     lines = [f"{form.name} v{form.version} · {start_of(form)} · deadline {deadline}{_budget(form)}"]
     width = max((len(step.path) for step in form.steps), default=0)
@@ -19,12 +21,13 @@ def as_text(form: DefinitionForm) -> str:
     followed = _followed(form)
     for step in form.steps:
         to = f" → {step.dependency}" if step.dependency else ""
-        after = f"  after {', '.join(step.after)}" if step.after else ""
+        befores = said_after(step, within)
+        after = f"  after {', '.join(befores)}" if befores else ""
         lines.append(f"  {symbol_of(step)} {step.path:<{width}}  {step.kind}{to}{_marks(step)}{after}")
         if step.when is not None:
             lines.append(f"    {'':<{width}}  when {condition_text(step.when)}")
-        if step.wait is not None:
-            lines.append(f"    {'':<{width}}  {', '.join(waiting_of(step))}")
+        if step.wait is not None or step.repeats:
+            lines.append(f"    {'':<{width}}  {', '.join(waiting_of(step) or repeating_of(step))}")
         if step.undo is not None:
             lines.append(f"    {'':<{width}}  ↩ {_undo(step)}{_then(followed[step.path])}")
     if pivot is not None:
@@ -40,12 +43,13 @@ def as_mermaid(form: DefinitionForm) -> str:
 
     Dotted arrows lead from a step to its undo, and from an undo to the one that comes after it.
     """
+    within, form = repeated(form), flattened(form)
     ids = {step.path: f"s{index}" for index, step in enumerate(form.steps)}
     lines = ["flowchart TD", f'    trigger(["{_escaped(trigger_lines(form)[0])}"])']
     lines.extend(f"    {line}" for line in _nodes(form, ids))
     for step in form.steps:
         when = f'|"{_escaped(condition_text(step.when))}"|' if step.when is not None else ""
-        befores = [ids[each] for each in step.after] or ["trigger"]
+        befores = [ids[each] for each in said_after(step, within)] or ["trigger"]
         lines.extend(f"    {before} -->{when} {ids[step.path]}" for before in befores)
     for step in form.steps:
         if step.undo is not None:
@@ -69,7 +73,9 @@ def _nodes(form: DefinitionForm, ids: Mapping[str, str], group: str = "") -> Ite
 
 def _node(step: StepForm) -> str:
     left, right = ("{{", "}}") if step.pivot else ("[", "]") if step.acts else ("(", ")")
-    label = "<br/>".join(_escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}", *waiting_of(step)))
+    label = "<br/>".join(
+        _escaped(each) for each in (step.path, f"{step.kind}{_marks(step)}", *waiting_of(step), *repeating_of(step))
+    )
     return f'{left}"{label}"{right}'
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from amends.coordinator.definition.card import start_of
 from amends.coordinator.definition.durations import text_of_ms
+from amends.coordinator.definition.flattening import flattened
 from amends.coordinator.definition.form import DefinitionForm, StepForm
 from amends.coordinator.definition.layout import Route
 from amends.coordinator.definition.picture import (
@@ -43,6 +44,7 @@ _LEGEND: Final = (
 
 def as_svg(form: DefinitionForm) -> str:
     """The whole document."""
+    form = flattened(form)
     picture = picture_of(form)
     width = max(picture.width, WIDTH_MIN, _wide(_subtitle(form))) + 2 * MARGIN
     height = picture.height + HEAD + FOOT + 2 * MARGIN

@@ -8,6 +8,7 @@ by value, so `1`, `1.0` and a decimal's text against a number agree; text that h
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, Literal, assert_never
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 Scalar = str | int | bool | None
 Comparison = Literal["==", "!=", "<", "<=", ">", ">="]
 
+_PLACES: Final = re.compile(r"(.*?)((?:\[[0-9]+\])*)", re.DOTALL)
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -142,14 +144,30 @@ def _evaluate(expression: Expression, lookup: Lookup) -> object:
 
 
 def field_of(value: object, field: str) -> object:
-    """Follow dotted names into decoded JSON; None where the way ends early."""
+    """Follow dotted names and `[2]` into decoded JSON; None where the way ends early."""
     if not field:
         return value
-    for name in field.split("."):
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
+    for name in accessors(field):
+        if isinstance(name, int):
+            value = value[name] if isinstance(value, list) and name < len(value) else None
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
     return value
+
+
+def accessors(field: str) -> tuple[str | int, ...]:
+    """The names and places of a way: `lines[2].sku` is `lines`, 2, `sku`."""
+    return tuple(field.split(".")) if "[" not in field else _with_places(field)
+
+
+@lru_cache(maxsize=4_096)
+def _with_places(field: str) -> tuple[str | int, ...]:
+    found: list[str | int] = []
+    for part in field.split("."):
+        name, places = _PLACES.fullmatch(part).groups()  # type: ignore[union-attr]  # it takes any text
+        found += [name] if name else []
+        found += [int(place) for place in places.strip("[]").split("][") if place]
+    return tuple(found)
 
 
 def _compare(left: object, how: Comparison, right: object) -> bool:

@@ -7,6 +7,7 @@ docstrings or code (rule 14).
 Paths leave room for what a saga will be able to say later: `ship/reserve` (call), `notify[2]` (for_each, loop).
 """
 
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -14,11 +15,13 @@ import msgspec
 from amends.coordinator.definition.expression import Expression
 from amends.schemas.canonical import encode, sha256_hex
 
-StepKind = Literal["action", "read", "result", "wait"]
+StepKind = Literal["action", "read", "result", "wait", "for_each", "loop"]
 ArgumentSource = Literal["context", "trigger", "result", "maybe"]
 
 FORM_VERSION = 1
 CONTEXT, TRIGGER = "context", "trigger"
+ITEM = "[]"
+"""After the path of a step that repeats others: what one copy of them is about."""
 CORRELATION, UNTIL = "correlation", "until"
 """The arguments of a wait: where its key, or its instant, is taken from."""
 
@@ -91,6 +94,41 @@ class WaitForm(msgspec.Struct, frozen=True, kw_only=True):
     on_timeout: Literal["fail", "skip", "park"] = "fail"
 
 
+class EachForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step of kind `for_each` does with every item of the list that is its argument `items`.
+
+    Its `steps` stand in the run once for each item, `ship/book` as `ship[2]/book`; a single one has the path of the
+    step itself. In them the pseudo step `ship[]` is the item.
+    """
+
+    steps: tuple["StepForm", ...]
+    returns: str | None
+    """The one of them whose result stands in the list that is this step's result; None without one."""
+    key: str = ""
+    """The dotted way to what names an item; empty where the item itself does."""
+    concurrency: int = 10
+    items_max: int = 1_000
+    policy: Literal["all", "collect"] = "all"
+
+
+class LoopForm(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step of kind `loop` repeats, round by round, `poll` as `poll[0]`, until a condition over a round holds.
+
+    In `steps` the pseudo step `poll[]` is what a round begins with: its argument `first`, and where rounds `carry`,
+    for each but the first what the one before returned.
+    """
+
+    steps: tuple["StepForm", ...]
+    returns: str | None
+    """The one of them whose last result is this step's."""
+    until: Expression
+    rounds_max: int
+    every_ms: int = 0
+    """Between the end of a round and the next one's start."""
+    on_max: Literal["fail", "go_on"] = "fail"
+    carry: bool = False
+
+
 class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     """One step of the graph."""
 
@@ -113,11 +151,18 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     unsafe: str | None = None
     """The reason given for using a class C participant; silences `check`, changes nothing else."""
     wait: WaitForm | None = None
+    each: EachForm | None = None
+    loop: LoopForm | None = None
 
     @property
     def acts(self) -> bool:
         """Whether it changes the world, and so can be in doubt."""
         return self.kind == "action"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it does nothing itself but repeats others, by items or in rounds."""
+        return self.each is not None or self.loop is not None
 
     @property
     def class_c(self) -> bool:
@@ -175,12 +220,25 @@ class DefinitionForm(msgspec.Struct, frozen=True, kw_only=True):
     locks: tuple[LockForm, ...] = ()
     """By name."""
 
+    def every_step(self) -> Iterator[StepForm]:
+        """All steps, with those that others repeat."""
+        yield from _with_repeated(self.steps)
+
     def step(self, path: str) -> StepForm:
         """The step of this path; raises `KeyError` for one the definition does not have."""
         for step in self.steps:
             if step.path == path:
                 return step
         raise KeyError(path)
+
+
+def _with_repeated(steps: tuple[StepForm, ...]) -> Iterator[StepForm]:
+    for step in steps:
+        yield step
+        if step.each is not None:
+            yield from _with_repeated(step.each.steps)
+        if step.loop is not None:
+            yield from _with_repeated(step.loop.steps)
 
 
 class HandlerSchemas(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +257,14 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     trigger_schema: msgspec.Raw
 
 
-_ADDED_LATER: Final[dict[str, object]] = {"wait": None, "subject": None, "seal_result": False, "locks": ()}
+_ADDED_LATER: Final[dict[str, object]] = {
+    "wait": None,
+    "each": None,
+    "loop": None,
+    "subject": None,
+    "seal_result": False,
+    "locks": (),
+}
 """Fields that the form has had since its first release, with what they hold where nobody uses them.
 
 Each is left out of the hash there: a definition that says nothing new keeps its hash, so its open runs go on with it.

@@ -10,9 +10,11 @@ from pydantic_core import PydanticSerializationError
 
 from amends.coordinator.context import Context
 from amends.coordinator.definition.declared import Role
+from amends.coordinator.definition.expression import accessors
 
 _NULL: Final = b"null"
 _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class ArgumentUnreadable(Exception):
@@ -80,14 +82,14 @@ class Handler:
 
 
 def field_of_json(data: bytes, field: str) -> bytes | None:
-    """The JSON text found along dotted names; None where the way ends early. The empty way is the whole."""
+    """The JSON text found along dotted names and `[2]`; None where the way ends early. The empty way is the whole."""
     if not field:
         return data
-    for name in field.split("."):
+    for name in accessors(field):
         try:
-            found = _members.decode(data).get(name)
-        except msgspec.ValidationError:
-            return None  # not an object
+            found = _items.decode(data)[name] if isinstance(name, int) else _members.decode(data).get(name)
+        except (msgspec.ValidationError, IndexError):
+            return None  # not an object, or a list without that item
         if found is None:
             return None
         data = bytes(found)

@@ -22,7 +22,11 @@ def include(
 
     `trigger` is the caller's value that stands for the trigger. The first steps wait for `after`; all have `when`.
     """
-    return tuple(_Inclusion(name, trigger, after, when).step(step) for step in called.steps)
+    inclusion = _Inclusion(name, trigger)
+    return tuple(
+        msgspec.structs.replace(step, after=step.after or after, when=_both(when, step.when))
+        for step in map(inclusion.step, called.steps)
+    )
 
 
 def last_of(called: DefinitionForm, name: str) -> tuple[str, ...]:
@@ -32,21 +36,19 @@ def last_of(called: DefinitionForm, name: str) -> tuple[str, ...]:
 
 
 class _Inclusion:
-    def __init__(self, name: str, trigger: Argument, after: tuple[str, ...], when: Expression | None) -> None:
+    def __init__(self, name: str, trigger: Argument) -> None:
         self.name = name
         self.trigger = trigger
-        self.after = after
-        self.when = when
 
     def step(self, step: StepForm) -> StepForm:
-        undo = step.undo
+        undo, each, loop = step.undo, step.each, step.loop
         return msgspec.structs.replace(
             step,
             path=self._path(step.path),
             kind="read" if step.kind == "result" else step.kind,
             handler=self._handler(step.handler),
-            after=tuple(sorted(map(self._path, step.after))) or self.after,
-            when=self._when(step.when),
+            after=tuple(sorted(map(self._path, step.after))),
+            when=None if step.when is None else with_references(step.when, self._reference),
             verify=self._handler(step.verify) if step.verify else None,
             lookup=self._handler(step.lookup) if step.lookup else None,
             undo=undo
@@ -55,7 +57,19 @@ class _Inclusion:
                 handler=self._handler(undo.handler),
                 verify=self._handler(undo.verify) if undo.verify else None,
             ),
+            each=each
+            and msgspec.structs.replace(each, steps=self._all(each.steps), returns=self._maybe_path(each.returns)),
+            loop=loop
+            and msgspec.structs.replace(
+                loop,
+                steps=self._all(loop.steps),
+                returns=self._maybe_path(loop.returns),
+                until=with_references(loop.until, self._reference),
+            ),
         )
+
+    def _all(self, steps: tuple[StepForm, ...]) -> tuple[StepForm, ...]:
+        return tuple(map(self.step, steps))
 
     def _handler(self, handler: HandlerForm) -> HandlerForm:
         arguments = {parameter: self._argument(argument) for parameter, argument in handler.arguments.items()}
@@ -68,18 +82,21 @@ class _Inclusion:
             return msgspec.structs.replace(self.trigger, field=_joined(self.trigger.field, argument.field))
         return msgspec.structs.replace(argument, step=self._path(argument.step or ""))
 
-    def _when(self, own: Expression | None) -> Expression | None:
-        inner = None if own is None else with_references(own, self._reference)
-        both = tuple(each for each in (self.when, inner) if each is not None)
-        return AllOf(parts=both) if len(both) > 1 else next(iter(both), None)
-
     def _reference(self, reference: Reference) -> Reference:
         if reference.step is None:
             return Reference(step=self.trigger.step, field=_joined(self.trigger.field, reference.field))
         return Reference(step=self._path(reference.step), field=reference.field)
 
+    def _maybe_path(self, path: str | None) -> str | None:
+        return None if path is None else self._path(path)
+
     def _path(self, path: str) -> str:
         return path_under(self.name, path)
+
+
+def _both(outer: Expression | None, inner: Expression | None) -> Expression | None:
+    both = tuple(each for each in (outer, inner) if each is not None)
+    return AllOf(parts=both) if len(both) > 1 else next(iter(both), None)
 
 
 def _joined(outer: str, inner: str) -> str:

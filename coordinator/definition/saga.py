@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from amends.coordinator.definition.calling import Call, DeclaredCall
+from amends.coordinator.definition.calls import Calls
 from amends.coordinator.definition.closing import ClosedSaga, close, closed_of, examine
 from amends.coordinator.definition.declared import DEADLINE_MS, DRAIN_WITHIN_MS, DeclaredStep, Draft, Waited
 from amends.coordinator.definition.durations import Duration
@@ -42,7 +43,7 @@ SAGA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _RESERVED: Final = frozenset({"trigger", "ctx", "item"})
 
 
-class Saga(Waits, Generic[T]):
+class Saga(Calls, Waits, Generic[T]):
     """A saga definition under a name and a version, started by the records of a trigger topic.
 
     Raise the version with every change of the graph: runs stay with the definition they started with. Given a type
@@ -171,66 +172,6 @@ class Saga(Waits, Generic[T]):
 
         return declare if function is None else declare(function)
 
-    @overload
-    def call(
-        self,
-        name: str,
-        called: "Saga[U]",
-        /,
-        *,
-        trigger: U,
-        returns: Read[..., Any, R],
-        after: After = ...,
-        when: bool = ...,
-    ) -> Call[R]: ...
-    @overload
-    def call(
-        self,
-        name: str,
-        called: "Saga[U]",
-        /,
-        *,
-        trigger: U,
-        returns: Called[..., R],
-        after: After = ...,
-        when: bool = ...,
-    ) -> Call[R]: ...
-    @overload
-    def call(
-        self, name: str, called: "Saga[U]", /, *, trigger: U, after: After = ..., when: bool = ...
-    ) -> Call[Any]: ...
-    def call(
-        self,
-        name: str,
-        called: "Saga[Any]",
-        /,
-        *,
-        trigger: object,
-        returns: Called[..., Any] | None = None,
-        after: After = (),
-        when: object = None,
-    ) -> Call[Any]:
-        """Include another saga's graph: its steps run as `name/step`, with `trigger` for what they take as theirs.
-
-        `returns` is the step of it, or its `@….result`, whose result is the call's.
-        """
-        _refuse_bad_name("call", name, STEP_NAME)
-        if not isinstance(called, Saga):
-            raise bad_option("call", "of", f"{called!r} is no saga", do="pass the saga to include, after the name")
-        call = DeclaredCall(
-            draft=self._draft,
-            name=name,
-            called=called,
-            trigger=trigger,
-            returns=called._step_of(returns, name) if returns is not None else None,  # noqa: SLF001  one of us
-            spot=spot_of(calling_frame()),
-            after=_waited("call", after),
-            when=when,
-        )
-        self._refuse_taken(name, call.spot.place())
-        self._draft.calls.append(call)
-        return Call(call)
-
     def examined(self) -> ClosedSaga:
         """What closing it as it is would give; it stays open. Raises `DefinitionError`."""
         return self._closed or closed_of(self._draft)
@@ -286,18 +227,10 @@ class Saga(Waits, Generic[T]):
                 saga=self.name,
             )
 
-    def _step_of(self, returns: object, call: str) -> DeclaredStep:
-        """The step that a caller names by the object that declared it."""
-        declared = returns._declared if isinstance(returns, Called) else None  # noqa: SLF001  one front end
-        found = next((step for step in self._draft.steps if step.handler is declared), None)
-        if found is None:
-            raise bad_option(
-                "call",
-                "returns",
-                f"{returns!r} is no step of saga {self.name!r}",
-                do=f"name a step of {self.name!r} whose result is that of {call!r}, or its result",
-            )
-        return found
+    def _add_call(self, call: DeclaredCall) -> None:
+        _refuse_bad_name("call", call.name, STEP_NAME)
+        self._refuse_taken(call.name, call.spot.place())
+        self._draft.calls.append(call)
 
 
 class ActionDecorator(Protocol):

@@ -62,7 +62,7 @@ def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads
     return {
         **run_facts(row),
         "trigger": _trigger(row),
-        "steps": [_step(state, step) for step in plan.form.steps] if plan else _steps_seen(state),
+        "steps": [_step(state, step) for step in plan.of(state).form.steps] if plan else _steps_seen(state),
         "waiting_for": row.waiting_for,
         "parked": state.parked,
         "exposure": exposure_of(state) if state.status in _SETTLED_EXPOSURE else (),

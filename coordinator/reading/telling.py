@@ -43,6 +43,8 @@ _RESOLUTIONS: Final = {
     "go_forward": "go forward",
 }
 
+_KEYS_TOLD: Final = 5
+"""Of a list's items."""
 _AGAIN: Final = " · again at "
 
 
@@ -124,6 +126,27 @@ class Telling:
         step = self._plan.steps.get(path) if self._plan else None
         where = (step.dependency or ("" if step.acts else step.kind)) if step else ""
         return f"{where} → {external_id}".strip() if external_id else where
+
+    def _planned(self, event: e.FanOutPlanned) -> None:
+        line = self._line(event.path, "forward")
+        line.said = f"▸ {counted(len(event.keys), 'item')}: {', '.join(event.keys[:_KEYS_TOLD])}" + (
+            " …" if len(event.keys) > _KEYS_TOLD else ""
+        )
+
+    def _fan_ended(self, event: e.FanOutEnded) -> None:
+        line = self._line(event.path, "forward")
+        left_out = f", without {counted(len(event.failed), 'item')} that failed" if event.failed else ""
+        line.said = f"✔ {took(self._at - line.requested_at)}{left_out}"
+
+    def _round(self, event: e.RoundPlanned) -> None:
+        line = self._line(event.path, "forward")
+        later = f"{_AGAIN}{clock(instant_of(event.due_at))}" if instant_of(event.due_at) > self._at else ""
+        line.said = f"▸ round {event.round + 1}{later}"
+
+    def _loop_ended(self, event: e.LoopEnded) -> None:
+        line = self._line(event.path, "forward")
+        not_met = "" if event.met else ", its condition not met"
+        line.said = f"✔ {took(self._at - line.requested_at)}, {counted(event.rounds, 'round')}{not_met}"
 
     def _verified(self, event: e.StepVerified) -> None:
         line = self._line(event.path, "forward")
@@ -255,6 +278,10 @@ class Telling:
         e.WaitStarted: _waits,
         e.MessageReceived: _received,
         e.StepVerified: _verified,
+        e.FanOutPlanned: _planned,
+        e.FanOutEnded: _fan_ended,
+        e.RoundPlanned: _round,
+        e.LoopEnded: _loop_ended,
         e.RetryScheduled: _retry,
         e.GenerationRaised: _raised,
         e.DrainStarted: _drain,

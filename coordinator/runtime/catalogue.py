@@ -164,12 +164,12 @@ def _acceptor(closed: ClosedSaga) -> Acceptor:
 
 
 def _reads_trigger(form: DefinitionForm) -> bool:
-    for step in form.steps:
+    for step in form.every_step():
         if step.when is not None and any(reference.step is None for reference in references(step.when)):
             return True
     return any(
         argument.source == "trigger" and argument.field
-        for step in form.steps
+        for step in form.every_step()
         for handler in handlers_of(step)
         for argument in handler.arguments.values()
     )

@@ -8,6 +8,7 @@ from amends.coordinator.attempt import Attempt, Undoing
 from amends.coordinator.context import context_of
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.sources import Source, source_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.form import CONTEXT, HandlerForm
 from amends.coordinator.definition.handler import Handler, field_of_json
@@ -59,14 +60,19 @@ def handler_form(plan: Plan, command: Command) -> HandlerForm:
 def values_of(run: Run, form: HandlerForm) -> dict[str, bytes | None]:
     """The JSON text of each of the handler's parameters."""
     found: dict[str, bytes | None] = {}
+    plan = run.plan.of(run.state)
     for name, argument in form.arguments.items():
         if argument.source == CONTEXT:
             continue
-        state = run.state
-        digest = state.trigger if argument.step is None else state.effect(argument.step, "forward").result
-        value = run.payload(digest) if digest is not None else None
+        value = _value(run, source_of(plan, run.state, argument.step))
         found[name] = field_of_json(value, argument.field) if value is not None and argument.field else value
     return found
+
+
+def _value(run: Run, source: Source) -> bytes | None:
+    if isinstance(source, tuple):
+        return b"[%b]" % b",".join(run.payload(digest) if digest is not None else b"null" for digest in source)
+    return run.payload(source) if source is not None else None
 
 
 def key_of(state: State, command: Command) -> EffectKey:

@@ -1,6 +1,7 @@
 """The sagas whose runs are recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -120,5 +121,59 @@ def waiting_saga() -> Saga[Order]:
     @saga.read(after=cool)
     def look(ctx: Context, payment: Done = paid.result) -> Done:
         return payment
+
+    return saga
+
+
+class Parcels(BaseModel):
+    """A trigger with a list."""
+
+    id: str
+    order: str
+    gift: bool = False
+    parcels: list[Done] = [Done(id="box"), Done(id="tube"), Done(id="crate")]
+
+
+def repeating_saga(*, policy: Literal["all", "collect"] = "all") -> Saga[Parcels]:
+    """Books a parcel for each item, asks in rounds whether they were fetched, then ends what can no more be undone."""
+    one = Saga("parcel", trigger=Done)
+
+    @one.action(idempotent=True)
+    def book(ctx: Context, trigger: Done) -> Done:
+        return Done(id="booked")
+
+    @book.undo(verify="reply")
+    def give_up(ctx: Context, booked: Done | None = book.maybe) -> None: ...
+
+    asking = Saga("asking", trigger=Done)
+
+    @asking.read
+    def ask(ctx: Context, trigger: Done) -> Done:
+        return Done(id="asked")
+
+    topic = Topic("orders", Parcels, idempotency_key="id", business_key="order")
+    saga = Saga("repeating", trigger=topic, deadline="1d")
+
+    @saga.read
+    def look(ctx: Context, trigger: Parcels) -> Done:
+        return Done(id="looked")
+
+    booked = saga.for_each(
+        "parcels", one, saga.trigger.parcels, key="id", concurrency=2, policy=policy, returns=book, after=look
+    )
+    fetched = saga.loop(
+        "fetched",
+        asking,
+        trigger=look.result,
+        until=ask.result.note == "fetched",
+        max=3,
+        every="10m",
+        returns=ask,
+        after=booked,
+    )
+
+    @saga.action(idempotent=True, irreversible=True)
+    def bill(ctx: Context, parcels: Sequence[Done | None] = booked.result, last: Done = fetched.result) -> Done:
+        return last
 
     return saga

@@ -1,7 +1,7 @@
 """Typical runs, played on the real engine and a store under a clock that jumps: what histories are recorded from."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from amends import Budget, Saga
 from amends.coordinator.core.evolve import fold
@@ -14,16 +14,14 @@ from amends.schemas.entry import decode
 from amends.schemas.events import Resolution
 from amends.schemas.instants import SECOND
 from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
-from tests.replay.sagas import Done, Order, long_saga, order_saga, waiting_saga
+from tests.replay.sagas import Done, long_saga, order_saga, repeating_saga, waiting_saga
 
 Replies = Mapping[str, Reply | Iterable[Reply]]
 Story = Callable[[], World]
 WHO: Final = "kim"
 
 
-def played(
-    saga: Saga[Order], replies: Replies | None = None, *, gift: bool = False, until_s: int | None = None
-) -> World:
+def played(saga: Saga[Any], replies: Replies | None = None, *, gift: bool = False, until_s: int | None = None) -> World:
     """One trigger, played to its end or for so long."""
     installation = world(saga, replies=replies)
     installation.publish({"id": "R-77", "order": "A-12", "gift": gift})
@@ -107,6 +105,8 @@ def waited(*, paid: bool) -> World:
 
 
 REFUSED_UNDO: Final[Replies] = {"ship": fails("no truck"), "charge.undo": [fails("account closed"), ok()]}
+FETCHED: Final = ok(Done(id="a", note="fetched"))
+REFUSED_ITEM: Final[Replies] = {"parcels/book": [ok(Done(id="b")), fails("too long for the van"), ok(Done(id="b"))]}
 
 STORIES: Final[Mapping[str, Story]] = {
     "completed": lambda: played(order_saga()),
@@ -149,6 +149,10 @@ STORIES: Final[Mapping[str, Story]] = {
     "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
     "waited": lambda: waited(paid=True),
     "waited-in-vain": lambda: waited(paid=False),
+    "repeated": lambda: played(repeating_saga(), {"fetched/ask": [ok(Done(id="a")), FETCHED]}),
+    "items-collected": lambda: played(repeating_saga(policy="collect"), {**REFUSED_ITEM, "fetched/ask": FETCHED}),
+    "items-undone": lambda: played(repeating_saga(), REFUSED_ITEM),
+    "rounds-used-up": lambda: played(repeating_saga(), {"fetched/ask": ok(Done(id="a"))}),
     "long": lambda: played(long_saga(), {"step59": fails("so close")}),
 }
 

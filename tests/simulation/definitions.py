@@ -3,7 +3,7 @@
 Steps follow each other in the order they are written unless `after` says otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -14,8 +14,10 @@ from amends.coordinator.definition.form import (
     BudgetForm,
     Certainty,
     DefinitionForm,
+    EachForm,
     HandlerForm,
     LockForm,
+    LoopForm,
     RetryForm,
     StepForm,
     TriggerForm,
@@ -118,6 +120,53 @@ def retriable(path: str, after: tuple[str, ...] = _FOLLOWS, *, key: bool = True,
     return action(path, after, key=key, attempts=attempts, undo=False)
 
 
+def for_each(
+    path: str,
+    *steps: StepForm,
+    items: Argument,
+    after: tuple[str, ...] = _FOLLOWS,
+    returns: str | None = None,
+    key: str = "",
+    concurrency: int = 10,
+    items_max: int = 100,
+    policy: Literal["all", "collect"] = "all",
+    when: Expression | None = None,
+) -> StepForm:
+    """A step that does others for every item. Theirs follow each other as those of a saga do."""
+    handler = HandlerForm(name=path, arguments={"items": items}, timeout_ms=TIMEOUT_MS)
+    each = EachForm(
+        steps=_in_order(steps),
+        returns=returns or steps[-1].path,
+        key=key,
+        concurrency=concurrency,
+        items_max=items_max,
+        policy=policy,
+    )
+    return StepForm(path=path, kind="for_each", handler=handler, after=after, each=each, when=when)
+
+
+def loop(
+    path: str,
+    *steps: StepForm,
+    until: Expression,
+    after: tuple[str, ...] = _FOLLOWS,
+    rounds_max: int = 3,
+    every_ms: int = 0,
+    on_max: Literal["fail", "go_on"] = "fail",
+) -> StepForm:
+    """A step that does others again and again."""
+    form = LoopForm(
+        steps=_in_order(steps),
+        returns=steps[-1].path,
+        until=until,
+        rounds_max=rounds_max,
+        every_ms=every_ms,
+        on_max=on_max,
+    )
+    handler = HandlerForm(name=path, arguments={}, timeout_ms=TIMEOUT_MS)
+    return StepForm(path=path, kind="loop", handler=handler, after=after, loop=form)
+
+
 def read(
     path: str,
     after: tuple[str, ...] = _FOLLOWS,
@@ -173,21 +222,25 @@ def saga(
     locks: tuple[str, ...] = (),
 ) -> DefinitionForm:
     """A definition of these steps."""
+    return DefinitionForm(
+        name="order",
+        version=1,
+        trigger=TriggerForm(topic="orders", model="Order", idempotency_key="id", business_key="order"),
+        steps=_in_order(steps),
+        deadline_ms=deadline_ms,
+        budget=BudgetForm(wall_ms=wall_ms, attempts=attempts, entries=entries),
+        locks=tuple(LockForm(name=name, field=name) for name in locks),
+    )
+
+
+def _in_order(steps: Iterable[StepForm]) -> tuple[StepForm, ...]:
     placed: list[StepForm] = []
     for step in steps:
         follows = (placed[-1].path,) if placed else ()
         after = {each for each in step.after if each not in _FOLLOWS}
         after.update(follows if _FOLLOWS[0] in step.after else ())
         placed.append(replace(step, after=tuple(sorted(after))))
-    return DefinitionForm(
-        name="order",
-        version=1,
-        trigger=TriggerForm(topic="orders", model="Order", idempotency_key="id", business_key="order"),
-        steps=tuple(placed),
-        deadline_ms=deadline_ms,
-        budget=BudgetForm(wall_ms=wall_ms, attempts=attempts, entries=entries),
-        locks=tuple(LockForm(name=name, field=name) for name in locks),
-    )
+    return tuple(placed)
 
 
 def _retry(attempts: int) -> RetryForm:

@@ -23,6 +23,15 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"{'wait for' if isinstance(event, e.LocksRequested) else 'take'} {', '.join(event.keys)}"
         case e.LockReleased():
             return f"{event.key} taken away"
+        case e.FanOutPlanned():
+            return f"plan {event.path} for {', '.join(event.keys) or 'nothing'}"
+        case e.FanOutEnded():
+            without = f" without {', '.join(map(str, event.failed))}" if event.failed else ""
+            return f"{event.path} ended{without}"
+        case e.RoundPlanned():
+            return f"round {event.round} of {event.path}"
+        case e.LoopEnded():
+            return f"{event.path} ended after {event.rounds}" + ("" if event.met else ", not met")
         case e.RerunStarted():
             return f"rerun: {event.reason}"
         case e.WaitStarted():

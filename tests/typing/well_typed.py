@@ -105,6 +105,20 @@ def closing(refunded: Refunded = paid_back.result, assessment: Assessment | None
     return f"{refunded.reversal} {assessment}"
 
 
+class Batch(BaseModel):
+    request_id: str
+    refunds: list[RefundRequested]
+
+
+batches = Saga("batches", trigger=Topic("batches", Batch, idempotency_key="request_id"))
+refunded = batches.for_each("all", refund, batches.trigger.refunds, key="request_id", returns=outcome)
+some = batches.for_each("some", refund, batches.trigger.refunds, key="request_id", returns=assess, policy="collect")
+again = settlement.loop(
+    "again", refund, trigger=settlement.trigger, until=assess.result.score > 1, max=3, every="1s", returns=outcome
+)
+assert_type(refunded.result, list[Refunded])
+assert_type(some.result, list[Assessment | None])
+assert_type(again.result, Refunded)
 assert_type(paid_back.result, Refunded)
 assert_type(checked.maybe, Assessment | None)
 

@@ -12,6 +12,7 @@ from amends.coordinator.definition.rules.dependencies import (
 )
 from amends.coordinator.definition.rules.doubt import can_settle_doubt
 from amends.coordinator.definition.rules.pivot import has_one_pivot, keeps_the_order, pivot_has_no_undo
+from amends.coordinator.definition.rules.repeating import collects_only_single_effects, repeats_no_pivot
 from amends.coordinator.definition.rules.shape import Fault, Shape
 from amends.coordinator.definition.rules.undo import (
     has_an_undo,
@@ -31,6 +32,8 @@ _THEN: Final[tuple[Check, ...]] = (
     uses_only_what_it_may,
     undo_survives_a_lost_result,
     takes_maybe_of_skipped_steps,
+    repeats_no_pivot,
+    collects_only_single_effects,
     has_one_pivot,
     keeps_the_order,
     pivot_has_no_undo,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from amends.coordinator.definition.flattening import flattened, repeated
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 
 
@@ -23,8 +24,9 @@ class Shape:
     """A definition's graph. Works on any form, also on one with unknown names and circles."""
 
     def __init__(self, form: DefinitionForm) -> None:
-        self.form = form
-        self.steps: dict[str, StepForm] = {step.path: step for step in form.steps}
+        self.form = flattened(form)
+        self.repeated = repeated(form)
+        self.steps: dict[str, StepForm] = {step.path: step for step in self.form.steps}
 
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:

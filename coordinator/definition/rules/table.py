@@ -26,6 +26,8 @@ _TABLE: Final = (
     # calls
     Rule(code="AM1010", asks="calls sagas that keep every rule, and never itself"),
     Rule(code="AM1012", asks="takes the result of a called saga that has one"),
+    Rule(code="AM1013", asks="tells the items of a list apart by text or an integer"),
+    Rule(code="AM1014", asks="collects failures only where one step of an item acts"),
     # dependencies
     Rule(code="AM1020", asks="waits only for steps it has"),
     Rule(code="AM1021", asks="lets no step wait for itself"),
@@ -55,6 +57,7 @@ _TABLE: Final = (
     Rule(code="AM1060", asks="has one pivot at most"),
     Rule(code="AM1061", asks="has every compensatable step before the pivot"),
     Rule(code="AM1062", asks="has every retriable step after the pivot"),
+    Rule(code="AM1064", asks="repeats no pivot"),
     Rule(code="AM1063", asks="gives the pivot no undo"),
     # the trigger
     Rule(code="AM1070", asks="has key paths that the trigger's type has"),

@@ -1,0 +1,134 @@
+"""The events of a run: what happened, in past tense, never changed.
+
+Each class is one type in the log, named by the explicit map `EVENT_TYPES`, never by an import path. Every field is
+written, absent is null. Times are RFC 3339 text, durations milliseconds, values of users digests into the entry's
+`payloads`. A later version of a type gets a new name (`StepFailed:2`) and an upcaster in `evolution.py`.
+"""
+
+from amends.schemas.events.base import Cause, Digest, Failure, Origin, Resolution, Role, VerifiedBy
+from amends.schemas.events.ending import (
+    LateReplyRecorded,
+    LimitReached,
+    ParkingResolved,
+    RunResumed,
+    SagaCompensated,
+    SagaCompleted,
+    SagaKilled,
+    SagaParked,
+)
+from amends.schemas.events.evidence import CheckpointRecorded, EvidenceRecorded, PermissionDenied
+from amends.schemas.events.repeating import FanOutEnded, FanOutPlanned, LoopEnded, RoundPlanned
+from amends.schemas.events.starting import LockReleased, LocksRequested, LocksTaken, RerunStarted, SagaStarted
+from amends.schemas.events.steps import (
+    GenerationRaised,
+    MessageReceived,
+    RetryScheduled,
+    StepFailed,
+    StepInDoubt,
+    StepRequested,
+    StepSettled,
+    StepSkipped,
+    StepSucceeded,
+    StepVerified,
+    WaitStarted,
+)
+from amends.schemas.events.undoing import (
+    CompensationStarted,
+    DrainStarted,
+    UndoFailed,
+    UndoRequested,
+    UndoSucceeded,
+    UndoVerified,
+)
+
+Event = (
+    SagaStarted
+    | RerunStarted
+    | LocksRequested
+    | LocksTaken
+    | LockReleased
+    | StepRequested
+    | StepSucceeded
+    | StepFailed
+    | StepInDoubt
+    | StepSettled
+    | StepSkipped
+    | WaitStarted
+    | MessageReceived
+    | FanOutPlanned
+    | FanOutEnded
+    | RoundPlanned
+    | LoopEnded
+    | StepVerified
+    | RetryScheduled
+    | GenerationRaised
+    | DrainStarted
+    | CompensationStarted
+    | UndoRequested
+    | UndoSucceeded
+    | UndoFailed
+    | UndoVerified
+    | SagaCompleted
+    | SagaCompensated
+    | SagaParked
+    | ParkingResolved
+    | RunResumed
+    | SagaKilled
+    | LateReplyRecorded
+    | LimitReached
+    | EvidenceRecorded
+    | PermissionDenied
+    | CheckpointRecorded
+)
+
+EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__args__}
+"""Name in the log to class."""
+
+__all__ = [
+    "EVENT_TYPES",
+    "Cause",
+    "CheckpointRecorded",
+    "CompensationStarted",
+    "Digest",
+    "DrainStarted",
+    "Event",
+    "EvidenceRecorded",
+    "Failure",
+    "FanOutEnded",
+    "FanOutPlanned",
+    "GenerationRaised",
+    "LateReplyRecorded",
+    "LimitReached",
+    "LockReleased",
+    "LocksRequested",
+    "LocksTaken",
+    "LoopEnded",
+    "MessageReceived",
+    "Origin",
+    "ParkingResolved",
+    "PermissionDenied",
+    "RerunStarted",
+    "Resolution",
+    "RetryScheduled",
+    "Role",
+    "RoundPlanned",
+    "RunResumed",
+    "SagaCompensated",
+    "SagaCompleted",
+    "SagaKilled",
+    "SagaParked",
+    "SagaStarted",
+    "StepFailed",
+    "StepInDoubt",
+    "StepRequested",
+    "StepSettled",
+    "StepSkipped",
+    "StepSucceeded",
+    "StepVerified",
+    "UndoFailed",
+    "UndoRequested",
+    "UndoSucceeded",
+    "UndoVerified",
+    "VerifiedBy",
+    "WaitStarted",
+]

@@ -1,0 +1,204 @@
+"""Steps that repeat others: for every item of a list, and in rounds."""
+
+from typing import Any
+
+import pytest
+
+from amends.coordinator.core.commands import next_due
+from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
+from amends.coordinator.definition.form import Argument, StepForm
+from amends.schemas import events as e
+from amends.schemas.ids import effect_key_of
+from amends.schemas.instants import SECOND
+from tests.simulation.definitions import action, for_each, loop, pivot, read, result, saga
+from tests.simulation.run import Run
+
+LINES = Argument(source="trigger", field="lines")
+ORDER = {"lines": [{"sku": "a"}, {"sku": "b"}, {"sku": "c"}]}
+
+
+def over_lines(*steps: StepForm, **options: Any) -> StepForm:
+    return for_each("notify", *steps or (action("notify", ()),), items=LINES, key="sku", **options)
+
+
+def test_each_item_is_a_step_of_its_own() -> None:
+    run = Run.of(saga(action("charge"), over_lines(), action("mail")), trigger=ORDER)
+    assert run.ok("charge") == [
+        "charge succeeded", "plan notify for a, b, c", "request notify[0]", "request notify[1]", "request notify[2]",
+    ]  # fmt: skip
+    assert run.ok("notify[1]") == ["notify[1] succeeded"]
+    assert run.ok("notify[0]") == ["notify[0] succeeded"]
+    assert run.ok("notify[2]") == ["notify[2] succeeded", "notify ended", "request mail"]
+    assert run.ok("mail") == ["mail succeeded", "completed"]
+    keys = {event.idempotency_key for event in run.events if isinstance(event, e.StepRequested)}
+    assert effect_key_of(saga_id=run.get().saga_id, path="notify[1]", direction="forward", generation=0) in keys
+    assert len(keys) == 5
+
+
+def test_no_more_items_are_at_work_than_may_be() -> None:
+    run = Run.of(saga(over_lines(concurrency=2)), trigger=ORDER)
+    assert run.story[-2:] == ["request notify[0]", "request notify[1]"]
+    assert run.ok("notify[1]") == ["notify[1] succeeded", "request notify[2]"]
+    assert run.ok("notify[0]") == ["notify[0] succeeded"]
+    assert run.ok("notify[2]") == ["notify[2] succeeded", "notify ended", "completed"]
+
+
+def test_the_steps_of_an_item_follow_each_other_and_its_room_is_free_after_the_last() -> None:
+    steps = (action("notify/book", ()), action("notify/send"))
+    run = Run.of(saga(over_lines(*steps, concurrency=1)), trigger={"lines": [{"sku": "a"}, {"sku": "b"}]})
+    assert run.story[-1] == "request notify[0]/book"
+    assert run.ok("notify[0]/book") == ["notify[0]/book succeeded", "request notify[0]/send"]
+    assert run.ok("notify[0]/send") == ["notify[0]/send succeeded", "request notify[1]/book"]
+
+
+def test_a_failed_item_turns_the_run_back_and_the_others_are_undone_in_the_order_of_all_requests() -> None:
+    run = Run.of(saga(action("charge"), over_lines()), trigger=ORDER)
+    run.ok("charge")
+    run.ok("notify[2]")
+    run.ok("notify[0]")
+    assert run.refused("notify[1]") == [
+        "notify[1] failed (refused)", "drain (failed)", "compensate notify[2], notify[0], charge",
+        "request undo of notify[2]",
+    ]  # fmt: skip
+    for path in ("notify[2]", "notify[0]", "charge"):
+        run.ok(f"undo of {path}")
+        run.finds(f"undo of {path}")
+    assert run.status == "compensated"
+
+
+def test_a_run_that_collects_goes_on_without_the_items_that_failed_for_certain() -> None:
+    run = Run.of(saga(over_lines(policy="collect"), action("mail", takes=("notify",))), trigger=ORDER)
+    run.ok("notify[0]")
+    assert run.refused("notify[1]") == ["notify[1] failed (refused)", "notify[1] skipped (failed)"]
+    assert run.ok("notify[2]") == ["notify[2] succeeded", "notify ended without 1", "request mail"]
+    assert run.refused("mail")[-2:] == ["compensate notify[2], notify[0]", "request undo of notify[2]"]
+
+
+def test_an_item_that_may_have_had_an_effect_is_never_left_out() -> None:
+    run = Run.of(saga(over_lines(policy="collect")), trigger={"lines": [{"sku": "a"}]})
+    assert run.raises("notify[0]") == [
+        "notify[0] settled: ended by exception", "drain (failed)", "compensate notify[0]", "request undo of notify[0]",
+    ]  # fmt: skip
+
+
+def test_no_items_are_no_work() -> None:
+    run = Run.of(saga(over_lines(), action("mail")), trigger={"lines": []})
+    assert run.story == ["started", "plan notify for nothing", "notify ended", "request mail"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind", "message"),
+    [
+        (None, "invalid_items", "there is no list of items"),
+        ({"sku": "a"}, "invalid_items", "the items are no list"),
+        ([{"sku": "a"}, {"sku": "a"}], "invalid_items", "items 0 and 1 have one key"),
+        ([{"sku": 1}, {"sku": "1"}], "invalid_items", "items 0 and 1 have one key"),
+        ([{}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
+        ([{"sku": True}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
+        ([{"sku": "x" * 256}], "invalid_items", "the key of item 0 has 256 characters, 255 are allowed"),
+        ([{"sku": str(number)} for number in range(101)], "limit", "101 items, 100 are allowed"),
+    ],
+)
+def test_items_that_cannot_be_told_apart_turn_the_run_back(lines: object, kind: str, message: str) -> None:
+    run = Run.of(saga(action("charge"), over_lines()), trigger={"lines": lines})
+    run.ok("charge")
+    assert run.get().cause == "failed"
+    failure = run.get().failure
+    assert failure is not None
+    assert (failure.step, failure.kind, failure.message) == ("notify", kind, message)
+    assert run.story[-2:] == ["compensate charge", "request undo of charge"]
+
+
+def test_items_may_come_from_a_step_and_be_plain_values() -> None:
+    items = Argument(source="result", step="look")
+    each = for_each("notify", action("notify", ()), items=items)
+    run = Run.of(saga(read("look"), each))
+    assert run.ok("look", ["x", "y"]) == [
+        "look succeeded", "plan notify for x, y", "request notify[0]", "request notify[1]",
+    ]  # fmt: skip
+
+
+def test_what_is_repeated_may_repeat() -> None:
+    inner = for_each(
+        "ship/pack", action("ship/pack", ()), items=Argument(source="result", step="ship[]", field="boxes"), after=()
+    )
+    outer = for_each("ship", inner, action("ship/send"), items=LINES, key="sku")
+    run = Run.of(saga(outer), trigger={"lines": [{"sku": "a", "boxes": [1, 2]}, {"sku": "b", "boxes": [3]}]})
+    assert run.story[1:] == [
+        "plan ship for a, b",
+        "plan ship[0]/pack for 1, 2",
+        "request ship[0]/pack[0]",
+        "request ship[0]/pack[1]",
+        "plan ship[1]/pack for 3",
+        "request ship[1]/pack[0]",
+    ]
+    run.ok("ship[0]/pack[0]")
+    assert run.ok("ship[1]/pack[0]") == ["ship[1]/pack[0] succeeded", "ship[1]/pack ended", "request ship[1]/send"]
+    assert run.ok("ship[0]/pack[1]") == ["ship[0]/pack[1] succeeded", "ship[0]/pack ended", "request ship[0]/send"]
+    run.ok("ship[1]/send")
+    assert run.ok("ship[0]/send") == ["ship[0]/send succeeded", "ship ended", "completed"]
+
+
+def ready(step: str) -> Expression:
+    return Compare(left=Reference(step=step, field="ready"), how="==", right=Value(value=True))
+
+
+def polling(**options: Any) -> StepForm:
+    return loop("poll", read("poll", ()), until=ready("poll"), **options)
+
+
+def test_a_loop_goes_on_until_its_condition_holds_over_a_round() -> None:
+    run = Run.of(saga(polling(), action("mail")))
+    assert run.story == ["started", "round 0 of poll", "request poll[0]"]
+    assert run.ok("poll[0]", {"ready": False}) == ["poll[0] succeeded", "round 1 of poll", "request poll[1]"]
+    assert run.ok("poll[1]", {"ready": True}) == ["poll[1] succeeded", "poll ended after 2", "request mail"]
+
+
+def test_between_two_rounds_time_passes() -> None:
+    run = Run.of(saga(polling(every_ms=10_000)))
+    assert run.ok("poll[0]", {"ready": False}) == ["poll[0] succeeded", "round 1 of poll"]
+    assert next_due(run.plan, run.get()) == run.now + 10 * SECOND
+    assert run.tick() == ["request poll[1]"]
+    assert next_due(run.plan, run.get()) == run.get().deadline_at
+
+
+def test_a_loop_that_does_not_end_fails_after_its_last_round() -> None:
+    run = Run.of(saga(action("charge"), polling(rounds_max=2)))
+    run.ok("charge")
+    run.ok("poll[0]", {})
+    assert run.ok("poll[1]", {}) == [
+        "poll[1] succeeded", "limit: rounds", "poll failed (limit)", "drain (failed)", "compensate charge",
+        "request undo of charge",
+    ]  # fmt: skip
+
+
+def test_or_goes_on_with_what_the_last_round_gave() -> None:
+    run = Run.of(saga(polling(rounds_max=1, on_max="go_on"), result()))
+    assert run.ok("poll[0]", {"ready": 3}) == ["poll[0] succeeded", "poll ended after 1, not met", "request outcome"]
+
+
+def test_every_round_of_a_loop_is_undone() -> None:
+    run = Run.of(saga(loop("draft", action("draft", ()), until=ready("draft")), action("mail")))
+    run.ok("draft[0]", {})
+    run.ok("draft[1]", {"ready": True})
+    assert run.refused("mail")[-2:] == ["compensate draft[1], draft[0]", "request undo of draft[1]"]
+
+
+def test_a_pivot_waits_until_all_items_are_over() -> None:
+    run = Run.of(saga(over_lines(), pivot("ship")), trigger={"lines": [{"sku": "a"}]})
+    assert run.ok("notify[0]")[-1] == "request ship"
+
+
+def test_a_person_sends_a_run_forward_and_items_that_were_undone_are_done_anew() -> None:
+    run = Run.of(saga(over_lines(), action("mail")), trigger={"lines": [{"sku": "a"}, {"sku": "b"}]})
+    run.ok("notify[0]")
+    run.ok("notify[1]")
+    run.refused("mail")
+    run.ok("undo of notify[1]")
+    run.finds("undo of notify[1]")
+    run.refused("undo of notify[0]")
+    assert run.status == "parked"
+    told = run.resolve("notify[0]", "go_forward")
+    assert "new key for notify[1]" in told
+    assert told[-1] == "request notify[1]"
+    assert run.ok("notify[1]")[-2:] == ["notify ended", "request mail"]
