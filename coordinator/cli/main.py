@@ -20,6 +20,7 @@ from amends.coordinator.cli import (
     forensics,
     locks,
     messages,
+    new,
     outcomes,
     parked,
     planning,
@@ -65,6 +66,7 @@ def _amends(
 
 COMMANDS: Final[tuple[ModuleType, ...]] = (
     demo,
+    new,
     storing,
     checking,
     planning,

@@ -1,5 +1,6 @@
 """`amends init` and `amends store migrate|status|backup|restore`."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,23 +147,29 @@ def _waits(wait: dict[str, Any]) -> str:
     return f"! the relay waits before {where} {wait['position']} since {wait['since']}: {wait['why']}"
 
 
-def _write(file: Path, settings: "Settings", origins: Any) -> None:  # noqa: ANN401  name to origin
-    """The settings that somebody chose as they are, the others as comments."""
-    from amends.coordinator.config import NAMES, Settings, without_password
+def settings_text(settings: "Settings", chosen: Container[str]) -> str:
+    """`amends.toml`: the settings that somebody chose as they are, the others as comments."""
+    from amends.coordinator.config import NAMES, Settings
 
     lines = ["# Settings of Amends. A flag or an environment variable AMENDS_… outranks what stands here.", ""]
     for name in NAMES:
         value = getattr(settings, name)
-        chosen = name in origins and value is not None
-        shown_value = value if chosen or value not in {None, ""} else _example(name)
+        is_chosen = name in chosen and value is not None
+        shown_value = value if is_chosen or value not in {None, ""} else _example(name)
         lines += [
             f"# {Settings.model_fields[name].description}",
-            f"{'' if chosen else '# '}{name} = {_toml(shown_value)}",
+            f"{'' if is_chosen else '# '}{name} = {_toml(shown_value)}",
         ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(file: Path, settings: "Settings", chosen: Container[str]) -> None:
+    from amends.coordinator.config import without_password
+
     secret = without_password(settings.store) != settings.store
     try:
         file.touch(mode=0o600 if secret else 0o666)
-        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        file.write_text(settings_text(settings, chosen), encoding="utf-8")
     except OSError as error:
         raise UsageError(
             "AM5002", f"{file} cannot be written: {error.strerror}", do="run it in a folder that you may write"
