@@ -8,7 +8,7 @@ import msgspec
 
 from amends.coordinator.definition.form import StoredDefinition, read_stored
 from amends.coordinator.evidence.bundle import Bundle
-from amends.coordinator.evidence.manifest import RunPart, definition_part, payload_part, run_part
+from amends.coordinator.evidence.manifest import MANIFEST, RunPart, definition_part, payload_part, run_part
 from amends.coordinator.ports.rows import (
     CLOSED,
     ArchivedRow,
@@ -42,7 +42,10 @@ class BundleLog(LogReading):
     _runs: dict[SagaId, tuple[RunRow, tuple[int, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for saga_id in self.bundle.manifest.runs:
+        runs = self.bundle.manifest.runs
+        if sorted(runs) != sorted({part.split("/")[1] for part in self.bundle.parts("runs")}):
+            raise self.bundle.broken(MANIFEST, "names other runs than those that the bundle has")
+        for saga_id in runs:
             self._runs[saga_id] = self._read(saga_id)
 
     @property

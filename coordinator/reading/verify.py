@@ -21,7 +21,7 @@ from amends.schemas.ids import SagaId
 FaultName = Literal[
     "hash", "link", "gap", "position", "head", "undecodable",
     "tail", "back", "signature", "key", "store",
-    "payload", "definition", "row",
+    "payload", "definition", "row", "outcome",
 ]  # fmt: skip
 
 

@@ -54,6 +54,11 @@ def parted(text: str) -> Sealing:
     return Sealing(key_id=found[2], stays=bool(found[1]), body=urlsafe_b64decode(body + "=" * (-len(body) % 4)))
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether the bytes are a sealed payload's text. Only who has the key can say of what."""
+    return _SEALED.fullmatch(data.decode("ascii", errors="replace")) is not None
+
+
 def with_texts_opened(text: str, opened: Callable[[str], str]) -> str:
     """The text with each part that is sealed in its place replaced by what `opened` makes of it."""
     if MARK not in text:

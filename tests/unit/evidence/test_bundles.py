@@ -17,7 +17,9 @@ from amends.coordinator.errors import AmendsError, FoundFault, UsageError
 from amends.coordinator.evidence.bundle import open_bundle
 from amends.coordinator.evidence.bundle_log import BundleLog
 from amends.coordinator.evidence.exporting import Export
-from amends.coordinator.evidence.manifest import MANIFEST, Manifest, Segment, read_manifest
+from amends.coordinator.evidence.files import written_whole
+from amends.coordinator.evidence.manifest import MANIFEST, Manifest, Segment, payload_part, read_manifest
+from amends.coordinator.evidence.opening import Findings, value_beside
 from amends.coordinator.evidence.tar import Writer
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.history import run_history, stored
@@ -303,8 +305,15 @@ FORGED = [
     pytest.param(changed(ENTRIES, without_last_line), ["head", "row"], id="a cut tail"),
     pytest.param(changed("run.json", to(b'"status":"', b'"status":"xx')), None, id="a bad row"),
     pytest.param(changed("run.json", to(b'"generation":0', b'"generation":1')), ["row"], id="a changed row"),
+    pytest.param(
+        changed("run.json", to(b'"idempotency_key":"', b'"idempotency_key":"x')), ["row"], id="another request"
+    ),
     pytest.param(changed("outcomes.jsonl", to(b'"log_hash":"', b'"log_hash":"0')), ["head"], id="a changed outcome"),
     pytest.param(changed("outcomes.jsonl", lambda _: b"{}\n"), None, id="no outcome"),
+    pytest.param(changed("outcomes.jsonl", lambda _: b""), ["outcome"], id="no outcome at all"),
+    pytest.param(changed("outcomes.jsonl", lambda data: data * 2), None, id="an outcome twice"),
+    pytest.param(changed("outcomes.jsonl", to(b'"result":null', b'"result":7')), ["outcome"], id="another result"),
+    pytest.param(changed("outcomes.jsonl", to(b'"generation":0', b'"generation":1')), ["outcome"], id="a rerun's end"),
     pytest.param(without("definitions/"), ["definition"], id="no definition"),
     pytest.param(
         changed("definitions/", to(b'"deadline_ms":', b'"deadline_ms":1')), ["definition"], id="another definition"
@@ -331,6 +340,48 @@ def test_a_bundle_forged_in_its_own_form_has_its_faults_named(
         assert error.value.code == "AM3021"
     else:
         assert faults(opened(file)) == expected
+
+
+@pytest.mark.parametrize(
+    "runs", [lambda _: (), lambda runs: runs * 2, lambda runs: (*runs[:-1], "0" * 36)], ids=["none", "twice", "another"]
+)
+def test_a_manifest_names_the_runs_that_are_there(
+    made: Made, tmp_path: Path, runs: Callable[[tuple[str, ...]], tuple[str, ...]]
+) -> None:
+    parts = parts_of(made.data)
+    file = tmp_path / "forged.amends"
+    file.write_bytes(repacked(parts, runs=runs(read_manifest(parts[-1][1]).runs)))
+    with pytest.raises(FoundFault, match="names other runs"):
+        opened(file)
+
+
+SEALED = b"s1.%b.QUJD" % (b"0" * 32)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(SEALED, [], id="a sealed text of its size"),
+        pytest.param(SEALED + b"x", ["payload"], id="of another size"),
+        pytest.param(b"x" * len(SEALED), ["payload"], id="no sealed text"),
+        pytest.param(b"\xff" * len(SEALED), ["payload"], id="no text"),
+    ],
+)
+def test_a_large_sealed_value_is_one_at_least_in_form(tmp_path: Path, data: bytes, expected: list[str]) -> None:
+    name = "hmac-sha256:" + "0" * 64
+    file = tmp_path / "case.amends"
+    with written_whole(file) as written:
+        writer = Writer(written)
+        with writer.part(payload_part(name)) as write:
+            write(data)
+        made = Manifest(store="s", made_at="", versions={}, runs=(), missing=(), parts=tuple(writer.parts)).with_hash()
+        with writer.part(MANIFEST) as write:
+            write(made.text)
+        writer.end()
+    found = Findings()
+    with closing(open_bundle(file)) as bundle:
+        value_beside(bundle, name, len(SEALED), found)
+    assert faults(found) == expected
 
 
 def test_without_the_signed_heads_the_same_forgery_can_not_be_seen(made: Made, tmp_path: Path) -> None:
