@@ -5,7 +5,7 @@ attempt fails at once instead of acting for nobody.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Final
 
@@ -74,6 +74,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the checkpoints tell, as JSON."""
     acted: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     """What this attempt did or may have done, by connector and key: after it no later call's failure is definite."""
+    places: Mapping[str, str | None] | None = None
+    """While a saga is rehearsed, where the participants are that may be reached, by connector; None in earnest."""
+
+    def place_of(self, name: str) -> str | None:
+        """Where a rehearsal leads this connector; None: to where it was declared to go."""
+        return None if self.places is None else self.places.get(name)
 
     def time_left_s(self) -> float:
         """Seconds until the attempt's deadline; a connector's own timeout never reaches past it."""
@@ -81,6 +87,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     def before_send(self, *, tool: str, action: str, resource: str, acts: bool) -> None:
         """Call directly before each request. Raises what is definite, as nothing was sent yet."""
+        if self.places is not None and tool not in self.places:
+            raise StepRefused(f"{tool} has no stand-in in this rehearsal; nothing was sent", kind="no_stand_in")
         if len(self.notes) >= CALLS_MAX:
             raise StepUnavailable(f"an attempt may make {CALLS_MAX} calls; nothing was sent", kind="limit")
         if len(encode(self.notes)) >= EVIDENCE_BYTES_MAX:

@@ -83,7 +83,8 @@ async def perform(participant: Participant, call: Call) -> object:
 
 def _prepare(participant: Participant, attempt: Attempt, call: Call, key: str) -> Request:
     body, content_type = body_of(call.json, call.form)
-    headers = participant.headers.of(attempt)
+    place = attempt.place_of(participant.name)
+    headers = participant.headers.of(attempt, place=place)
     if call.headers:
         headers.update(call.headers)
         check_headers(call.headers)
@@ -94,7 +95,7 @@ def _prepare(participant: Participant, attempt: Attempt, call: Call, key: str) -
             headers[participant.key_header] = key
         if attempt.undoing is not None:
             headers["amends-undoes"] = key_of_part(attempt.undoing.idempotency_key, call.part)
-    url = participant.address.join(call.path, call.params)
+    url = participant.address.join(call.path, call.params, place=place)
     return Request(method=call.method, url=url, headers=headers, body=body, path=call.path.partition("?")[0])
 
 

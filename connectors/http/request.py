@@ -59,14 +59,14 @@ class Address:
             if urlsplit(base_url).password:
                 secret_template(base_url, what=f"the password in base_url of the connector {name!r}")
 
-    def join(self, path: str, params: Params | None) -> "URL":
-        """The URL of a path below the base. Raises `UnfitError` for one that leads elsewhere."""
+    def join(self, path: str, params: Params | None, *, place: str | None = None) -> "URL":
+        """The URL of a path below the base, or a rehearsal's. Raises `UnfitError` for one that leads elsewhere."""
         from yarl import URL  # noqa: PLC0415  it comes with aiohttp: a definition is loaded without
 
         bare = path.partition("?")[0]
         if not _PATH.fullmatch(path) or _DOTS.search(bare):
             raise UnfitError("its path is not below the base URL: it starts with /, without .., \\, # and white space")
-        url = URL(self._base() + path)
+        url = URL((self._base() if place is None else place.rstrip("/")) + path)
         return url.update_query(_query(params)) if params else url
 
     def _base(self) -> str:
@@ -100,13 +100,13 @@ class Headers:
         except UnfitError as error:
             raise malformed(name, str(error), do="mend the header") from error
 
-    def of(self, attempt: Attempt) -> dict[str, str]:
-        """The declared ones, and whose call it is."""
+    def of(self, attempt: Attempt, *, place: str | None = None) -> dict[str, str]:
+        """The declared ones, and whose call it is. No secret goes where a rehearsal leads."""
         headers = {**self._fixed, "amends-saga-id": attempt.saga_id, "amends-epoch": str(attempt.epoch)}
         if attempt.traceparent is not None:
             headers["traceparent"] = attempt.traceparent
         for header, value in self._referring.items():
-            headers[header] = value.resolve(secret=True)
+            headers[header] = value.resolve(secret=True) if place is None else "rehearsal"
         return headers
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 from amends.connectors.promises import malformed, promise
 from amends.connectors.secrets import secret_template, template
@@ -148,6 +149,9 @@ class Smtp:
         )
 
     def _server(self, attempt: Attempt) -> Server:
+        place = attempt.place_of(self.name)
+        if place is not None:
+            return self._rehearsed(place, attempt)
         port = self._port.resolve(secret=False)
         if not port.isascii() or not port.isdigit() or not 0 < int(port) <= PORT_MAX:
             raise malformed(self.name, "its port is no number from 1 to 65535", do="mend what its port refers to")
@@ -158,6 +162,19 @@ class Smtp:
             user=None if self._user is None else self._user.resolve(secret=False),
             password=None if self._password is None else self._password.resolve(secret=True),
             ca_file=None if self._ca_file is None else self._ca_file.resolve(secret=False),
+            timeout_s=max(0.1, min(self._timeout_s, attempt.time_left_s())),
+        )
+
+    def _rehearsed(self, place: str, attempt: Attempt) -> Server:
+        """Where a rehearsal leads, `smtp://host:port`: without password, as nothing is encrypted there."""
+        parts = urlsplit(place)
+        return Server(
+            host=parts.hostname or "",
+            port=parts.port or 0,
+            security="none",
+            user=None,
+            password=None,
+            ca_file=None,
             timeout_s=max(0.1, min(self._timeout_s, attempt.time_left_s())),
         )
 

@@ -190,7 +190,8 @@ class Sql:
 
     def _connections(self, attempt: Attempt) -> Connections:
         try:
-            return connections_of(self, self.name, self._url.resolve(secret=False), self._threads)
+            url = attempt.place_of(self.name) or self._url.resolve(secret=False)
+            return connections_of(self, self.name, url, self._threads)
         except UsageError as error:  # a reference that leads nowhere, or to no database
             raise verdict(attempt, StepUnavailable(f"{self.name}: nothing was done: {error.line()}")) from error
 

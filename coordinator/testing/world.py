@@ -21,7 +21,7 @@ from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import Pending, Writer
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.engine import Engine, EngineSettings
@@ -109,7 +109,7 @@ class Script:
 
 
 @dataclass(slots=True)
-class _Appending:
+class Appending:
     """Appends at once, on the caller's thread."""
 
     store: Store
@@ -138,11 +138,12 @@ class World:
         clock: Clock,
         replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
         namespace: str = "test",
+        script: Script | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
-        self.script = Script(clock, defaultdict(deque))
+        self.script = script or Script(clock, defaultdict(deque))
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
         self._waits = any(step.wait is not None for saga in self.sagas for step in saga.form.every_step())
         named = {name for saga in self.sagas for name in handler_names(saga.form)}
@@ -245,6 +246,9 @@ class World:
         """A message straight to the engine."""
         self._arrived.append(item)
 
+    def _writer(self) -> Writer:
+        return Appending(self.store, self._arrived)
+
     def _turn(self) -> None:
         self.script.come_up()
         arrived = [*self._arrived, *self.script.arrived]
@@ -261,7 +265,7 @@ class World:
         epochs = {lease.shard: lease.epoch for lease in leases}
         engine = Engine(
             store=self.store,
-            writer=_Appending(self.store, self._arrived),
+            writer=self._writer(),
             catalogue=catalogue,
             dispatch=Dispatch(
                 catalogue=catalogue,

@@ -28,7 +28,7 @@ from amends.coordinator.definition.saga import Saga
 from amends.coordinator.reading.history import history, payloads_of, run_history
 from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
-from amends.coordinator.testing import connector_kit
+from amends.coordinator.testing import connector_kit, rehearsing
 from amends.coordinator.testing.replies import (
     Reply,
     fails,
@@ -39,6 +39,10 @@ from amends.coordinator.testing.replies import (
     unavailable,
     unknown,
 )
+from amends.coordinator.testing.report import Rehearsal
+from amends.coordinator.testing.sandbox import Sandbox, SentMessage, Trigger
+from amends.coordinator.testing.sql_stand_in import SqlStandIn
+from amends.coordinator.testing.stand_in import StandIn
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas.entry import decode
 from amends.schemas.ids import SagaId
@@ -47,7 +51,12 @@ from amends.schemas.outcome import Outcome
 log = logging.getLogger("amends.testing")
 
 __all__ = [
+    "Rehearsal",
     "Reply",
+    "Sandbox",
+    "SentMessage",
+    "SqlStandIn",
+    "StandIn",
     "World",
     "connector_kit",
     "fails",
@@ -55,6 +64,7 @@ __all__ = [
     "ok",
     "outcome",
     "raises",
+    "rehearse",
     "run",
     "state",
     "times_out",
@@ -67,9 +77,7 @@ __all__ = [
 def world(*sagas: Saga[Any], replies: Mapping[str, Reply | Iterable[Reply]] | None = None) -> World:
     """An installation in memory with these sagas; `publish` to it, `run` it, let it `crash`."""
     clock = Clock()
-    store = MemoryStore(clock=clock)
-    store.migrate(shards=1)
-    return World(store, *sagas, clock=clock, replies=replies)
+    return World(_store(clock), *sagas, clock=clock, replies=replies)
 
 
 def run(
@@ -91,6 +99,16 @@ def run(
             else "the trigger became no run"
         )
     return outcome(installation, rows[0].saga_id)
+
+
+def rehearse(sandbox: Sandbox, *triggers: Trigger, scenarios_max: int = rehearsing.SCENARIOS_MAX) -> Rehearsal:
+    """Fail, doubt and crash the sandbox's saga at every moment; what was found, with a report as its `str`.
+
+        assert rehearse(sandbox).ok, rehearse(sandbox)
+
+    `triggers` stand in the place of the sandbox's own. Raises `UsageError` where the sandbox cannot be used.
+    """
+    return rehearsing.rehearse(sandbox, make_store=_store, triggers=triggers or None, scenarios_max=scenarios_max)
 
 
 def state(installation: World, saga_id: SagaId) -> State:
@@ -120,3 +138,9 @@ def _unscripted(installation: World, saga_id: SagaId) -> str:
     script = installation.script
     called = dict.fromkeys(name for name, of in script.calls if of == saga_id and name not in script.replies)
     return f"  Not in replies, so really called: {', '.join(called)}." if called else ""
+
+
+def _store(clock: Clock) -> MemoryStore:
+    store = MemoryStore(clock=clock)
+    store.migrate(shards=1)
+    return store

@@ -1,0 +1,163 @@
+"""Which scenarios a saga is rehearsed in: one fault at every moment of a course that a run really took.
+
+A course is what was seen of a run: the calls of its handlers, and its entries. Two courses are broken everywhere: the
+one without faults, and the one that is turned back as late as it can be, in which every undo runs.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from amends.compensations.faults import Fault, FaultKind
+from amends.schemas.events import Role
+from amends.schemas.ids import Direction
+
+
+class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What matters of a step of the definition. `handlers` are registered names."""
+
+    path: str
+    kind: str
+    handler: str
+    verify: str | None = None
+    lookup: str | None = None
+    undo: str | None = None
+    undo_verify: str | None = None
+    follow_up: bool = False
+    pivot: bool = False
+    past_pivot: bool = False
+    class_c: bool = False
+    refuses: bool = False
+    """Its own code raises a refusal."""
+    unseen: bool = False
+    """The user says that no snapshot shows its effect."""
+
+    @property
+    def acts(self) -> bool:
+        return self.kind == "action"
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a handler. `nth` counts that handler's calls; `requests` are those its connectors sent to act."""
+
+    handler: str
+    path: str
+    direction: Direction
+    role: Role
+    nth: int
+    made: bool
+    """Whether the user's function was really called."""
+    requests: int = 0
+    changed: tuple[str, ...] = ()
+    """Where the world differed after it."""
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did."""
+
+    calls: tuple[Call, ...]
+    entries: int
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """One trigger, and what goes wrong."""
+
+    trigger: int
+    """Which of the triggers, from 1."""
+    faults: tuple[Fault, ...] = ()
+
+
+_ACTING: tuple[FaultKind, ...] = (
+    "refused",
+    "unavailable",
+    "lost_before",
+    "lost_after",
+    "lost_before_always",
+    "lost_after_always",
+    "raises_before",
+    "raises_after",
+    "died_before",
+    "died_after",
+)
+_READING: tuple[FaultKind, ...] = ("refused", "unavailable_once", "died_before")
+_ASKED: tuple[FaultKind, ...] = ("denied", "unread", "died_before")
+
+
+def base_path(path: str) -> str:
+    """The step of a path, without the places of its items and rounds: `notify[2]` is `notify`."""
+    head, bracket, tail = path.partition("[")
+    return f"{head}{base_path(tail.partition(']')[2])}" if bracket else head
+
+
+def turn_of(calls: tuple[Call, ...], steps: Mapping[str, StepFacts]) -> tuple[Fault, ...]:
+    """Where a run can be turned back so that the step itself is undone, too, in the order of the calls."""
+    found: dict[str, Fault] = {}
+    for call in calls:
+        step = steps[base_path(call.path)]
+        if call.role == "step" and call.direction == "forward" and step.undo is not None and not step.past_pivot:
+            found.setdefault(call.path, _at(call, "turned_back"))
+    return tuple(found.values())
+
+
+def forward_scenarios(course: Course, steps: Mapping[str, StepFacts], trigger: int) -> Iterator[Scenario]:
+    """The course without faults, broken at every moment."""
+    for call in course.calls:
+        if call.direction == "forward":
+            for fault in _faults_of(call, steps[base_path(call.path)]):
+                yield Scenario(trigger=trigger, faults=(fault,))
+    for step in steps.values():
+        if step.kind == "wait":
+            fault = Fault(kind="unanswered", path=step.path)
+            yield Scenario(trigger=trigger, faults=(fault,))
+    for fault in _deaths(course):
+        yield Scenario(trigger=trigger, faults=(fault,))
+
+
+def turned_scenarios(
+    course: Course, steps: Mapping[str, StepFacts], trigger: int, turn: tuple[Fault, ...]
+) -> Iterator[Scenario]:
+    """A course that turned back, broken on its way back; and with its steps requested in another order."""
+    for call in course.calls:
+        step = steps[base_path(call.path)]
+        if call.direction == "undo":
+            for fault in _faults_of(call, step):
+                yield Scenario(trigger=trigger, faults=(*turn, fault))
+        elif call.role == "step" and step.acts and turn and call.path != turn[-1].path:
+            yield Scenario(trigger=trigger, faults=(*turn, _at(call, "unavailable_once")))
+    for fault in _deaths(course):
+        yield Scenario(trigger=trigger, faults=(*turn, fault))
+
+
+def _faults_of(call: Call, step: StepFacts) -> Iterator[Fault]:
+    if call.role == "verify":
+        for kind in _ASKED:
+            yield _at(call, kind)
+        return
+    if call.role == "lookup":
+        return
+    for kind in _ACTING if step.acts else _READING:
+        yield _at(call, kind)
+    for request in range(1, call.requests):
+        yield msgspec.structs.replace(_at(call, "died_between"), request=request)
+        yield msgspec.structs.replace(_at(call, "raises_between"), request=request)
+    if _is_read_back(call, step):
+        yield _at(call, "claimed")
+
+
+def _is_read_back(call: Call, step: StepFacts) -> bool:
+    """Whether somebody asks the world whether it is true; a doubt that nobody can settle is left out."""
+    if call.direction == "undo":
+        return step.undo_verify is not None
+    return step.acts and step.verify is not None and not step.class_c
+
+
+def _deaths(course: Course) -> Iterator[Fault]:
+    kinds: tuple[Literal["died_unappended", "died_appended"], ...] = ("died_unappended", "died_appended")
+    for version in range(1, course.entries + 1):
+        for kind in kinds:
+            yield Fault(kind=kind, version=version)
+
+
+def _at(call: Call, kind: FaultKind) -> Fault:
+    return Fault(kind=kind, handler=call.handler, nth=call.nth, path=call.path, direction=call.direction)

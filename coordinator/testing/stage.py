@@ -1,0 +1,265 @@
+"""One scenario on stage: the real engine, decide, store and dispatch, with one fault at one moment."""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, cast
+
+import msgspec
+
+from amends.compensations.faults import DEATHS, NOT_MADE, Fault
+from amends.compensations.scenarios import Call
+from amends.compensations.worlds import World as Snapshot
+from amends.compensations.worlds import differences
+from amends.coordinator.attempt import Attempt, attempting
+from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.ports.rows import Batch, InboxRow
+from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime import answers
+from amends.coordinator.runtime.batching import Pending, Writer
+from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.work import Work
+from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.world import Appending, Clock, Script, World
+from amends.schemas import wishes
+from amends.schemas.ids import SagaId
+
+ACTOR: Final = "rehearsal"
+NO: Final = False
+
+
+class CoordinatorDied(BaseException):
+    """The coordinator dies here. No handler may catch it."""
+
+
+class HandlerBroke(Exception):
+    """The exception of a rehearsal, which says nothing about the effect."""
+
+
+class RehearsedAttempt(Attempt, frozen=True, kw_only=True):
+    """Counts the requests that act, and breaks after one of them where the scenario says so."""
+
+    acting: list[bool] = msgspec.field(default_factory=list)
+    fault: Fault | None = None
+    refused: list[str] = msgspec.field(default_factory=list)
+    """Connectors without a stand-in that were asked."""
+
+    def before_send(self, *, tool: str, action: str, resource: str, acts: bool) -> None:
+        if self.places is not None and tool not in self.places:
+            self.refused.append(tool)
+        super().before_send(tool=tool, action=action, resource=resource, acts=acts)
+        if len(self.acting) == len(self.notes):  # A connector may ask again directly before the same request.
+            self.acting.append(acts)
+
+    def record(self, **evidence: Any) -> None:  # noqa: ANN401  what the attempt takes
+        super().record(**evidence)
+        if self.fault is None or not self.fault.request or self.requests != self.fault.request:
+            return
+        if self.fault.kind == "died_between":
+            raise CoordinatorDied
+        raise HandlerBroke("between two of its requests")
+
+    @property
+    def requests(self) -> int:
+        """Those to act that have come back."""
+        return sum(self.acting[: len(self.notes)])
+
+
+@dataclass(slots=True)
+class Faults:
+    """The faults of one scenario, as long as they last."""
+
+    active: list[Fault]
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def next_call(self, handler: str) -> tuple[int, Fault | None]:
+        """The number of this call, and what happens to it."""
+        self.counts[handler] += 1
+        nth = self.counts[handler]
+        return nth, next((fault for fault in self.active if fault.hits(handler, nth)), None)
+
+    def die(self, kind: str, versions: Iterable[int]) -> None:
+        """Raise `CoordinatorDied` where it is due."""
+        due = [fault for fault in self.active if fault.kind == kind and fault.version in versions]
+        if due:
+            self.active.remove(due[0])
+            raise CoordinatorDied
+
+    def over(self) -> None:
+        """From here on nothing fails."""
+        self.active.clear()
+
+
+@dataclass(slots=True)
+class Hands(Script):
+    """Calls the user's own handlers, or what the scenario puts in their place."""
+
+    faults: Faults = field(default_factory=lambda: Faults([]))
+    caller: Caller | None = None
+    places: dict[str, str | None] = field(default_factory=dict)
+    look: Callable[[], Snapshot] = dict
+    turn_back: Callable[[SagaId], None] = lambda _: None
+    results: dict[tuple[str, str], object] = field(default_factory=dict)
+    """What steps returned in the course without faults, by path and handler: what a lying one says."""
+    made: list[Call] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+    """Connectors without a stand-in that were asked."""
+
+    def submit(self, works: list[Work]) -> None:
+        for work in works:
+            self.calls.append((work.handler.name, work.saga_id))
+            work.begun = True
+            self.arrived.append(self._play(work))
+
+    def _play(self, work: Work) -> Item:
+        nth, fault = self.faults.next_call(work.handler.name)
+        kind = fault.kind if fault is not None else None
+        if fault is not None and kind in NOT_MADE | {"denied", "unread"}:
+            self._note(work, nth, made=False)
+            if kind in DEATHS:
+                self._die(fault)
+            return self._instead(work, fault.kind)
+        item = self._really(work, nth, fault)
+        if fault is not None and kind == "died_after":
+            self._die(fault)
+        if kind == "turned_back":
+            self.turn_back(work.saga_id)
+        if kind in {"lost_after", "lost_after_always"}:
+            return answers.raised(work, StepUnknown("the reply was lost"))
+        if kind == "raises_after":
+            return answers.raised(work, HandlerBroke("after it acted"))
+        return item
+
+    def _instead(self, work: Work, kind: str) -> Item:
+        match kind:
+            case "refused":
+                return answers.raised(work, StepRefused("refused by the rehearsal"))
+            case "unavailable" | "unavailable_once":
+                return answers.raised(work, StepUnavailable("not reached, by the rehearsal"))
+            case "lost_before" | "lost_before_always":
+                return answers.raised(work, StepUnknown("the request was lost"))
+            case "claimed":
+                return answers.returned(work, self.results.get((work.identity.path, work.handler.name)))
+            case "denied":
+                return answers.returned(work, NO)
+            case _:
+                return answers.raised(work, HandlerBroke("before it acted"))
+
+    def _die(self, fault: Fault) -> NoReturn:
+        if fault in self.faults.active:
+            self.faults.active.remove(fault)
+        raise CoordinatorDied
+
+    def _note(self, work: Work, nth: int, *, made: bool, requests: int = 0, changed: tuple[str, ...] = ()) -> None:
+        identity = work.identity
+        self.made.append(
+            Call(
+                handler=work.handler.name,
+                path=identity.path,
+                direction=identity.direction,
+                role=identity.role,
+                nth=nth,
+                made=made,
+                requests=requests,
+                changed=changed,
+            )
+        )
+
+    def _really(self, work: Work, nth: int, fault: Fault | None) -> Item:
+        """Call the user's function, and see what it changes."""
+        assert self.caller is not None, "a rehearsal has a caller"
+        attempt = _rehearsed(work.attempt, self.places, fault)
+        work.attempt = attempt
+        acts = work.identity.role in {"step", "undo"} and attempt.may_act
+        before = self.look() if acts else {}
+        item: Item | None = None
+        try:
+            result = self.caller.call(f"the handler {work.handler.name!r}", lambda: self._called(work))
+        except CoordinatorDied:
+            pass  # noted below, then raised again
+        except Exception as error:  # noqa: BLE001  whatever a handler raises is its reply
+            item = answers.raised(work, error)
+        else:
+            if work.identity.direction == "forward":
+                self.results.setdefault((work.identity.path, work.handler.name), result)
+            item = answers.returned(work, result)
+        changed = tuple(each.path for each in differences(before, self.look())) if acts else ()
+        self._note(work, nth, made=True, requests=attempt.requests, changed=changed)
+        self.strangers.extend(attempt.refused)
+        if item is None:
+            assert fault is not None, "an attempt dies of its scenario's fault"
+            self._die(fault)
+        return item
+
+    def _called(self, work: Work) -> object:
+        assert self.caller is not None, "a rehearsal has a caller"
+        with attempting(work.attempt):
+            result = work.handler.function(**work.arguments())
+            if work.handler.is_async:
+                return self.caller.awaited(_awaited(result))
+        return cast("object", result)
+
+
+@dataclass(slots=True)
+class _DyingAppend(Appending):
+    """Appends, unless the coordinator dies at this entry."""
+
+    faults: Faults = field(default_factory=lambda: Faults([]))
+
+    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+        versions = [entry.version for append in rows.appends for entry in append.entries]
+        self.faults.die("died_unappended", versions)
+        Appending.write(self, pending, rows, at_once=at_once)  # `super()` does not know a class with slots
+        self.faults.die("died_appended", versions)
+
+
+class Stage(World):
+    """A world in which a run is broken once, and goes on."""
+
+    def __init__(self, store: Store, saga: ClosedSaga, *, clock: Clock, hands: Hands) -> None:
+        self._hands = hands
+        hands.turn_back = self._turn_back
+        super().__init__(store, saga, clock=clock, script=hands)
+
+    def _writer(self) -> Writer:
+        return _DyingAppend(self.store, self._arrived, self._hands.faults)
+
+    def _turn_back(self, saga_id: SagaId) -> None:
+        self.wish(wishes.Cancel(actor=ACTOR, saga_id=saga_id, reason="rehearsed"))
+
+    def wish(self, wish: wishes.Cancel | wishes.Resolve) -> None:
+        """What a person wants of the run."""
+        row = self.store.run(wish.saga_id)
+        assert row is not None, "wishes are about a run that is there"
+        message_id = f"{ACTOR}-{row.version}-{type(wish).__name__}"
+        self.store.put_inbox([InboxRow(shard=row.shard, message_id=message_id, body=wishes.write(wish))])
+        self.take_inbox()
+
+
+def hands_of(
+    clock: Clock,
+    faults: tuple[Fault, ...],
+    *,
+    caller: Caller,
+    places: dict[str, str | None],
+    look: Callable[[], Snapshot],
+) -> Hands:
+    """Hands for one scenario."""
+    return Hands(
+        clock,
+        defaultdict(deque),
+        faults=Faults([fault for fault in faults if fault.kind != "unanswered"]),
+        caller=caller,
+        places=places,
+        look=look,
+    )
+
+
+def _rehearsed(attempt: Attempt, places: dict[str, str | None], fault: Fault | None) -> RehearsedAttempt:
+    own = {name: getattr(attempt, name) for name in Attempt.__struct_fields__}
+    return RehearsedAttempt(**{**own, "places": places}, fault=fault)
+
+
+async def _awaited(result: Awaitable[object]) -> object:
+    return await result
