@@ -17,9 +17,20 @@ AllowMissing = Annotated[
 ]
 
 
-@command(APP, "dev", panel=RUN, example="amends dev sagas.py")
-async def dev(call: Call, app: AppArgument = None, allow_missing: AllowMissing = False) -> int:
+@command(APP, "dev", panel=RUN, example="amends dev sagas.py --reload")
+async def dev(
+    call: Call,
+    app: AppArgument = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Begin anew with the new code whenever a source file below APP changes.")
+    ] = False,
+    allow_missing: AllowMissing = False,
+) -> int:
     """Worker, relay and timers in one process; shows each run as it ends."""
+    if reload:
+        from amends.coordinator.cli.reloading import serve_reloaded
+
+        return await serve_reloaded(call, app, allow_missing=allow_missing)
     from amends.coordinator.cli.service import Wanted, serve
 
     return await serve(call, Wanted(app=app, relay=True, strict=False, allow_missing=allow_missing, show=True))
