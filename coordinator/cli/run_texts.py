@@ -3,15 +3,25 @@
 from collections.abc import Iterable
 from typing import Any
 
+from amends.coordinator.cli.explaining_text import (
+    approved_text,
+    commands_text,
+    retries_text,
+    undo_text,
+    waits_text,
+)
+from amends.coordinator.cli.laying_out import listed, wrapped
 from amends.coordinator.cli.output import columns, shortened, status_text, toned
+from amends.coordinator.cli.steps_text import steps_text
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.reading.events import in_short
 from amends.coordinator.reading.facts import QUARANTINED
 from amends.coordinator.reading.times import clock, day_and_clock, took
-from amends.coordinator.reading.words import UNDONE, counted
+from amends.coordinator.reading.words import counted
 from amends.schemas.instants import instant_of
 
 _RESULT_MAX = 200
+_NAME_WIDTH = 9
 
 
 def runs_text(rows: Iterable[RunRow]) -> str:
@@ -42,21 +52,27 @@ def _status(row: RunRow) -> str:
 def facts_text(facts: dict[str, Any]) -> str:
     """`runs show` for people."""
     cause = f", {facts['cause']}" if facts["cause"] else ""
+    told = facts["explanation"]
     lines = [
         toned("bold", f"{facts['saga']} v{facts['definition_version']} · {facts['business_key']}"),
-        *columns(_particulars(facts, cause), indent="  ").splitlines(),
+        *(line for name, said in _particulars(facts, cause) for line in _particular(name, said)),
         "",
-        *columns(
-            [_step(step, ended=facts["ended_at"] is not None) for step in facts["steps"]],
-            heads=["step", "kind", "status", "undo"],
-            indent="  ",
-        ).splitlines(),
+        *steps_text(facts["steps"], ended=facts["ended_at"] is not None or facts["cause"] is not None),
     ]
     if facts["checkpoints"]:
         shown = [_checkpoint(each) for each in facts["checkpoints"]]
         lines += ["", *columns(shown, heads=["checkpoint", "step", "at (UTC)", "tells"], indent="  ").splitlines()]
-    lines += [f"  left in the world  {each.step}: {each.why}" for each in facts["exposure"]]
+    if told is None:
+        rows = [("", each.step, each.why) for each in facts["exposure"]]
+        return "\n".join([*lines, *(["", "  left in the world", *listed(rows)] if rows else [])])
+    for section in (waits_text, undo_text, retries_text, approved_text, commands_text):
+        lines += section(told)
     return "\n".join(lines)
+
+
+def _particular(name: str, said: str) -> list[str]:
+    start = f"  {name.ljust(_NAME_WIDTH)}  "
+    return wrapped(said, first=start, rest=" " * len(start))
 
 
 def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
@@ -75,7 +91,7 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
         ["entries", str(facts["version"])],
     ]
     found += [["lock", text] for text in _locks(facts)]
-    if facts["waiting_for"]:
+    if facts["waiting_for"] and facts["explanation"] is None:
         found.append(["waits for", facts["waiting_for"]])
     if failure is not None:
         found.append(["failure", f"{failure.step}, attempt {failure.attempt}, {failure.kind}: {failure.message}"])
@@ -101,18 +117,6 @@ def _locks(facts: dict[str, Any]) -> list[str]:
     return said
 
 
-def _step(step: dict[str, Any], *, ended: bool) -> list[str]:
-    attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
-    failure = f": {step['failure'].message}" if step["failure"] is not None else ""
-    word = "not reached" if ended and step["status"] == "pending" else _word(step["status"])
-    return [
-        step["path"],
-        step["kind"] or "",
-        f"{_mark(step['status'])} {word}{attempts}{failure}",
-        _undo(step["undo"]),
-    ]
-
-
 def _checkpoint(checkpoint: dict[str, Any]) -> list[str]:
     told, where = bytes(checkpoint["values"]).decode(), checkpoint["step"]
     if checkpoint["role"] != "step":
@@ -122,24 +126,6 @@ def _checkpoint(checkpoint: dict[str, Any]) -> list[str]:
 
 def _cut(text: str) -> str:
     return text if len(text) <= _RESULT_MAX else text[:_RESULT_MAX] + " …"
-
-
-def _undo(undo: dict[str, Any] | None) -> str:
-    if undo is None or undo["status"] == "pending":
-        return ""
-    attempts = f", {counted(undo['attempts'], 'attempt')}" if undo["attempts"] > 1 else ""
-    if undo["status"] == "skipped":
-        return "left in the world"
-    said = UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
-    return f"↩ {said}{attempts}"
-
-
-def _word(status: str) -> str:
-    return status.replace("_", " ")
-
-
-def _mark(status: str) -> str:
-    return {"done": "✔", "failed": "✖", "in_doubt": "?", "ended": "?", "skipped": "·", "pending": "·"}.get(status, "▸")
 
 
 def _time(text: str) -> str:

@@ -1,7 +1,7 @@
 """`amends runs list|show|story|events|state|watch`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -51,22 +51,20 @@ def list_runs(  # noqa: PLR0917  options of a command
 
 @command(RUNS, "show", example="amends runs show refund/R-77")
 def show_run(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
-    """Facts about a run: its trigger, steps, undos, failure, result, and what is left in the world."""
+    """A run explains itself: what is done, pending, given, to be undone, waited for, and what a person may do now."""
     from amends.coordinator.cli.output import show
     from amends.coordinator.cli.run_texts import facts_text
-    from amends.coordinator.reading.checkpoints import checkpoints_of
-    from amends.coordinator.reading.facts import plan_in, rerun_facts, whole_facts
-    from amends.coordinator.reading.history import payloads_of
-    from amends.coordinator.reading.locks import lock_facts
+    from amends.coordinator.reading.showing import shown
+    from amends.coordinator.reading.standing import former_standing, standing_of
 
-    with call.reading(bundle) as store:
-        row, moments = _run_at(store, run, at)
-        state = moments[-1].state
-        plan = plan_in(store, state.definition_hash)
-        payloads = payloads_of(moments, store)
-        facts = whole_facts(row, state, plan, payloads) | rerun_facts(moments[0].entry)
-        facts["checkpoints"] = checkpoints_of(moments, payloads)
-        facts["locks"] = lock_facts(store, store.locks(saga_id=row.saga_id))
+    if at is None and bundle is None:
+        with call.store() as store:
+            row, moments = _run_at(store, run, None)
+            facts = shown(store, standing_of(store, row, moments), moments, store.now())
+    else:
+        with call.reading(bundle) as log:
+            row, moments = _run_at(log, run, at)
+            facts = shown(log, former_standing(log, row, moments), moments, moments[-1].state.at)
     show(call, facts, lambda: facts_text(facts))
 
 
@@ -127,10 +125,10 @@ def watch(call: Call, run: RunArgument) -> None:
 
 def _run_at(store: "LogReading", text: str, at: int | None, *, opened: bool = True) -> tuple["RunRow", list["Moment"]]:
     """The run and its history, the row as it was then. Raises `NotFound` (AM5012) for a version it does not have."""
-    import msgspec
-
+    from amends.coordinator.reading.facts import plan_in
     from amends.coordinator.reading.history import run_history
     from amends.coordinator.reading.naming import find_run, refuse_archived
+    from amends.coordinator.reading.standing import row_then
 
     row = find_run(store, text)
     moments = run_history(store, row.saga_id, until=at, opened=opened)
@@ -141,15 +139,7 @@ def _run_at(store: "LogReading", text: str, at: int | None, *, opened: bool = Tr
     if at is None:
         return row, moments
     state = moments[-1].state
-    changed: dict[str, Any] = {
-        "status": state.status,
-        "cause": state.cause,
-        "version": at,
-        "updated_at": state.at,
-        "ended_at": state.ended_at,
-        "waiting_for": None,
-    }
-    return msgspec.structs.replace(row, **changed), moments
+    return row_then(row, state, plan_in(store, state.definition_hash)), moments
 
 
 def _known_status(status: str | None) -> None:

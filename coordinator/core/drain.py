@@ -2,8 +2,9 @@
 
 from amends.compensations.order import undo_order
 from amends.coordinator.core.pivot import pivot_passed
+from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.settle import move_of, settle
-from amends.coordinator.core.state import STANDING, Effect
+from amends.coordinator.core.state import STANDING, Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import CompensationStarted, RunResumed, SagaParked, StepFailed
@@ -21,7 +22,7 @@ def drain(turn: Turn) -> None:
     if pivot_passed(turn.plan, turn.state):
         turn.emit(RunResumed(why="pivot_passed", clean=True, alone=False))
         return
-    turn.emit(CompensationStarted(undo_list=_undo_list(turn)))
+    turn.emit(CompensationStarted(undo_list=undo_list_of(turn.plan, turn.state)))
 
 
 def running_until(step: StepForm, effect: Effect) -> Instant:
@@ -61,13 +62,13 @@ def _quiet(turn: Turn, path: str) -> bool:
     return effect.phase not in {"requested", "in_doubt"} and not (effect.phase == "retrying" and effect.doubt)
 
 
-def _undo_list(turn: Turn) -> tuple[str, ...]:
+def undo_list_of(plan: Plan, state: State) -> tuple[str, ...]:
     """Every step that stands or may stand in the world, the last requested first (rule 9)."""
     requested = {
         path: effect.order
-        for path, effect in turn.state.forward.items()
+        for path, effect in state.forward.items()
         if effect.phase in STANDING
-        and turn.plan.steps[path].undo is not None
-        and turn.state.effect(path, "undo").phase != "skipped"
+        and plan.steps[path].undo is not None
+        and state.effect(path, "undo").phase != "skipped"
     }
     return undo_order(requested)

@@ -24,6 +24,7 @@ FACTS = {
     "checkpoints": [],
     "result": None,
     "exposure": [],
+    "explanation": None,
     "steps": [STEP],
 }
 

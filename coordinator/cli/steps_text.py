@@ -1,0 +1,94 @@
+"""The steps of a run as a table: what is done, what is pending, and what of it is undone."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from amends.coordinator.cli.laying_out import ALIKE_MAX, any_item, wrapped
+from amends.coordinator.cli.output import columns
+from amends.coordinator.reading.words import UNDONE, counted
+
+Facts = dict[str, Any]
+_Row = tuple[str, str, str, str, str]
+"""Path, kind, status, undo, and what its failure said."""
+
+_MARKS: Final = {
+    "done": "✔",
+    "failed": "✖",
+    "in_doubt": "?",
+    "ended": "?",
+    "tombstone": "?",
+    "waiting": "⏸",
+    "skipped": "·",
+    "pending": "·",
+    "absent": "·",
+}
+_WORDS: Final = {
+    "requested": "under way",
+    "retrying": "to be tried again",
+    "verifying": "done by its reply, not yet seen",
+    "ended": "ended, in doubt",
+    "absent": "had no effect",
+    "tombstone": "in doubt, its undo settles it",
+}
+
+
+def steps_text(steps: Sequence[Facts], *, ended: bool) -> list[str]:
+    """One line a step, where many items are alike one for all of them; below it what its failure said."""
+    rows = _together(_row(step, ended=ended) for step in steps)
+    head, *lines = columns(
+        [row[:4] for row in rows], heads=["step", "kind", "status", "undo"], indent="  "
+    ).splitlines()
+    found = [head]
+    for row, line in zip(rows, lines, strict=True):
+        found.append(line)
+        if row[4]:
+            found += wrapped(row[4], first="      ", rest="      ")
+    return found
+
+
+def _row(step: Facts, *, ended: bool) -> _Row:
+    failure, undo = step["failure"], step["undo"]
+    said = (
+        ""
+        if failure is None
+        else failure.message
+        if failure.kind == "in_doubt"
+        else f"{failure.kind}: {failure.message}"
+    )
+    return step["path"], step["kind"] or "", _status(step, ended=ended), _undo(undo), said
+
+
+def _together(rows: Iterable[_Row]) -> list[_Row]:
+    """Items of one step of which the same is to be said, as one row with their number, at the first one's place."""
+    groups: dict[tuple[str, ...], list[_Row]] = defaultdict(list)
+    for row in rows:
+        groups[any_item(row[0]), *row[1:]].append(row)
+    found: list[_Row] = []
+    for (path, kind, status, undo, said), group in groups.items():
+        if len(group) > ALIKE_MAX and path != group[0][0]:
+            found.append((path, kind, f"{status}: {counted(len(group), 'item')}", undo, said))
+        else:
+            found += group
+    return found
+
+
+def _status(step: Facts, *, ended: bool) -> str:
+    status = step["status"]
+    word = "not reached" if ended and status == "pending" else _word(status)
+    attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
+    return f"{_MARKS.get(status, '▸')} {word}{attempts}"
+
+
+def _undo(undo: Facts | None) -> str:
+    if undo is None or undo["status"] == "pending":
+        return ""
+    attempts = f", {counted(undo['attempts'], 'attempt')}" if undo["attempts"] > 1 else ""
+    if undo["status"] == "skipped":
+        return "left in the world"
+    said = UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
+    return f"↩ {said}{attempts}"
+
+
+def _word(status: str) -> str:
+    return _WORDS.get(status, status.replace("_", " "))
