@@ -1,0 +1,156 @@
+"""The message that an entry followed from, read off the entry: history holds all that a decision was made of."""
+
+from amends.coordinator.core.commands import commands
+from amends.coordinator.core.messages import (
+    CancelWished,
+    Delivered,
+    Done,
+    Ended,
+    Failed,
+    KillWished,
+    LocksGranted,
+    Message,
+    No,
+    NoAnswer,
+    Note,
+    ReadBack,
+    Recovered,
+    ReleaseWished,
+    Replied,
+    RerunOf,
+    ResolutionWished,
+    Start,
+    Tick,
+    Unknown,
+    Yes,
+)
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
+from amends.schemas import events as e
+from amends.schemas.entry import Entry
+from amends.schemas.events import Event
+from amends.schemas.instants import instant_of
+
+
+class NoMessage(Exception):
+    """From what an entry says, nobody can tell what it was decided from."""
+
+
+def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
+    """What `decide` was told when it decided this entry. Raises `NoMessage` where the entry does not say it."""
+    notes = tuple(event for event in entry.events if isinstance(event, Note))
+    first = next((event for event in entry.events if not isinstance(event, Note)), None)
+    if first is None:
+        raise NoMessage("it holds nothing but evidence")
+    match entry.cause:
+        case "trigger" | "rerun" if isinstance(first, e.SagaStarted):
+            return _start(entry, first)
+        case "timer":
+            return Tick()
+        case "message" if isinstance(first, e.MessageReceived):
+            return Delivered(
+                path=first.path,
+                message_id=first.message_id,
+                correlation=first.correlation,
+                message_type=first.message_type,
+                body=first.body,
+            )
+        case "recovery" if isinstance(first, e.RunResumed):
+            return Recovered(clean=first.clean)
+        case "locks":
+            return LocksGranted()
+        case "cancel" | "kill" | "resolve" | "release":
+            return _wish(first)
+        case "reply":
+            return _reply(first, notes)
+        case "readback" if state is not None:
+            return _answer(plan, state, entry, first, notes)
+    raise NoMessage(f"its cause is {entry.cause!r}, and its first event {type(first).__name__}")
+
+
+def _start(entry: Entry, event: e.SagaStarted) -> Start:
+    return Start(
+        namespace=entry.namespace,
+        saga=entry.saga,
+        saga_id=entry.saga_id,
+        idempotency_key=event.idempotency_key,
+        business_key=event.business_key,
+        generation=event.generation,
+        origin=event.origin,
+        trigger=event.trigger,
+        request_digest=event.request_digest,
+        shard=event.shard,
+        traceparent=event.traceparent,
+        rerun=_rerun(entry),
+    )
+
+
+def _rerun(entry: Entry) -> RerunOf | None:
+    again = next((event for event in entry.events if isinstance(event, e.RerunStarted)), None)
+    return None if again is None else RerunOf(former=again.former, reason=again.reason)
+
+
+def _wish(event: Event) -> Message:
+    match event:
+        case e.DrainStarted(reason=reason) if reason is not None:
+            return CancelWished(reason=reason)
+        case e.SagaKilled(reason=reason):
+            return KillWished(reason=reason)
+        case e.LockReleased(key=key, reason=reason):
+            return ReleaseWished(key=key, reason=reason)
+        case e.ParkingResolved():
+            return ResolutionWished(
+                step=event.step, resolution=event.resolution, reason=event.reason, evidence=event.evidence
+            )
+    raise NoMessage(f"no wish leads to {type(event).__name__}")
+
+
+def _reply(event: Event, notes: tuple[Note, ...]) -> Replied:
+    answer: Done | Failed | Unknown | Ended
+    match event:
+        case e.StepSucceeded():
+            answer = Done(result=event.result, external_id=event.external_id)
+        case e.UndoSucceeded():
+            answer = Done(result=None, external_id=event.external_id)
+        case e.StepFailed() | e.UndoFailed():
+            answer = Failed(kind=event.kind, message=event.message, retriable=event.retriable)
+        case e.StepInDoubt():
+            answer = Unknown(kind=event.reason, message=event.message, running=event.attempt_running)
+        case e.StepSettled():
+            answer = Ended(kind=event.kind or "", message=event.message or "")
+        case e.LateReplyRecorded(answer="succeeded"):
+            answer = Done(result=event.result)
+        case _:
+            raise NoMessage(f"no reply leads to {type(event).__name__}")
+    undo = isinstance(event, e.UndoSucceeded | e.UndoFailed) or getattr(event, "direction", None) == "undo"
+    return Replied(
+        path=event.path, direction="undo" if undo else "forward", attempt=event.attempt, answer=answer, notes=notes
+    )
+
+
+def _answer(plan: Plan, state: State, entry: Entry, event: Event, notes: tuple[Note, ...]) -> ReadBack:
+    answer: Yes | No | NoAnswer = No()
+    match event:
+        case e.StepVerified() | e.UndoVerified():
+            answer = Yes()
+        case e.StepSettled(state="present"):
+            answer = Yes(result=event.result, external_id=event.external_id)
+        case e.StepInDoubt() if not event.message.startswith("the read-back says no"):
+            answer = NoAnswer(message=event.message.rpartition(", for ")[0])
+    path = getattr(event, "path", None)
+    asked = [
+        command
+        for command in commands(plan, state, instant_of(entry.at))
+        if command.role in {"verify", "lookup"} and path in {None, command.path}
+    ]
+    if len(asked) != 1:
+        raise NoMessage(f"{len(asked)} questions were open")
+    (command,) = asked
+    return ReadBack(
+        path=command.path,
+        direction=command.direction,
+        role=command.role,
+        asked=command.number,
+        answer=answer,
+        notes=notes,
+    )
