@@ -1,0 +1,139 @@
+"""What a run says that a person may wish is what the commands take, and they take nothing else: at every version."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from amends.coordinator.cli.logs import logging_kept
+from amends.coordinator.cli.main import run as command
+from amends.coordinator.core.decide import decide
+from amends.coordinator.core.messages import (
+    CancelWished,
+    KillWished,
+    Message,
+    ReleaseWished,
+    ResolutionWished,
+)
+from amends.coordinator.core.state import State
+from amends.coordinator.reading.possible import RESOLUTIONS, Possible, possible
+from amends.coordinator.reading.standing import Standing, standing_of
+from amends.schemas.entry import Inline, decode
+from amends.schemas.events import Digest
+from tests.replay.recording import read, recorded
+from tests.unit.reading.stored_histories import StoredHistory
+
+NAMES: Final = recorded()
+OF_LONG: Final = 13
+"""Every so manyth version of the long history is like those before it."""
+_WITH: Final = {
+    "retry": "",
+    "done_by_hand": "--evidence ok",
+    "skip": "--reason ok",
+    "go_forward": "--reason ok",
+}
+TAKEN, REFUSED, NOT_FOUND = 0, 7, 6
+
+
+@pytest.fixture
+def _logs() -> Iterator[None]:
+    """Each command of this process sets up logging as its own process would."""
+    with logging_kept():
+        yield
+
+
+def standing(history: StoredHistory) -> Standing:
+    with history.open() as store:
+        (row,) = store.runs()
+        return standing_of(store, row)
+
+
+def lines(offered: tuple[Possible, ...]) -> set[str]:
+    return {each.command.replace('"…"', "ok").replace("'…'", "'{}'") for each in offered}
+
+
+def candidates(state: State) -> set[str]:
+    """Everything that a person might wish of the run, fitting or not."""
+    saga_id = state.saga_id
+    step = state.parked.step if state.parked is not None else "reserve"
+    found = {
+        f"amends parked resolve {saga_id} --step {shlex.quote(step)} --{each.replace('_', '-')} {_WITH[each]}".rstrip()
+        for each in RESOLUTIONS
+    }
+    found |= {f"amends runs {each} {saga_id} --reason ok" for each in ("cancel", "kill", "rerun")}
+    found |= {f"amends locks release {each} --reason ok" for each in ("order:A-12", "order:A-13")}
+    return found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("_logs")
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_that_is_offered_is_taken_and_every_other_one_is_refused(
+    name: str, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    history = StoredHistory(name, tmp_path)
+    former: set[str] = set()
+    for state in history.versions():
+        offered = lines(possible(standing(history)))
+        sent = {each for each in offered if " messages send " in each}
+        assert offered - sent <= candidates(state)
+        if offered == former and state.version % OF_LONG:
+            continue  # Nothing is new, and each command takes its time.
+        former = offered
+        for line in sorted(candidates(state)):
+            code = command([*shlex.split(line)[1:], "--as", "kim", "--data", str(tmp_path)])
+            said = capfdbinary.readouterr().err.decode()
+            assert (code == TAKEN) == (line in offered), f"version {state.version}: {line}: {code} {said}"
+            assert code in {TAKEN, REFUSED, NOT_FOUND}, said
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_owner_carries_out_what_is_offered_and_nothing_else(name: str, tmp_path: Path) -> None:
+    history = StoredHistory(name, tmp_path)
+    for state in history.versions():
+        here = standing(history)
+        offered = {(each.request, each.resolution, each.key) for each in possible(here)}
+        for wish, message in wishes(state):
+            events, _ = decide(history.plan, state, message, state.at, payloads_of(name))
+            assert bool(events) == (wish in offered), f"version {state.version}: {wish}"
+
+
+@pytest.mark.usefixtures("_logs")
+def test_the_message_that_is_offered_is_brought_to_the_run(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    history = StoredHistory("waited", tmp_path)
+    waiting = next(state for state in history.versions() if state.forward.get("paid") is not None)
+    (line,) = (each for each in lines(possible(standing(history))) if " messages send " in each)
+    assert command([*shlex.split(line)[1:], "--as", "kim", "--data", str(tmp_path), "-o", "json"]) == TAKEN
+    said = json.loads(capfdbinary.readouterr().out)
+    assert (said["state"], said["saga_id"]) == ("taken", waiting.saga_id)
+
+
+def payloads_of(name: str) -> Callable[[Digest], bytes]:
+    """What stands in the entries; conditions of these stories read nothing else."""
+    entries = [decode(data) for data in read(name).entries]
+    found = {digest: payload for entry in entries for digest, payload in entry.payloads.items()}
+
+    def value(digest: Digest) -> bytes:
+        payload = found[digest]
+        assert isinstance(payload, Inline)
+        return payload.inline.encode()
+
+    return value
+
+
+def wishes(state: State) -> list[tuple[tuple[str, str | None, str | None], Message]]:
+    step = state.parked.step if state.parked is not None else "reserve"
+    return [
+        (("cancel", None, None), CancelWished(reason="ok")),
+        (("kill", None, None), KillWished(reason="ok")),
+        (("release", None, "order:A-12"), ReleaseWished(key="order:A-12", reason="ok")),
+        *(
+            (("resolve", each, None), ResolutionWished(step=step, resolution=each, reason="ok", evidence="ok"))
+            for each in RESOLUTIONS
+        ),
+    ]
