@@ -85,7 +85,7 @@ def list_messages(call: Call, key: Key = None, limit: AtMost = 100) -> None:
                 row.message_id,
                 row.type,
                 row.correlation_key,
-                f"taken by {row.taken_by}" if row.taken_by else f"kept until {day_and_clock(row.expires_at)}",
+                _whose(row.taken_by) or f"kept until {day_and_clock(row.expires_at)}",
             ]
             for row in found
         ]
@@ -139,6 +139,12 @@ def _told(facts: dict[str, Any]) -> str:
         case "kept":
             return f"✔ {facts['message_id']} is kept: no run waits for it yet"
     return f"· {facts['message_id']} was sent before: nothing new"
+
+
+def _whose(taken_by: str | None) -> str:
+    from amends.coordinator.ports.rows import ERASED
+
+    return "" if taken_by is None else "erased" if taken_by == ERASED else f"taken by {taken_by}"
 
 
 def _message_facts(row: "MessageRow") -> dict[str, Any]:

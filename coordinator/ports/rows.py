@@ -247,6 +247,15 @@ class MessageRow(_Row, frozen=True, kw_only=True):
         return self.type if self.answer is None else ANSWER
 
 
+Waited = tuple[str, str]
+"""A correlation key and the type of message that some run waited for."""
+
+
+def nobody_waited(awaited_as: str, key: str) -> str:
+    """What the dead letter of a message that nobody took says."""
+    return f"nobody waited for {awaited_as} {key}"
+
+
 class AwaitedRow(_Row, frozen=True, kw_only=True):
     """A message that a run waits for. One message meets one wait: the oldest for its key and type."""
 

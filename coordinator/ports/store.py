@@ -25,6 +25,7 @@ from amends.coordinator.ports.rows import (
     StoredEntry,
     SubjectFacts,
     SubjectRow,
+    Waited,
 )
 from amends.coordinator.sealing.master import MasterReference
 from amends.schemas.events import Digest, Origin
@@ -300,8 +301,12 @@ class Store(LogReading, LocalTopics, Protocol):
         """Hold it, or release it where there is no reason any more; False if no such subject has a key."""
         ...
 
-    def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
+    def erase_subject(
+        self, subject: str, *, reason: str, by: str, at: Instant, waited: Sequence[Waited] = ()
+    ) -> SubjectRow | None:
         """Destroy the subject's key, and what else of it stands in clear: local triggers, dead letters of its runs.
+
+        `waited` is what these runs have waited for: messages for it that nobody took go too, and nobody will.
 
         Nothing happens, and the row tells why, while it is held; raises `Conflict` (AM0335) while a run of it is
         open. Of one that was erased before, what was repeated since goes as well. None if nothing knows the subject.

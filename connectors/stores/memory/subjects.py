@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from amends.connectors.stores import faults
 from amends.connectors.stores.memory.tables import Part
-from amends.coordinator.ports.rows import CLOSED, ERASED, SubjectFacts, SubjectRow
+from amends.coordinator.ports.rows import CLOSED, ERASED, SubjectFacts, SubjectRow, Waited, nobody_waited
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -55,7 +55,9 @@ class Subjects(Part):
                 self._tables.subjects[row.key_id] = replace(row, held=reason, held_by=by, held_at=at)
             return row is not None
 
-    def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
+    def erase_subject(
+        self, subject: str, *, reason: str, by: str, at: Instant, waited: Sequence[Waited] = ()
+    ) -> SubjectRow | None:
         with self._tables.lock:
             rows = sorted(
                 (row for row in self._tables.subjects.values() if row.subject == subject),
@@ -68,7 +70,7 @@ class Subjects(Part):
                 run = self._tables.runs[still[0]]
                 raise faults.subject_busy(f"{run.saga} {run.saga_id}", run.status, more=len(still) - 1)
             for each in rows:
-                self._forget(self._tables.subject_runs[each.key_id])
+                self._forget(self._tables.subject_runs[each.key_id], set(waited))
             if row.erased_at is not None:
                 return row
             erased = replace(row, wrapped=None, erased_at=at, erased_by=by, reason=reason)
@@ -83,21 +85,33 @@ class Subjects(Part):
         runs = self._tables.runs
         return [each for each in sorted(self._tables.subject_runs[row.key_id]) if runs[each].status not in CLOSED]
 
-    def _forget(self, runs: set[SagaId]) -> None:
-        """What of these runs stands in clear."""
+    def _forget(self, runs: set[SagaId], waited: set[Waited]) -> None:
+        """What of these runs stands in clear, and what came for them and was not taken."""
+        unclaimed = {nobody_waited(awaited_as, key) for key, awaited_as in waited}
+        letters = {
+            each.n
+            for each in self._tables.dead_letters
+            if each.saga_id in runs or (each.reason == "unclaimed" and each.detail in unclaimed)
+        }
+        messages = [
+            message
+            for message in self._tables.messages.values()
+            if message.taken_by in runs
+            or (message.taken_by is None and (message.correlation_key, message.awaited_as) in waited)
+        ]
+        found = [each for each in self._tables.dead_letters if each.n in letters]
         places = [(at.topic, at.offset) for at, saga_ids in self._tables.origins.items() if saga_ids & runs]
-        places += [(each.topic, each.offset) for each in self._tables.dead_letters if each.saga_id in runs]
-        taken = [message for message in self._tables.messages.values() if message.taken_by in runs]
-        places += [(message.topic, message.offset) for message in taken]
-        for message in taken:
-            bare = replace(message, body="", reason=None, external_id=None)
+        places += [(each.topic, each.offset) for each in found if each.partition == 0]
+        places += [(each.topic, each.offset) for each in messages if each.partition == 0]
+        for message in messages:
+            bare = replace(message, body="", reason=None, external_id=None, taken_by=message.taken_by or ERASED)
             self._tables.messages[message.message_id] = bare
         for topic, offset in places:
             records = self._tables.topics.get(topic, [])
             if offset < len(records):
                 records[offset] = replace(records[offset], key=None, value=None, headers=())
         self._tables.dead_letters = [
-            replace(each, key=None, value=None, headers=(), detail="erased") if each.saga_id in runs else each
+            replace(each, key=None, value=None, headers=(), detail="erased") if each.n in letters else each
             for each in self._tables.dead_letters
         ]
         for saga_id in runs:

@@ -7,7 +7,7 @@ from amends.connectors.stores import faults
 from amends.connectors.stores.sql.tables import OPEN
 from amends.connectors.stores.sql.work import SqlStore, Work
 from amends.coordinator.errors import KeyErased
-from amends.coordinator.ports.rows import ERASED, SubjectFacts, SubjectRow
+from amends.coordinator.ports.rows import ERASED, SubjectFacts, SubjectRow, Waited, nobody_waited
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -24,6 +24,7 @@ _RECORDS: Final = tuple(
 )
 """Records of local topics: triggers that began or repeated runs or were in conflict with one, messages taken."""
 _MESSAGES: Final = f"UPDATE messages SET body = '', reason = NULL, external_id = NULL WHERE taken_by IN ({_OF_KEY})"
+_UNTAKEN: Final = "taken_by IS NULL AND correlation_key = ? AND awaited_as = ?"
 _LETTERS: Final = f"""UPDATE dead_letters SET key = NULL, value = NULL, headers = '[]', detail = 'erased'
     WHERE saga_id IN ({_OF_KEY})"""
 _DIGESTS: Final = f"UPDATE runs SET request_digest = '{ERASED}' WHERE saga_id IN ({_OF_KEY})"
@@ -75,7 +76,9 @@ class SqlSubjects(SqlStore):
             held = "UPDATE subjects SET held = ?, held_by = ?, held_at = ? WHERE subject = ? AND erased_at IS NULL"
             return work.change(held, (reason, by, at, subject)) > 0
 
-    def erase_subject(self, subject: str, *, reason: str, by: str, at: Instant) -> SubjectRow | None:
+    def erase_subject(
+        self, subject: str, *, reason: str, by: str, at: Instant, waited: Sequence[Waited] = ()
+    ) -> SubjectRow | None:
         with self._writing() as work:
             self._before_erasing(work)
             every = f"{_SELECT} WHERE subject = ? ORDER BY erased_at IS NOT NULL, made_at DESC{self._locked}"
@@ -92,6 +95,8 @@ class SqlSubjects(SqlStore):
             for row in found:  # Of one that was erased before, what was repeated since.
                 for statement in (*_RECORDS, _MESSAGES, _LETTERS, _DIGESTS):
                     work.change(statement, (row.key_id,))
+            for key, awaited_as in waited:
+                _forget_untaken(work, key, awaited_as)
             if found[0].erased_at is not None:
                 return found[0]
             work.change(_ERASE, (at, by, reason, found[0].key_id))
@@ -112,6 +117,20 @@ def begin_sealed(work: Work, sealed: Sequence[tuple[str, SagaId]], *, lock: str)
     gone = [key_id for key_id, saga_id in sorted(sealed) if not work.change(note, (saga_id, key_id))]
     if gone:
         raise KeyErased(gone)
+
+
+def _forget_untaken(work: Work, key: str, awaited_as: str) -> None:
+    """Messages that came for the wait when it was over; as dead letters too, for whom nobody waited in their time."""
+    letters = "reason = 'unclaimed' AND detail = ?"
+    unclaimed = nobody_waited(awaited_as, key)
+    of_record = 'o.topic = records.topic AND o.partition = 0 AND o."offset" = records."offset"'
+    bare = "UPDATE records SET key = NULL, value = NULL, headers = '[]' WHERE EXISTS (SELECT 1 FROM"
+    work.change(f"{bare} messages o WHERE {of_record} AND {_UNTAKEN})", (key, awaited_as))
+    work.change(f"{bare} dead_letters o WHERE {of_record} AND o.{letters})", (unclaimed,))
+    forget = f"UPDATE messages SET taken_by = '{ERASED}', body = '', reason = NULL, external_id = NULL WHERE {_UNTAKEN}"
+    work.change(forget, (key, awaited_as))
+    gone = "UPDATE dead_letters SET key = NULL, value = NULL, headers = '[]', detail = 'erased'"
+    work.change(f"{gone} WHERE {letters}", (unclaimed,))
 
 
 def _row(columns: Sequence[Any]) -> SubjectRow:

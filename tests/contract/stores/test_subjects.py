@@ -10,6 +10,7 @@ import pytest
 from amends.coordinator.errors import Conflict, KeyErased
 from amends.coordinator.ports.rows import ERASED, AwaitedRow, MessageRow, SubjectRow
 from amends.coordinator.ports.store import Store
+from amends.coordinator.runtime.delivering import unclaimed
 from tests.contract.stores.builders import T0, Owner, change, duplicate, letter, local, run, saga_id
 
 WRAPPED = b"the wrapped key of Ada"
@@ -182,6 +183,50 @@ def test_messages_that_runs_of_an_erased_subject_took_go_with_its_key(store: Sto
     assert "Ada" not in repr(kept["m-1"])
     assert kept["m-2"].body == '"Ada"', "nobody has taken it: it is not known to be hers"
     assert [each.value for each in store.records("answers", after=-1, limit=9)] == [None, b"another"]
+
+
+def test_messages_that_came_too_late_for_an_erased_subject_go_too_and_are_nobody_s(store: Store) -> None:
+    store.put_subjects([subject()])
+    store.publish([local("answers", b"%d" % number) for number in range(5)])
+    owner = Owner(store)
+    owner.append(owner.part(0, [("a", 1)], started=[run("a")]), sealed=(("key-ada", saga_id("a")),))
+    owner.append(owner.part(0, [("a", 2)], changed=[ended("a")]))
+    kinds = {"late": ("K", "answer"), "swept": ("K", "answer"), "other key": ("L", "answer"), "other": ("K", "else")}
+    rows = [
+        MessageRow(
+            message_id=name,
+            correlation_key=key,
+            type=kind,
+            topic="answers",
+            partition=0,
+            offset=offset,
+            received_at=T0,
+            expires_at=T0 + (5 if name == "swept" else 10**15),
+            actor="ops",
+            body='"Ada"',
+            reason="Ada",
+        )
+        for offset, (name, (key, kind)) in enumerate(kinds.items())
+    ]
+    by_hand = msgspec.structs.replace(rows[0], message_id="by hand", partition=-1, offset=-1)
+    store.put_messages([*rows, by_hand])
+    assert store.sweep_messages(T0 + 6, unclaimed) == 1
+
+    waited = [("K", "answer")]
+    assert store.erase_subject("hash-ada", reason="asked to", by="ops", at=T0 + 9, waited=waited) is not None
+
+    kept = {each.message_id: each for each in store.messages()}
+    assert [kept[name].taken_by for name in ("late", "by hand")] == [ERASED, ERASED]
+    assert "Ada" not in repr((kept["late"], kept["by hand"], store.dead_letters()))
+    assert [kept[name].body for name in ("other key", "other")] == ['"Ada"', '"Ada"']
+    values = [each.value for each in store.records("answers", after=-1, limit=9)]
+    assert values == [None, None, b"2", b"3", b"4"]
+    assert store.put_messages([rows[0]]) == [False], "it is still known by its id"
+
+    owner.append(owner.part(0, [("b", 1)], started=[run("b")]))
+    awaited = AwaitedRow(saga_id=saga_id("b"), path="wait", shard=0, correlation_key="K", type="answer")
+    owner.append(owner.part(0, [("b", 2)], awaited=(awaited,)))
+    assert store.inbox(0) == [], "nobody gets what is left of it"
 
 
 def test_nothing_of_an_erased_key_stays_in_the_files_of_a_sqlite_store(

@@ -14,6 +14,7 @@ from tests.e2e.faults.installation import Installation
 pytestmark = pytest.mark.timeout(240)
 
 APP = Path(__file__).parent / "apps" / "people.py"
+APPOINTMENTS = APP.with_name("appointments.py")
 TOPIC = "letters"
 ADA, BOB = "ada@example.org", "bob@example.org"
 TEXT, OTHER = "come-to-the-analytical-engine", "bring-the-other-drawing"
@@ -164,6 +165,34 @@ def test_a_held_subject_is_not_erased(played: Installation) -> None:
     played.ok("subjects", "release", ADA)
     played.ok(*erase)
     played.command("subjects", "erase", "nobody", "--reason", "r").refused(6, "AM0334", "nobody")
+
+
+def test_messages_for_an_erased_subject_go_whether_they_were_taken_or_not(sealed: Installation) -> None:
+    sealed.publish("invitations", {"request_id": "R-1", "person": ADA}, {"request_id": "R-2", "person": BOB})
+    sealed.ok("worker", APPOINTMENTS, "--until-idle")
+    sent: list[dict[str, Any]] = [
+        {"correlation_key": key, "type": "Answer", "body": body}
+        for key, body in (
+            ("R-1", {"day": "never", "text": TEXT}),
+            ("R-1", {"day": 1, "text": TEXT}),
+            ("R-1", {"day": 2, "text": TEXT}),
+            ("R-2", {"day": 3, "text": OTHER}),
+        )
+    ]
+    sealed.publish("amends.messages", *sent)
+    sealed.ok("worker", APPOINTMENTS, "--until-idle")
+    sealed.ok("messages", "send", "R-1", "--type", "Answer", "--json", json.dumps({"text": TEXT}), "--id", "by-hand")
+    assert [each["taken_by"] is None for each in sealed.json("messages", "list", "--key", "R-1")] == [True, True, False]
+    assert sorted(each["status"] for each in sealed.json("runs", "list")) == ["completed", "completed"]
+
+    sealed.ok("subjects", "erase", ADA, "--reason", "asked to")
+
+    assert list(found(sealed.database.parent, TEXT, ADA)) == []
+    read = [sealed.ok("topics", "tail", topic, "-o", "jsonl") for topic in ("amends.messages", "amends.dead-letters")]
+    assert [(TEXT in each, OTHER in each) for each in read] == [(False, True), (False, False)]
+    assert sealed.ok("messages", "list", "--key", "R-1").count("erased") == 2
+    assert "was sent before" in sealed.ok("messages", "send", "R-1", "--type", "Answer", "--id", "by-hand")
+    assert sealed.json("audit", "verify")["ok"]
 
 
 def test_a_result_that_is_to_stay_sealed_is_sealed_on_the_topic_and_open_to_a_reader(sealed: Installation) -> None:
