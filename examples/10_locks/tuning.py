@@ -21,7 +21,7 @@ class Tuned(BaseModel):
 
 tuning = Saga(
     "tuning",
-    trigger=Topic("tunings", Tuning, idempotency_key="request_id", business_key="request_id"),
+    trigger=Topic("tunings", Tuning, idempotency_key="request_id", business_key="piano"),
     locks={"piano": "piano"},  # A run about the Bosendorfer locks `piano:Bosendorfer`.
     deadline="2d",
 )
