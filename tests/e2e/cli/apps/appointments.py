@@ -18,7 +18,7 @@ class Answer(BaseModel):
 appointment = Saga(
     "appointment", trigger=Topic("invitations", Invitation, idempotency_key="request_id"), subject="person"
 )
-answer = appointment.wait("answer", Answer, correlation=appointment.trigger.request_id, timeout="1h")
+answer = appointment.wait("answer", Answer, correlation=appointment.trigger.request_id, timeout="10m")
 
 
 @appointment.result
