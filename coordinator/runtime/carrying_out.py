@@ -67,14 +67,14 @@ class CarryingOut:
             self.lingering.update({run.saga_id} if over else ())
         elif over:
             del self.runs[run.saga_id]
-        elif run.state.status == "queued" or waits_for_handler(run, now):
+        elif waits_for_handler(run, now):
             self.resting.add(run.saga_id)
-        elif run.plan.waits and self.sleeps(run):
+        elif self.sleeps(run):
             del self.runs[run.saga_id]
 
     def sleeps(self, run: Run) -> bool:
         """Whether a run only waits, for a message or an instant: then it needs no memory but for its timer."""
-        if waited_for(run.plan, run.state) is None:
+        if run.state.status != "queued" and waited_for(run.plan, run.state) is None:
             return False
         if run.due is not None and run.due != run.timer_due:
             self.timers.set(run.due, "due", run.saga_id)

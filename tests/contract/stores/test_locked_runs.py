@@ -155,6 +155,16 @@ def test_another_run_of_the_same_order_is_queued_until_the_first_has_ended(store
     assert_alone(store)
 
 
+def test_a_queued_run_takes_no_memory(store: Store) -> None:
+    installation = installed(store, charge=late(Done(key="c"), after="5s"))
+    for key in ("R-1", "R-2", "R-3"):
+        publish(installation, key)
+    seconds(installation, 1)
+    assert set(installation.engine.runs) == {id_of("R-1")}
+    installation.run()
+    assert set(statuses(store).values()) == {"completed"}
+
+
 def test_a_duplicate_of_a_queued_run_is_counted_on_it(store: Store) -> None:
     installation = installed(store, charge=SLOW)
     for key in ("R-1", "R-2", "R-2"):
