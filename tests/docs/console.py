@@ -24,7 +24,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 FOLDER = "/srv/shop"
 """What the folder of a reader is called in the pages."""
 
-_SHELL = re.compile(r"[|&;<>$\n]")
+_SHELL = re.compile(r"[|&;<>$*\n]")
 _LOOSE = (
     (re.compile(r"\d{4}-\d\d-\d\d(?=[ T])"), "DATE"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIME"),
