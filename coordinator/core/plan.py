@@ -31,6 +31,8 @@ class Plan:
 
     def of(self, state: State) -> "Plan":
         """The plan of one run, with what is repeated in it unfolded as far as it was planned."""
+        if self.origin is not None:
+            return self.origin.of(state)
         fans = state.fans
         if not fans:
             return self

@@ -202,3 +202,10 @@ def test_a_person_sends_a_run_forward_and_items_that_were_undone_are_done_anew()
     assert "new key for notify[1]" in told
     assert told[-1] == "request notify[1]"
     assert run.ok("notify[1]")[-2:] == ["notify ended", "request mail"]
+
+
+def test_a_plan_that_is_unfolded_again_is_the_same() -> None:
+    run = Run.of(saga(over_lines()), trigger=ORDER)
+    unfolded = run.plan.of(run.get())
+    assert unfolded.of(run.get()) is unfolded
+    assert [step.path for step in unfolded.form.steps] == ["notify", "notify[0]", "notify[1]", "notify[2]"]
