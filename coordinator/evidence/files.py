@@ -1,5 +1,7 @@
 """Files that are written whole or not at all, and never over another one."""
 
+import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,9 +32,11 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     try:
         if path.exists():
             raise faults.exists(str(path))
+        _without_leftovers(path)
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             with open(descriptor, "w+b") as file:  # noqa: PTH123  a descriptor
+                fcntl.flock(file, fcntl.LOCK_EX)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -44,6 +48,14 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise faults.exists(str(path)) from None
     except OSError as error:
         raise faults.not_written(str(path), error.strerror or str(error)) from error
+
+
+def _without_leftovers(path: Path) -> None:
+    """Remove what somebody began and was killed in the middle of; who is still writing has it locked."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _named(partial: Path, path: Path) -> None:
