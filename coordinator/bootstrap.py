@@ -90,6 +90,15 @@ def opened_store(settings: Settings, *, read_only: bool = False) -> Iterator[Sto
         store.close()
 
 
+def memory_store(clock: Callable[[], Instant]) -> Store:
+    """A store in memory that goes by this clock, ready to be used: for rehearsals."""
+    from amends.connectors.stores.memory import MemoryStore
+
+    store = MemoryStore(clock=clock)
+    store.migrate(shards=1)
+    return store
+
+
 def worker_clock() -> Callable[[], Instant]:
     """This machine's clock: asked often, and there while the store is not. Leases keep to the database's."""
     from amends.connectors.stores.clock import wall_clock

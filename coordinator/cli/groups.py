@@ -60,6 +60,7 @@ APP = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=_OPTIONS,
 )
+TESTING = _group("testing", "Golden histories: record runs, decide them again.", WRITE)
 RUNS = _group("runs", "Saga runs: list, show, story, events, state, watch, cancel, kill.", LOOK)
 TRIGGERS = _group("triggers", "What became of a trigger.", LOOK)
 AUDIT = _group("audit", "The log itself: read it, verify it.", LOOK)

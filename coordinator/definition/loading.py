@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.findings import DefinitionError, Finding, finding, nearest
@@ -19,6 +20,8 @@ from amends.coordinator.errors import NotFound, UsageError
 from amends.coordinator.failures import told_by
 
 _BUILD_LENGTH = 16
+
+Bound = TypeVar("Bound")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,12 @@ def check_app(app: str) -> list[Finding]:
         return list(error.findings)
     found = [each for saga in sagas for each in saga.check()]
     return sorted(set(found), key=lambda each: (each.file or "", each.line or 0, each.column or 0, each.code))
+
+
+def bound_in(app: str, kind: type[Bound]) -> list[Bound]:
+    """Everything of this kind that an APP's modules bind, each once. Raises `UsageError` as `load_app` does."""
+    found = [value for module in _import(app) for value in vars(module).values() if isinstance(value, kind)]
+    return list({id(value): value for value in found}.values())
 
 
 def _import(app: str) -> list[ModuleType]:

@@ -1,13 +1,15 @@
 """Rehearsing a saga: it is run in its sandbox, and failed, doubted and crashed at every moment, one at a time."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
 
-from amends.compensations.faults import Fault, all_said
+from amends.compensations.faults import Fault
 from amends.compensations.judging import Ending, Finding, Park, is_expected, judge
 from amends.compensations.scenarios import (
     Course,
@@ -71,7 +73,7 @@ def rehearse(
     """
     caller = Caller()
     try:
-        with sandbox.opened():
+        with sandbox.opened(), _quiet():
             rehearsing = _Rehearsing(
                 sandbox=sandbox,
                 saga=sandbox.saga.close(),
@@ -84,6 +86,19 @@ def rehearse(
             return rehearsing.all(tuple(sandbox.triggers if triggers is None else triggers))
     finally:
         caller.close()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Coordinators that die in hundreds are no news, unless somebody wants every detail."""
+    logger = logging.getLogger("amends")
+    former = logger.level
+    if logger.getEffectiveLevel() > logging.DEBUG:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(former)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -121,7 +136,8 @@ class _Rehearsing:
             self._rehearse(trigger, number)
         self._unseen()
         if self.cut:
-            message = f"{self.cut} scenarios were left out: the limit is {self.scenarios_max}, and a time"
+            why = f"{self.scenarios_max} are the limit" if self.played >= self.scenarios_max else "the time is up"
+            message = f"{self.cut} scenarios were left out: {why}"
             self._add(Finding(kind="limit", step="", handler="", message=message, when=""))
         return Rehearsal(
             saga=self.saga.name,
@@ -364,6 +380,3 @@ def _stranger(name: str, where: str) -> UsageError:
         f"{where} acts on {name!r}, which has no stand-in: a rehearsal never reaches the real one",
         do=f"give the sandbox a stand-in for {name!r}",
     )
-
-
-__all__ = ["Rehearsal", "all_said", "rehearse"]

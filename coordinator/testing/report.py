@@ -145,7 +145,8 @@ def _verdict(rehearsal: Rehearsal, step: StepFacts) -> str:
             return f"✖ {_counted(sum(each.severity == 'error' for each in rehearsal.of(step.path)), 'finding')}"
         case "restores":
             said = "makes amends" if step.follow_up else "brings the world back"
-            return f"{what} {said}: {rehearsal.place(step.undo or '')}, in {rehearsal.undone[step.path]} scenarios"
+            where, times = rehearsal.place(step.undo or ""), _counted(rehearsal.undone[step.path], "scenario")
+            return f"{what} {said}: {where}, in {times}"
         case "never_undone":
             return f"{what} never ran: no trigger leads there"
         case _:
