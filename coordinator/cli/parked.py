@@ -50,12 +50,13 @@ def list_parked(call: Call) -> None:
 
 @command(PARKED, "show", example="amends parked show 8f1c1a52")
 def show_parked(call: Call, run: RunArgument) -> None:
-    """One parked run, its story, and the commands a person may give."""
-    from amends.coordinator.cli.output import show, toned
-    from amends.coordinator.reading.facts import plan_in
+    """One parked run: its story, what must be undone, and the commands a person may give."""
+    from amends.coordinator.cli.explaining_text import commands_text, retries_text, undo_text
+    from amends.coordinator.cli.output import show
+    from amends.coordinator.reading.explaining import explain
     from amends.coordinator.reading.history import run_history
     from amends.coordinator.reading.naming import find_run
-    from amends.coordinator.reading.parking import meaning_of
+    from amends.coordinator.reading.standing import standing_of
     from amends.coordinator.reading.story import story
 
     with call.store() as store:
@@ -66,21 +67,20 @@ def show_parked(call: Call, run: RunArgument) -> None:
             raise Conflict(
                 "AM5013", f"run {row.saga_id} is {status}, not parked", do=f"see: amends runs show {row.saga_id}"
             )
-        moments, plan = run_history(store, row.saga_id), plan_in(store, row.definition_hash)
-        told = story(moments, plan)
+        moments = run_history(store, row.saga_id)
+        standing = standing_of(store, row, moments)
+        explanation = explain(standing, moments, store.now())
+        told = story(moments, standing.plan)
 
     def text() -> str:
-        particulars = [
-            f"  undone     {', '.join(facts['undone']) or 'nothing'}",
-            f"  remaining  {', '.join(facts['remaining']) or 'nothing'}",
-            f"  in doubt   {', '.join(facts['in_doubt']) or 'nothing'}",
-        ]
-        happened = told.rstrip("\n").splitlines()[:-1]  # the last line says: look at what is shown here
-        assert plan is not None, "without it there are no facts"
-        meanings = {each: meaning_of(each, plan, moments[-1].state) for each in facts["commands"]}
-        return "\n".join([*happened, *particulars, toned("bold", "  You may say:"), *_commands(facts, meanings)])
+        assert explanation is not None, "without its definition there are no facts"
+        lines = told.rstrip("\n").splitlines()[:-1]  # the last line says: look at what is shown here
+        lines.append(f"  In doubt: {', '.join(facts['in_doubt']) or 'nothing'}.")
+        for section in (undo_text, retries_text, commands_text):
+            lines += section(explanation)
+        return "\n".join(lines)
 
-    show(call, facts, text)
+    show(call, {**facts, "explanation": explanation}, text)
 
 
 @command(
@@ -129,16 +129,6 @@ def _resolution(chosen: dict[str, bool], evidence: str | None, reason: str | Non
         raise UsageError("AM5005", f"--{named[0].replace('_', '-')} needs a reason", do='add --reason "why"')
     found: Resolution = named[0]  # type: ignore[assignment]  # the four names are the four resolutions
     return found
-
-
-def _commands(facts: dict[str, Any], meanings: dict[str, str]) -> list[str]:
-    """Each decision as it is written, and below it what it means."""
-    needs = {"done_by_hand": ' --evidence "…"', "skip": ' --reason "…"', "go_forward": ' --reason "…"'}
-    start = f"    amends parked resolve {facts['saga_id']} --step {facts['step'] or repr('')}"
-    return [
-        f"{start} --{each.replace('_', '-')}{needs.get(each, '')}\n      {meaning}"
-        for each, meaning in meanings.items()
-    ]
 
 
 def _facts(store: "Store", row: "RunRow") -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ def tell_story(call: Call, run: RunArgument, at: At = None, bundle: FromBundle =
 
     with call.reading(bundle) as store:
         row, moments = _run_at(store, run, at)
-        told = story(moments, plan_in(store, row.definition_hash))
+        told = story(moments, plan_in(store, row.definition_hash), row.waiting_for)
     show(call, {"saga_id": row.saga_id, "story": told.splitlines()}, lambda: told)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from amends.coordinator.cli.laying_out import ALIKE_MAX, any_item, wrapped
 from amends.coordinator.cli.output import columns
-from amends.coordinator.reading.words import UNDONE, counted
+from amends.coordinator.reading.words import counted
 
 Facts = dict[str, Any]
 _Row = tuple[str, str, str, str, str]
@@ -23,6 +23,13 @@ _MARKS: Final = {
     "pending": "·",
     "absent": "·",
 }
+_HEADS: Final = ("step", "kind", "status", "undo")
+_UNDONE: Final = {
+    "readback": "undone, verified",
+    "lookup": "undone, verified by lookup",
+    "reply": "undone, by its reply",
+    "person": "done by hand",
+}
 _WORDS: Final = {
     "requested": "under way",
     "retrying": "to be tried again",
@@ -36,9 +43,8 @@ _WORDS: Final = {
 def steps_text(steps: Sequence[Facts], *, ended: bool) -> list[str]:
     """One line a step, where many items are alike one for all of them; below it what its failure said."""
     rows = _together(_row(step, ended=ended) for step in steps)
-    head, *lines = columns(
-        [row[:4] for row in rows], heads=["step", "kind", "status", "undo"], indent="  "
-    ).splitlines()
+    shown = len(_HEADS) if any(undo for _, _, _, undo, _ in rows) else len(_HEADS) - 1
+    head, *lines = columns([row[:shown] for row in rows], heads=_HEADS[:shown], indent="  ").splitlines()
     found = [head]
     for row, line in zip(rows, lines, strict=True):
         found.append(line)
@@ -86,7 +92,7 @@ def _undo(undo: Facts | None) -> str:
     attempts = f", {counted(undo['attempts'], 'attempt')}" if undo["attempts"] > 1 else ""
     if undo["status"] == "skipped":
         return "left in the world"
-    said = UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
+    said = _UNDONE[undo["verified_by"]] if undo["verified_by"] else _word(undo["status"])
     return f"↩ {said}{attempts}"
 
 

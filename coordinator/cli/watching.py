@@ -45,7 +45,9 @@ def _redraw(store: Store, saga_id: SagaId) -> None:
         while True:
             moments: list[Moment] = run_history(store, saga_id)
             plan = plan_in(store, moments[-1].state.definition_hash)
-            live.update(Text(story(moments, plan).rstrip("\n")), refresh=True)
+            row = store.run(saga_id)
+            told = story(moments, plan, row.waiting_for if row is not None else None)
+            live.update(Text(told.rstrip("\n")), refresh=True)
             if moments[-1].state.closed:
                 return
             _changed(store)

@@ -2,14 +2,17 @@
 
 from collections import Counter
 
+from msgspec import UNSET
+
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.times import day_and_clock
 from amends.coordinator.reading.words import counted
+from amends.schemas.instants import Instant
 
 
-def ending(state: State) -> list[str]:
-    """One sentence, more where a person has to act."""
+def ending(state: State, waiting_for: str | None = None) -> list[str]:
+    """One sentence, more where a person has to act. `waiting_for` is of a run in which nothing else is to be done."""
     match state.status:
         case "completed":
             return [_completed(state)]
@@ -19,8 +22,26 @@ def ending(state: State) -> list[str]:
             return [f"Killed. {_left(state) or 'Nothing is left in the world.'}"]
         case "parked":
             return _parked(state)
+        case _ if waiting_for is not None:
+            return [f"Waits for {each}." for each in _waits(state) or [f"handler {waiting_for}, which no worker has"]]
         case _:
             return [f"Not over yet: {state.status}."]
+
+
+def _waits(state: State) -> list[str]:
+    """What comes from outside, the soonest first."""
+    found: list[tuple[Instant, str]] = []
+    for path, effect in state.forward.items():
+        if effect.phase != "waiting" or effect.due_at is None or effect.awaited is UNSET:
+            continue
+        until, awaited = day_and_clock(effect.due_at), effect.awaited
+        if awaited.awaits == "message":
+            found.append(
+                (effect.due_at, f"message {awaited.message_type} of {awaited.correlation} until {until}, in {path}")
+            )
+        else:
+            found.append((effect.due_at, f"{until}, in {path}"))
+    return [text for _, text in sorted(found)]
 
 
 def _completed(state: State) -> str:

@@ -6,13 +6,13 @@ Pure: from where the run stands (definition, fold and rows), its entries, and th
 from collections.abc import Sequence
 
 from amends.coordinator.reading.accomplished import approved, completed, items_of, pending
+from amends.coordinator.reading.awaiting import turns_back_at, waits_of
 from amends.coordinator.reading.explanation import Explanation
 from amends.coordinator.reading.history import Moment
 from amends.coordinator.reading.possible import possible
 from amends.coordinator.reading.retries import retries_of
 from amends.coordinator.reading.standing import Standing
 from amends.coordinator.reading.undoing import undo_order_of
-from amends.coordinator.reading.waits import turns_back_at, waits_of
 from amends.schemas.instants import Instant, text_of
 
 

@@ -33,10 +33,32 @@ def test_what_is_parked_says_what_remains_and_what_a_person_may_do(played: Insta
         "in_doubt": [],
         "commands": ["retry", "done_by_hand", "skip", "go_forward"],
     }
-    assert played.json("parked", "show", "refund/R-3") == row
+    told = played.json("parked", "show", "refund/R-3")
+    explanation = told.pop("explanation")
+    assert told == row
+    assert [(each["path"], each["status"]) for each in explanation["undo"]["steps"]] == [
+        ("restock", "done"),
+        ("reverse_charge", "failed"),
+    ]
+    start = f"amends parked resolve {row['saga_id']} --step reverse_charge"
+    assert [each["command"] for each in explanation["commands"]] == [
+        f"{start} --retry",
+        f'{start} --done-by-hand --evidence "…"',
+        f'{start} --skip --reason "…"',
+        f'{start} --go-forward --reason "…"',
+        f'amends runs kill {row["saga_id"]} --reason "…"',
+    ]
+
+
+def test_what_is_shown_fits_a_terminal_and_its_commands_can_be_copied(played: Installation) -> None:
     shown = played.ok("parked", "show", "refund/R-3")
-    for flag in ("--retry", '--done-by-hand --evidence "…"', '--skip --reason "…"', '--go-forward --reason "…"'):
-        assert f"    amends parked resolve {row['saga_id']} --step reverse_charge {flag}\n" in shown
+    commands = shown.partition("a person may say now\n")[2]
+    assert all(len(line) <= 80 for line in commands.splitlines())
+    run = saga_id(played, "R-3")[:13]
+    assert (
+        f'      amends parked resolve {run} --step reverse_charge --done-by-hand \\\n        --evidence "…"\n'
+    ) in commands
+    assert all(len(line) <= 80 for line in played.ok("runs", "show", "refund/R-3").splitlines())
 
 
 RESOLUTIONS = [

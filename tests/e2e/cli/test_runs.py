@@ -18,7 +18,7 @@ LISTED = [
 SHOWN = [
     *LISTED,
     *("trigger", "steps", "waiting_for", "parked", "exposure", "result", "failure", "cost_usd"),
-    *("rerun", "checkpoints", "locks"),
+    *("rerun", "checkpoints", "locks", "explanation"),
 ]
 STATUSES = {"R-1": ("completed", None), "R-2": ("compensated", "failed"), "R-3": ("parked", "failed")}
 

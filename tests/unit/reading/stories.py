@@ -62,6 +62,17 @@ def refund() -> Saga[Requested]:
     return saga
 
 
+def waiting_plan() -> Plan:
+    """The same saga, waiting for a payment first."""
+    saga = Saga(
+        "refund",
+        version=3,
+        trigger=Topic("billing.refund-requested", Requested, idempotency_key="request_id", business_key="order_id"),
+    )
+    saga.wait("paid", Requested, correlation=saga.trigger.order_id, timeout="30m", type="payment")
+    return plan_of(saga.close().form)
+
+
 def refund_plan() -> Plan:
     return plan_of(refund().close().form)
 

@@ -4,6 +4,7 @@ from amends.coordinator.reading.story import story
 from amends.schemas import events as e
 from tests.unit.reading.stories import (
     DAY,
+    LATER,
     History,
     again,
     draining,
@@ -16,6 +17,7 @@ from tests.unit.reading.stories import (
     undo_requested,
     undo_succeeded,
     undo_verified,
+    waiting_plan,
 )
 
 COMPENSATED = """\
@@ -91,6 +93,23 @@ def test_a_parked_run_says_what_is_left_and_who_decides() -> None:
         "  Left in the world: reverse_charge (done, not undone), restock (its undo failed: the shelf is gone).",
         "  A person decides: amends parked show 8f1c1a52-6d0e-5f7a-9a53-0d9b8c7e6f50",
     ]
+
+
+def test_a_run_that_waits_is_called_waiting_and_says_for_what_and_until_when() -> None:
+    run = History()
+    waits = e.WaitStarted(
+        path="paid", attempt=1, awaits="message", correlation="A-12", message_type="payment", due_at=LATER
+    )
+    run.entry("14:02:07.110", started(), waits, cause="trigger")
+    told = story(run.moments(), waiting_plan()).splitlines()
+    assert told[0] == "refund v3 · order A-12 · ⏸ waiting"
+    assert told[-1] == "  Waits for message payment of A-12 until 2026-11-21 15:02:07, in paid."
+
+
+def test_a_run_whose_handler_no_worker_has_is_called_waiting_too() -> None:
+    told = story(forward().moments()[:1], refund_plan(), "reverse_charge").splitlines()
+    assert told[0] == "refund v3 · order A-12 · ⏸ waiting"
+    assert told[-1] == "  Waits for handler reverse_charge, which no worker has."
 
 
 def test_a_person_s_decision_stands_in_the_story_with_name_and_reason() -> None:
