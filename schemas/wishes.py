@@ -75,6 +75,14 @@ class Resolve(_Wish, frozen=True, kw_only=True):
     evidence: str | None
 
 
+class UndoTo(_Wish, frozen=True, kw_only=True):
+    """Undo a parked run as far as this step, and go forward from there."""
+
+    saga_id: SagaId
+    step: str
+    reason: str
+
+
 class Deliver(_Wish, frozen=True, kw_only=True):
     """A message from outside for what the run waits for under this path; with all that gives it back if it does not."""
 
@@ -95,7 +103,7 @@ class Deliver(_Wish, frozen=True, kw_only=True):
     expires_at: int
 
 
-Wish = Deliver | Start | Cancel | Kill | Rerun | Resolve | Grant | Release
+Wish = Deliver | Start | Cancel | Kill | Rerun | Resolve | UndoTo | Grant | Release
 
 _decoder: msgspec.json.Decoder[Wish] = msgspec.json.Decoder(Wish)
 

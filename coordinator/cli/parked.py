@@ -89,23 +89,32 @@ def show_parked(call: Call, run: RunArgument) -> None:
 def resolve(  # noqa: PLR0917  options of a command
     call: Call,
     run: RunArgument,
-    step: Annotated[str, typer.Option(metavar="S", help="The step it is parked at.")],
+    step: Annotated[str | None, typer.Option(metavar="S", help="The step it is parked at.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try the failed thing again.")] = False,
     done_by_hand: Annotated[bool, typer.Option("--done-by-hand", help="It was done; needs --evidence.")] = False,
     evidence: Annotated[str | None, typer.Option(metavar="E", help="What shows that it was done.")] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Leave it in the world; needs --reason.")] = False,
     go_forward: Annotated[bool, typer.Option("--go-forward", help="Request it all again; needs --reason.")] = False,
+    undo_to: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Undo what came after it, and go on from there; needs --reason.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(metavar="R", help="Why; it stands in the log.")] = None,
     actor: Actor = None,
     wait: Wait = False,
     timeout: Timeout = "60s",
 ) -> int:
-    """Decide about a parked run."""
+    """Decide about a parked run: about the step it is parked at, or how far it is undone before it goes on."""
     from amends.coordinator.cli.wishing import Wished, leave
-    from amends.schemas.wishes import Resolve
+    from amends.schemas.wishes import Resolve, UndoTo
 
     chosen = {"retry": retry, "done_by_hand": done_by_hand, "skip": skip, "go_forward": go_forward}
+    if undo_to is not None:
+        why = _why_undo_to(chosen, step, reason)
+        undone = Wished("resolve", lambda row, by: UndoTo(actor=by, saga_id=row.saga_id, step=undo_to, reason=why))
+        return leave(call, run, undone, actor, wait=wait, timeout=timeout)
     resolution = _resolution(chosen, evidence, reason)
+    if step is None:
+        raise UsageError("AM5005", "a decision is about the step the run is parked at", do="name it with --step")
     wished = Wished(
         "resolve",
         lambda row, by: Resolve(
@@ -115,13 +124,23 @@ def resolve(  # noqa: PLR0917  options of a command
     return leave(call, run, wished, actor, wait=wait, timeout=timeout)
 
 
+def _why_undo_to(chosen: dict[str, bool], step: str | None, reason: str | None) -> str:
+    if any(chosen.values()) or step is not None:
+        raise UsageError(
+            "AM5005", "--undo-to is a decision of its own, about the whole run", do="leave --step and the others out"
+        )
+    if not reason:
+        raise UsageError("AM5005", "--undo-to needs a reason", do='add --reason "why"')
+    return reason
+
+
 def _resolution(chosen: dict[str, bool], evidence: str | None, reason: str | None) -> "Resolution":
     named = [name for name, is_chosen in chosen.items() if is_chosen]
     if len(named) != 1:
         raise UsageError(
             "AM5005",
             "resolve takes one decision" + (f", not {len(named)}" if named else ""),
-            do="give --retry, --done-by-hand, --skip or --go-forward",
+            do="give --retry, --done-by-hand, --skip, --go-forward or --undo-to STEP",
         )
     if named[0] == "done_by_hand" and not evidence:
         raise UsageError("AM5005", "--done-by-hand needs evidence", do='add --evidence "what shows that it was done"')

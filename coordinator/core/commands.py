@@ -7,6 +7,7 @@ what is wanted and not running, and stops what is running and no longer wanted.
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from amends.coordinator.core.asking import given_to_a_person, question
 from amends.coordinator.core.drain import running_until
@@ -106,7 +107,9 @@ def next_due(plan: Plan, state: State) -> Instant | None:
     for path, effect in state.undo.items():
         if effect.phase in _TIMED:
             dues.append(_undo_due(plan, path, effect))
-    if state.status != "compensating" and not pivot_passed(plan, state):
+    if state.savepoint is not UNSET:
+        dues.append(state.deadline_at)
+    elif state.status != "compensating" and not pivot_passed(plan, state):
         dues.append(state.deadline_at)
         if plan.form.budget.wall_ms is not None:
             dues.append(state.running_since + plan.form.budget.wall_ms * MILLISECOND)

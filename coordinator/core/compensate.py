@@ -1,6 +1,9 @@
 """The compensation: undo in reverse, one at a time, each verified before the next (rules 9 and 10)."""
 
+from msgspec import UNSET
+
 from amends.coordinator.core.retrying import attempts_left
+from amends.coordinator.core.savepoints import go_forward_from
 from amends.coordinator.core.settle import request_from_reserve, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
@@ -15,6 +18,9 @@ def compensate(turn: Turn) -> None:
     undo_list = turn.state.undo_list
     assert undo_list is not None, "the compensation begins with its frozen list"
     path = next((path for path in undo_list if turn.state.effect(path, "undo").phase not in _OVER), None)
+    if path is None and turn.state.savepoint is not UNSET:
+        go_forward_from(turn, turn.state.savepoint)
+        return
     if path is None:
         turn.emit(SagaCompensated())
         return

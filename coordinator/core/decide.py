@@ -23,16 +23,18 @@ from amends.coordinator.core.messages import (
     Replied,
     RerunWished,
     ResolutionWished,
+    SavepointWished,
     Start,
     Tick,
 )
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.recovery import recover
 from amends.coordinator.core.replies import record_readback, record_reply
+from amends.coordinator.core.savepoints import choose_savepoint, too_late_for_savepoint
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Payloads, Turn
 from amends.coordinator.core.waiting import record_message
-from amends.schemas.events import Event, RerunStarted, SagaStarted, StepRequested, UndoRequested
+from amends.schemas.events import DrainStarted, Event, RerunStarted, SagaStarted, StepRequested, UndoRequested
 from amends.schemas.instants import MILLISECOND, Instant, text_of
 
 STAGES_MAX = 16
@@ -87,7 +89,7 @@ def _start(plan: Plan, message: Start, now: Instant, payloads: Payloads) -> tupl
     return tuple(turn.events), turn.state
 
 
-def _record(turn: Turn, message: Message) -> None:  # noqa: C901  one case for each message
+def _record(turn: Turn, message: Message) -> None:  # noqa: C901, PLR0912  one case for each message
     match message:
         case Replied():
             record_reply(turn, message)
@@ -107,6 +109,8 @@ def _record(turn: Turn, message: Message) -> None:  # noqa: C901  one case for e
             release_lock(turn, key, reason)
         case ResolutionWished():
             people.resolve(turn, message)
+        case SavepointWished():
+            choose_savepoint(turn, message)
         case Tick():
             pass
         case Start() | RerunWished():
@@ -131,7 +135,9 @@ def _stage(turn: Turn) -> None:
     state = turn.state
     if state.closed or state.status == "parked":
         return
-    if state.draining:
+    if too_late_for_savepoint(state, turn.now):
+        turn.emit(DrainStarted(cause="deadline", failure=None, reason=None))
+    elif state.draining:
         drain(turn)
     elif state.undo_list is not None:
         compensate(turn)

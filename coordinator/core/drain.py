@@ -1,10 +1,9 @@
 """The drain: no new forward work; what was sent is awaited and settled, then the undo list is frozen (rule 7)."""
 
-from amends.compensations.order import undo_order
 from amends.coordinator.core.pivot import pivot_passed
-from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.savepoints import to_undo
 from amends.coordinator.core.settle import move_of, settle
-from amends.coordinator.core.state import STANDING, Effect, State
+from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import CompensationStarted, RunResumed, SagaParked, StepFailed
@@ -22,7 +21,7 @@ def drain(turn: Turn) -> None:
     if pivot_passed(turn.plan, turn.state):
         turn.emit(RunResumed(why="pivot_passed", clean=True, alone=False))
         return
-    turn.emit(CompensationStarted(undo_list=undo_list_of(turn.plan, turn.state)))
+    turn.emit(CompensationStarted(undo_list=to_undo(turn.plan, turn.state)))
 
 
 def running_until(step: StepForm, effect: Effect) -> Instant:
@@ -59,16 +58,6 @@ def _quiet(turn: Turn, path: str) -> bool:
         return True
     if effect.phase == "ended":
         return move_of(turn.plan, turn.state, path, "forward", turn.now) == "ended"
-    return effect.phase not in {"requested", "in_doubt"} and not (effect.phase == "retrying" and effect.doubt)
-
-
-def undo_list_of(plan: Plan, state: State) -> tuple[str, ...]:
-    """Every step that stands or may stand in the world, the last requested first (rule 9)."""
-    requested = {
-        path: effect.order
-        for path, effect in state.forward.items()
-        if effect.phase in STANDING
-        and plan.steps[path].undo is not None
-        and state.effect(path, "undo").phase != "skipped"
-    }
-    return undo_order(requested)
+    return effect.phase not in {"requested", "in_doubt"} and not (
+        effect.phase == "retrying" and effect.doubt
+    )

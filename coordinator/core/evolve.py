@@ -1,18 +1,18 @@
 """Fold: state from events, one at a time. Pure, total, and never refuses: what is in the log did happen."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, assert_never
+from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from amends.coordinator.core.effects import EFFECT_FOLDS
 from amends.coordinator.core.moment import Moment, with_effect
-from amends.coordinator.core.state import Doubt, Effect, Locks, Parked, State
+from amends.coordinator.core.resolving import not_put_off, renewed, resolved, savepoint_chosen, savepoint_reached
+from amends.coordinator.core.state import Locks, Parked, State
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event
-from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant, instant_of
 
 
@@ -91,24 +91,18 @@ def _unlocked(state: State, event: e.LockReleased, _: Moment) -> State:
 
 def _drain(state: State, event: e.DrainStarted, moment: Moment) -> State:
     if state.parked is not None:
-        state = _renewed(state, moment)
+        state = renewed(state, moment)
     return replace(
         state,
-        forward={path: _not_put_off(effect) for path, effect in state.forward.items()},
+        forward={path: not_put_off(effect) for path, effect in state.forward.items()},
         status="compensating",
         parked=None,
+        savepoint=UNSET,
         draining=True,
         cause=event.cause,
         failure=event.failure,
         reason=event.reason,
     )
-
-
-def _not_put_off(effect: Effect) -> Effect:
-    """A request in doubt that was to be sent again is settled afresh: a run that turned back has other ways."""
-    if effect.phase != "retrying" or effect.doubt is None:
-        return effect
-    return replace(effect, phase="ended" if effect.doubt.ended else "in_doubt", asks=effect.asks + 1, due_at=None)
 
 
 def _compensation(state: State, event: e.CompensationStarted, _: Moment) -> State:
@@ -122,6 +116,7 @@ def _ended(status: str) -> Callable[[State, Any, Moment], State]:
             status=status,
             ended_at=moment.at,
             parked=None,
+            savepoint=UNSET,
             draining=False,
             result=event.result if isinstance(event, e.SagaCompleted) else None,
             reason=event.reason if isinstance(event, e.SagaKilled) else state.reason,
@@ -143,118 +138,9 @@ def _parked(state: State, event: e.SagaParked, moment: Moment) -> State:
     )
 
 
-def _resolved(state: State, event: e.ParkingResolved, moment: Moment) -> State:
-    parked_us = moment.at - state.parked.since if state.parked else 0
-    turning_back = state.draining or state.undo_list is not None
-    state = replace(
-        _without_parked_time(state, parked_us),
-        status="compensating" if turning_back else "running",
-        parked=None,
-        limit_reached=False,
-        extensions=state.extensions + state.limit_reached,
-        unclean_stops=0,
-        alone=0,
-    )
-    match event.resolution:
-        case "go_forward":
-            return _sent_forward(state, moment)
-        case "skip":
-            return _left_in_the_world(state, event.step, moment)
-        case "retry":
-            return _tried_anew(state, event.step, "undo" if state.undo_list is not None else "forward", moment)
-        case "done_by_hand":
-            return state
-    assert_never(event.resolution)
-
-
-def _without_parked_time(state: State, parked_us: int) -> State:
-    """Nothing that is bounded in time ran while the run was parked (rule 15)."""
-
-    def shifted(effect: Effect) -> Effect:
-        return replace(
-            effect,
-            due_at=effect.due_at + parked_us if effect.due_at and _time_runs(effect) else effect.due_at,
-            verify_since=effect.verify_since and effect.verify_since + parked_us,
-            doubt=effect.doubt and replace(effect.doubt, since=effect.doubt.since + parked_us),
-        )
-
-    return replace(
-        state,
-        running_since=state.running_since + parked_us,
-        deadline_at=state.deadline_at + parked_us,
-        forward={path: shifted(effect) for path, effect in state.forward.items()},
-        undo={path: shifted(effect) for path, effect in state.undo.items()},
-    )
-
-
-def _time_runs(effect: Effect) -> bool:
-    """Whether a timeout or a pause is under way; an instant is where it is."""
-    return effect.phase == "waiting" and effect.awaited is not UNSET and effect.awaited.awaits != "instant"
-
-
-def _sent_forward(state: State, moment: Moment) -> State:
-    """With its whole time before it, and every step with all its attempts."""
-    return replace(
-        _renewed(state, moment),
-        status="running",
-        cause=None,
-        reason=None,
-        failure=None,
-        draining=False,
-        undo_list=None,
-        undone=(),
-        running_since=moment.at,
-        deadline_at=state.deadline_at + moment.at - state.running_since,
-    )
-
-
-def _renewed(state: State, moment: Moment) -> State:
-    """Doubts of the way forward are settled from here, as if they had just arisen."""
-
-    def renewed(effect: Effect) -> Effect:
-        doubt = effect.doubt and replace(effect.doubt, since=moment.at, asked_at=moment.at)
-        phase = "in_doubt" if effect.phase == "tombstone" else effect.phase
-        verify_since = moment.at if effect.phase == "verifying" else effect.verify_since
-        due_at = effect.due_at if effect.phase == "retrying" else None
-        return replace(
-            effect, phase=phase, counted=0, asks=effect.asks + 1, verify_since=verify_since, doubt=doubt, due_at=due_at
-        )
-
-    forward = {
-        path: renewed(effect) if effect.doubt is not None or effect.phase == "verifying" else effect
-        for path, effect in state.forward.items()
-    }
-    return replace(state, forward=forward)
-
-
-def _left_in_the_world(state: State, path: str, moment: Moment) -> State:
-    before = state.effect(path, "forward")
-    if state.undo_list is None and (before.attempt_open or before.doubt is not None):
-        doubt = before.doubt or Doubt(
-            since=moment.at,
-            attempt=before.attempt,
-            quiet_from=moment.at,
-            reason="in_doubt",
-            message="left by a person",
-            running=False,
-            loose=True,
-            asked_at=moment.at,
-        )
-        if doubt.running:
-            doubt = replace(doubt, running=False, loose=True)
-        state = with_effect(state, path, "forward", replace(before, phase="ended", doubt=doubt, due_at=None))
-    return with_effect(state, path, "undo", replace(state.effect(path, "undo"), phase="skipped", due_at=None))
-
-
-def _tried_anew(state: State, path: str, direction: Direction, moment: Moment) -> State:
-    before = state.effect(path, direction)
-    doubt = before.doubt and replace(before.doubt, since=moment.at, asked_at=moment.at)
-    return with_effect(state, path, direction, replace(before, counted=0, asks=before.asks + 1, doubt=doubt))
-
-
 def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
     if event.why == "pivot_passed":
-        return replace(state, status="running", cause=None, reason=None, failure=None, draining=False)
+        return replace(state, status="running", cause=None, reason=None, failure=None, draining=False, savepoint=UNSET)
     return replace(
         state,
         unclean_stops=state.unclean_stops + (not event.clean),
@@ -295,7 +181,9 @@ _FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.SagaCompensated: _ended("compensated"),
     e.SagaKilled: _ended("killed"),
     e.SagaParked: _parked,
-    e.ParkingResolved: _resolved,
+    e.ParkingResolved: resolved,
+    e.SavepointChosen: savepoint_chosen,
+    e.SavepointReached: savepoint_reached,
     e.RunResumed: _resumed,
     e.LateReplyRecorded: _late,
     e.LimitReached: _limit,

@@ -1,5 +1,7 @@
 """What `decide` is told: replies of handlers, wishes of people, and that time has passed."""
 
+from typing import Literal
+
 import msgspec
 
 from amends.schemas.events import (
@@ -174,6 +176,13 @@ class ResolutionWished(_Message, frozen=True, kw_only=True):
     evidence: str | None = None
 
 
+class SavepointWished(_Message, frozen=True, kw_only=True):
+    """A person wants a parked run undone as far as a step, and to go forward from there."""
+
+    step: str
+    reason: str
+
+
 Message = (
     Start
     | Replied
@@ -187,4 +196,5 @@ Message = (
     | LocksGranted
     | ReleaseWished
     | ResolutionWished
+    | SavepointWished
 )

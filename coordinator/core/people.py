@@ -1,13 +1,15 @@
 """Wishes of people: cancel, kill, and decisions about a parked run (rules 10 and 12)."""
 
+from msgspec import UNSET
+
+from amends.coordinator.core.again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
 from amends.coordinator.core.messages import ResolutionWished
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step, request_undo
 from amends.coordinator.core.settle import move_of, settled
-from amends.coordinator.core.state import Effect, Parked, State
+from amends.coordinator.core.state import Parked, State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.definition.copies import with_owners
 from amends.schemas.events import (
     DrainStarted,
     GenerationRaised,
@@ -19,14 +21,13 @@ from amends.schemas.events import (
 )
 from amends.schemas.ids import Direction
 
-_UNDO_HELD = frozenset({"idle", "failed", "absent", "done", "skipped"})
-_REQUEST_ANEW = frozenset({"failed", "absent", "retrying"})
-
 
 def may_cancel(plan: Plan, state: State) -> str | None:
     """None, or why the run cannot be cancelled any more."""
     if state.closed:
         return f"the run is {state.status} already"
+    if state.savepoint is not UNSET:
+        return None
     if state.status == "compensating" or (state.parked is not None and state.parked.phase == "undo"):
         return "the run is being undone already"
     if pivot_passed(plan, state):
@@ -43,7 +44,7 @@ def resolutions(plan: Plan, state: State) -> tuple[Resolution, ...]:
     if _done_by_hand_fits(plan, state, parked):
         found.append("done_by_hand")
     if parked.phase == "undo":
-        if not _came_out(state, parked):
+        if not _came_out(state, parked) and _may_stay(state, parked):
             found.append("skip")
         if _may_go_forward(plan, state, parked):
             found.append("go_forward")
@@ -56,6 +57,13 @@ def _came_out(state: State, parked: Parked) -> bool:
         return state.effect(parked.step, "undo").phase == "done"
     effect = state.effect(parked.step, "forward")
     return effect.phase == "done" or (parked.phase == "undo" and not effect.attempt_open and effect.doubt is None)
+
+
+def _may_stay(state: State, parked: Parked) -> bool:
+    """A run that will go forward again relies on what is left in the world: not if an undo of it may have taken."""
+    if state.savepoint is UNSET or state.undo_list is None:
+        return True
+    return state.effect(parked.step, "undo").phase in UNDO_HELD
 
 
 def _done_by_hand_fits(plan: Plan, state: State, parked: Parked) -> bool:
@@ -73,22 +81,12 @@ def _done_by_hand_fits(plan: Plan, state: State, parked: Parked) -> bool:
 
 def _may_go_forward(plan: Plan, state: State, parked: Parked) -> bool:
     """Not behind the pivot nor while it is in doubt, and not while an undo may still take."""
-    if pivot_passed(plan, state) or plan.steps[parked.step].pivot or _pivot_in_doubt(plan, state):
+    if pivot_passed(plan, state) or plan.steps[parked.step].pivot or pivot_in_doubt(plan, state):
         return False
     if state.undo_list is None:
         return True
-    skipped = (undo for undo in state.undo.values() if undo.phase == "skipped")
-    return state.effect(parked.step, "undo").phase in _UNDO_HELD and not any(_may_have_taken(undo) for undo in skipped)
-
-
-def _pivot_in_doubt(plan: Plan, state: State) -> bool:
-    """Also where a person left it so: it would be sent again beside the steps that come before it."""
-    return plan.pivot is not None and state.effect(plan.pivot.path, "forward").doubt is not None
-
-
-def _may_have_taken(undo: Effect) -> bool:
-    """Whether an undo that a person gave up had been sent and had not failed for certain."""
-    return undo.attempt > 0 and (undo.doubt is not None or undo.failure is None)
+    held = state.effect(parked.step, "undo").phase in UNDO_HELD
+    return held and not any(may_have_taken(undo) for undo in state.undo.values())
 
 
 def cancel(turn: Turn, reason: str) -> None:
@@ -116,7 +114,7 @@ def resolve(turn: Turn, wish: ResolutionWished) -> None:
         case "done_by_hand":
             _done_by_hand(turn, wish.step, direction)
         case "go_forward":
-            _go_forward(turn)
+            go_forward_again(turn)
 
 
 def _retry(turn: Turn, path: str, direction: Direction) -> None:
@@ -142,28 +140,3 @@ def _done_by_hand(turn: Turn, path: str, direction: Direction) -> None:
         settled(turn, path, "forward", "absent", "person")
     else:
         turn.emit(StepVerified(path=path, by="person"))
-
-
-def _go_forward(turn: Turn) -> None:
-    """Undone and failed steps are requested again, under new keys; what still stands is kept."""
-    anew = _requested_anew(turn)
-    for path, effect in turn.state.forward.items():
-        undo = turn.state.effect(path, "undo")
-        if path in anew:
-            turn.emit(GenerationRaised(path=path, direction="forward", generation=effect.generation + 1, why="person"))
-        if undo.phase != "idle":
-            turn.emit(GenerationRaised(path=path, direction="undo", generation=undo.generation + 1, why="person"))
-
-
-def _requested_anew(turn: Turn) -> set[str]:
-    """Also what only reads, or was skipped, behind a step that is done anew: it may see something else now."""
-    plan, state = turn.plan, turn.state
-    anew: set[str] = set()
-    for path, effect in state.forward.items():
-        if state.effect(path, "undo").phase == "done" or (effect.phase in _REQUEST_ANEW and effect.doubt is None):
-            anew.update(with_owners(path))
-    for step in plan.form.steps:
-        without_effect = not step.acts or state.effect(step.path, "forward").phase == "skipped"
-        if step.path in state.forward and without_effect and anew & plan.ancestors[step.path]:
-            anew.add(step.path)
-    return anew

@@ -192,6 +192,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     outcome_version: int | None = None
     """The entry that last parked or ended the run: what its next outcome supersedes."""
     superseded_version: int | None = None
+    savepoint: str | msgspec.UnsetType = msgspec.UNSET
+    """While a run turns back only as far as a step, from which it goes forward again: that step."""
     locks: Locks | msgspec.UnsetType = msgspec.UNSET
     """Unset, it is not written: states of histories from before there were locks stay what they are."""
 

@@ -6,6 +6,7 @@ import msgspec
 
 from amends.coordinator.core.people import resolutions
 from amends.coordinator.core.plan import Plan, plan_of
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import IDLE, Effect, State
 from amends.coordinator.definition.form import StepForm, read_stored
 from amends.coordinator.ports.rows import RunRow
@@ -97,6 +98,7 @@ def parked_facts(row: RunRow, state: State, plan: Plan) -> Facts:
         "remaining": _remaining(state),
         "in_doubt": [path for path, effect in _effects(state) if effect.doubt is not None],
         "commands": list(resolutions(plan, state)),
+        "savepoints": list(savepoints(plan, state)),
     }
 
 

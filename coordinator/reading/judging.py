@@ -3,15 +3,19 @@
 The owner decides again when it carries the wish out; it asks the same rules of the core.
 """
 
+from difflib import get_close_matches
 from typing import assert_never
 
 from amends.coordinator.core.people import may_cancel, resolutions
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.savepoints import savepoints, why_no_savepoint, why_not_back_to
+from amends.coordinator.core.state import State
 from amends.coordinator.errors import AmendsError, Conflict, NotFound
 from amends.coordinator.ports.rows import CLOSED, RunRow
 from amends.coordinator.reading.standing import Standing
 from amends.schemas import wishes
 
-Judged = wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve | wishes.Release
+Judged = wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve | wishes.UndoTo | wishes.Release
 
 
 def refusal(standing: Standing, wish: Judged) -> AmendsError | None:
@@ -21,7 +25,7 @@ def refusal(standing: Standing, wish: Judged) -> AmendsError | None:
             return _release(standing, wish.key)
         case wishes.Rerun():
             return _rerun(standing)
-        case wishes.Cancel() | wishes.Kill() | wishes.Resolve():
+        case wishes.Cancel() | wishes.Kill() | wishes.Resolve() | wishes.UndoTo():
             return _of_an_open_run(standing, wish)
         case _:
             assert_never(wish)
@@ -39,7 +43,9 @@ def quarantined(row: RunRow, more: str = "") -> Conflict:
     )
 
 
-def _of_an_open_run(standing: Standing, wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> AmendsError | None:
+def _of_an_open_run(
+    standing: Standing, wish: wishes.Cancel | wishes.Kill | wishes.Resolve | wishes.UndoTo
+) -> AmendsError | None:
     row, state, plan = standing.row, standing.state, standing.plan
     if row.quarantined:
         return quarantined(row)
@@ -57,6 +63,8 @@ def _of_an_open_run(standing: Standing, wish: wishes.Cancel | wishes.Kill | wish
             return None
         case wishes.Resolve():
             return _resolve(standing, wish)
+        case wishes.UndoTo(step=step):
+            return _undo_to(row, state, plan, step)
 
 
 def _resolve(standing: Standing, wish: wishes.Resolve) -> Conflict | None:
@@ -72,6 +80,23 @@ def _resolve(standing: Standing, wish: wishes.Resolve) -> Conflict | None:
         return None
     flags = ", ".join(f"--{each.replace('_', '-')}" for each in possible)
     return wrong(row, f"--{wish.resolution.replace('_', '-')} is not possible now", f"possible: {flags}")
+
+
+def _undo_to(row: RunRow, state: State, plan: Plan, step: str) -> AmendsError | None:
+    if state.parked is None:
+        return wrong(row, f"it is {state.status}, not parked", "only a parked run is undone to a step")
+    plan = plan.of(state)
+    possible = savepoints(plan, state)
+    offered = f"possible: {', '.join(possible)}" if possible else f"see what is: amends parked show {row.saga_id}"
+    if step not in plan.paths:
+        near = get_close_matches(step, plan.paths, n=1)
+        return NotFound(
+            "AM0356", f"run {row.saga_id} has no step {step!r}", do=f"did you mean {near[0]!r}?" if near else offered
+        )
+    why = why_no_savepoint(plan, state) or why_not_back_to(plan, state, step)
+    if why is None:
+        return None
+    return Conflict("AM0355", f"run {row.saga_id} cannot be undone to {step!r}: {why}", do=offered)
 
 
 def _rerun(standing: Standing) -> Conflict | None:

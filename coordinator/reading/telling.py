@@ -229,6 +229,12 @@ class Telling:
         if event.resolution == "skip":
             self._line(event.step, "undo").said = "· left in the world"
 
+    def _savepoint_chosen(self, event: e.SavepointChosen) -> None:
+        self._event("resolved", f"{self._entry.actor} decided: undo to {event.step}, and go forward ({event.reason})")
+
+    def _savepoint_reached(self, event: e.SavepointReached) -> None:
+        self._event("resumed", f"▸ forward again from {event.step}")
+
     def _resumed(self, event: e.RunResumed) -> None:
         if event.why == "pivot_passed":
             self._event("resumed", "▸ forward again: the pivot did pass")
@@ -291,6 +297,8 @@ class Telling:
         e.UndoVerified: _undo_verified,
         e.SagaParked: _parked,
         e.ParkingResolved: _resolved,
+        e.SavepointChosen: _savepoint_chosen,
+        e.SavepointReached: _savepoint_reached,
         e.RunResumed: _resumed,
         e.SagaKilled: _killed,
         e.LateReplyRecorded: _late,

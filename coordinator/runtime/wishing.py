@@ -15,6 +15,7 @@ from amends.coordinator.core.messages import (
     ReleaseWished,
     RerunWished,
     ResolutionWished,
+    SavepointWished,
     Start,
 )
 from amends.coordinator.ports.rows import InboxRow
@@ -24,7 +25,7 @@ from amends.schemas import wishes
 from amends.schemas.canonical import digest
 from amends.schemas.ids import SagaId, saga_id_of
 
-_OfPeople = wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve | wishes.Release
+_OfPeople = wishes.Cancel | wishes.Kill | wishes.Rerun | wishes.Resolve | wishes.UndoTo | wishes.Release
 
 log = logging.getLogger("amends.inbox")
 
@@ -118,6 +119,8 @@ def _message(wish: _OfPeople | wishes.Grant) -> tuple[Message, str]:
             return KillWished(reason=redact(reason)), "kill"
         case wishes.Rerun(reason=reason):
             return RerunWished(reason=redact(reason)), "rerun"
+        case wishes.UndoTo(step=step, reason=reason):
+            return SavepointWished(step=step, reason=redact(reason)), "resolve"
         case wishes.Resolve():
             resolution = ResolutionWished(
                 step=wish.step,
@@ -130,8 +133,10 @@ def _message(wish: _OfPeople | wishes.Grant) -> tuple[Message, str]:
 
 def _delivered(row: InboxRow, wish: wishes.Deliver) -> Item:
     """A message from outside; what it says is read by who knows what is waited for."""
+    path, direction = effect_at(wish.path)
     message = Delivered(
-        path=wish.path,
+        path=path,
+        direction=direction,
         message_id=wish.message_id,
         correlation=wish.correlation_key,
         message_type=wish.type,

@@ -19,6 +19,7 @@ from amends.coordinator.core.messages import (
     Replied,
     RerunOf,
     ResolutionWished,
+    SavepointWished,
     Start,
     Tick,
     Unknown,
@@ -98,6 +99,8 @@ def _wish(event: Event) -> Message:
             return KillWished(reason=reason)
         case e.LockReleased(key=key, reason=reason):
             return ReleaseWished(key=key, reason=reason)
+        case e.SavepointChosen():
+            return SavepointWished(step=event.step, reason=event.reason)
         case e.ParkingResolved():
             return ResolutionWished(
                 step=event.step, resolution=event.resolution, reason=event.reason, evidence=event.evidence

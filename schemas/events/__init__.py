@@ -15,6 +15,8 @@ from amends.schemas.events.ending import (
     SagaCompleted,
     SagaKilled,
     SagaParked,
+    SavepointChosen,
+    SavepointReached,
 )
 from amends.schemas.events.evidence import CheckpointRecorded, EvidenceRecorded, PermissionDenied
 from amends.schemas.events.repeating import FanOutEnded, FanOutPlanned, LoopEnded, RoundPlanned
@@ -72,6 +74,8 @@ Event = (
     | SagaCompensated
     | SagaParked
     | ParkingResolved
+    | SavepointChosen
+    | SavepointReached
     | RunResumed
     | SagaKilled
     | LateReplyRecorded
@@ -118,6 +122,8 @@ __all__ = [
     "SagaKilled",
     "SagaParked",
     "SagaStarted",
+    "SavepointChosen",
+    "SavepointReached",
     "StepFailed",
     "StepInDoubt",
     "StepRequested",

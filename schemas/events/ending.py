@@ -34,6 +34,22 @@ class ParkingResolved(EventStruct, frozen=True, kw_only=True):
     evidence: str | None
 
 
+class SavepointChosen(EventStruct, frozen=True, kw_only=True):
+    """A person had a parked run undo what came after `step`, and go forward again; who it was is the entry's `actor`.
+
+    The list of what is undone follows as `CompensationStarted`.
+    """
+
+    step: str
+    reason: str
+
+
+class SavepointReached(EventStruct, frozen=True, kw_only=True):
+    """All of that is undone: the run goes forward again, and what came after `step` is done anew under new keys."""
+
+    step: str
+
+
 class RunResumed(EventStruct, frozen=True, kw_only=True):
     """The run goes on after a stop of its owner (`recovery`), or forward again because its pivot did pass.
 

@@ -50,6 +50,13 @@ def _wished(installation: World, wish: wishes.Wish, after_s: int) -> World:
     return installation
 
 
+def undone_to(installation: World, step: str, *, after_s: int = 600) -> World:
+    """A person has the parked run undone as far as a step."""
+    row = installation.store.runs()[0]
+    wish = wishes.UndoTo(actor=WHO, saga_id=row.saga_id, step=step, reason="begin again from there")
+    return _wished(installation, wish, after_s)
+
+
 def cancelled() -> World:
     installation = played(order_saga(), {"charge": late(Done(id="ch_1"), after="20s")}, until_s=5)
     saga_id = installation.store.runs()[0].saga_id
@@ -133,6 +140,12 @@ STORIES: Final[Mapping[str, Story]] = {
     "parked-and-skipped": lambda: decided(played(order_saga(), REFUSED_UNDO), "skip"),
     "parked-and-sent-forward": lambda: decided(
         played(order_saga(), {**REFUSED_UNDO, "ship": [fails("no truck"), ok(Done(id="parcel_2"))]}), "go_forward"
+    ),
+    "parked-and-undone-to-a-step": lambda: undone_to(
+        played(order_saga(), {**REFUSED_UNDO, "ship": [fails("no truck"), ok(Done(id="parcel_2"))]}), "assess"
+    ),
+    "undone-to-an-item": lambda: undone_to(
+        played(repeating_saga(), {**REFUSED_ITEM, "parcels/book.undo": [fails("gone"), ok()]}), "parcels[0]/book"
     ),
     "parked-behind-the-pivot": lambda: decided(
         played(order_saga(), {"notify": [unavailable(), unavailable(), ok(Done(id="mail_2"))]}), "retry"

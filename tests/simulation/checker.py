@@ -42,6 +42,7 @@ class Checker:
     expected: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     undoing: str | None = None
+    savepoint: str | None = None
     at_own_risk: set[str] = field(default_factory=set)
     """Steps that a person had sent again though nothing could settle whether they had happened."""
     requests: int = 0
@@ -76,6 +77,8 @@ class Checker:
             case e.DrainStarted():
                 self.cause_seen = True
                 self.parked = False
+                self.savepoint = None
+                self.compensating = False
             case e.CompensationStarted():
                 self._compensation(event)
             case e.SagaParked():
@@ -85,14 +88,26 @@ class Checker:
             case e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
                 self._ended(event, at)
             case _:
-                self._step(event)
+                self._way(event)
 
-    def _step(self, event: Event) -> None:
+    def _way(self, event: Event) -> None:
         match event:
             case e.RunResumed() if event.why == "pivot_passed":
                 self.cause_seen = False
             case e.LimitReached():
                 self.limited = True
+            case e.SavepointChosen():
+                self.parked, self.cause_seen = False, True
+                self.savepoint = event.step
+                self.extensions += self.limited
+                self.limited = False
+            case e.SavepointReached():
+                self._reached(event)
+            case _:
+                self._step(event)
+
+    def _step(self, event: Event) -> None:
+        match event:
             case e.StepSucceeded():
                 self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
                 self.stands[event.path] = True
@@ -170,12 +185,27 @@ class Checker:
             self.require(not passed, "S10", "the compensation began behind the pivot")
         acting = {path for path, stands in self.stands.items() if stands and self.plan.steps[path].acts}
         acting -= self.left
+        if self.savepoint is not None:
+            acting = {path for path in acting if self._is_behind(path, self.savepoint)}
         self.expected = sorted(acting, key=self.order.__getitem__, reverse=True)
         self.require(
             list(event.undo_list) == self.expected, "S6 S7", f"the undo list is {event.undo_list}, not {self.expected}"
         )
-        self.undone = []
+        self.undone = [path for path in self.undone if path in self.expected]
         self.compensating = True
+
+    def _is_behind(self, path: str, savepoint: str) -> bool:
+        """Whether it was last requested after the savepoint, or needs something that was."""
+        needed = self.plan.ancestors[path]
+        later = {other for other in {path, *needed} if self.order.get(other, 0) > self.order[savepoint]}
+        return path != savepoint and path not in self.plan.ancestors[savepoint] and bool(later or savepoint in needed)
+
+    def _reached(self, event: e.SavepointReached) -> None:
+        rest = [path for path in self.expected if path not in self.undone and path not in self.left]
+        self.require(event.step == self.savepoint, "S7", f"{told(event)}, not {self.savepoint}")
+        self.require(self.compensating and not rest, "S6", f"{rest} not undone")
+        self.require(self.stands.get(event.step, True), "S12", f"{event.step} does not stand")
+        self._forward_again()
 
     def _resolved(self, event: e.ParkingResolved) -> None:
         self.parked = False
@@ -185,12 +215,16 @@ class Checker:
             self.left.add(event.step)
             self._settled(event.step)
         elif event.resolution == "go_forward":
-            self.compensating = False
-            self.cause_seen = False
-            for path in self.undone:
-                self.stands[path] = False
-            self.undone, self.expected = [], []
-            self.left = set()
+            self._forward_again()
+
+    def _forward_again(self) -> None:
+        self.compensating = False
+        self.cause_seen = False
+        self.savepoint = None
+        for path in self.undone:
+            self.stands[path] = False
+        self.undone, self.expected = [], []
+        self.left = set()
 
     def _ended(self, event: Event, at: Instant) -> None:
         self.ended_by, self.ended_at = event, at

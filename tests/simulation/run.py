@@ -23,6 +23,7 @@ from amends.coordinator.core.messages import (
     Replied,
     RerunOf,
     ResolutionWished,
+    SavepointWished,
     Start,
     Tick,
     Unknown,
@@ -152,6 +153,10 @@ class Run:
 
     def resolve(self, step: str, resolution: Resolution) -> list[str]:
         return self.tell(ResolutionWished(step=step, resolution=resolution, reason="because", evidence="ticket 7"))
+
+    def undo_to(self, step: str) -> list[str]:
+        """A person has the parked run undone as far as this step."""
+        return self.tell(SavepointWished(step=step, reason="because"))
 
     def passes(self, ms: int) -> list[str]:
         """Time goes by, then the run is looked at."""

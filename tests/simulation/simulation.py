@@ -26,12 +26,14 @@ from amends.coordinator.core.messages import (
     Recovered,
     Replied,
     ResolutionWished,
+    SavepointWished,
     Tick,
     Unknown,
     Yes,
 )
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import plan_of
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.schemas.entry import Entry
 from amends.schemas.events import Resolution
@@ -344,6 +346,12 @@ class Simulation:
             return
         if may_cancel(run.plan, state) is None and self._percent(30):
             self._tell(CancelWished(reason="changed their mind"))
+            return
+        back_to = savepoints(run.plan, state)
+        if back_to and self._percent(30):
+            step = self.random.choice(back_to)
+            decided = self._tell(SavepointWished(step=step, reason="from there"))
+            self.checker.require(bool(decided), "rule 10", f"undo to {step} was offered and changes nothing")
             return
         choice = self.random.choice(resolutions(run.plan, state))
         path = state.parked.step

@@ -52,6 +52,10 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"parked {event.phase}: {event.step} ({event.kind})"
         case e.ParkingResolved():
             return f"resolved {event.step}: {event.resolution}"
+        case e.SavepointChosen():
+            return f"undo to {event.step}"
+        case e.SavepointReached():
+            return f"forward from {event.step}"
         case e.RunResumed():
             return f"resumed ({event.why})" + (" alone" if event.alone else "")
         case e.LateReplyRecorded():

@@ -8,8 +8,9 @@ from typing import Any, Final
 import pytest
 
 from amends.compensations.settling import Doubtful, Move, settle_forward, settle_in_drain
-from amends.coordinator.core import compensate, drain, recovery, replies, requesting, settle
-from amends.coordinator.core.state import Effect
+from amends.coordinator.core import compensate, drain, recovery, replies, requesting, savepoints, settle, undo_list
+from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import Effect, State
 from tests.simulation.checker import InvariantBroken
 from tests.simulation.test_simulation import story
 
@@ -22,6 +23,10 @@ def always(value: object) -> Callable[..., Any]:
 
 def in_requested_order(last_requested: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(last_requested, key=last_requested.__getitem__))
+
+
+def everything(plan: Plan, _state: State, _savepoint: str) -> frozenset[str]:
+    return plan.paths
 
 
 def guessed_absent(doubt: Doubtful) -> Move:
@@ -45,14 +50,15 @@ def requested(effect: Effect) -> bool:
 _NUMBERS = count()
 
 BUGS: Final[Mapping[str, tuple[object, str, object, str]]] = {
-    "undone in the order they were done": (drain, "undo_order", in_requested_order, "S6 S7"),
+    "undone in the order they were done": (undo_list, "undo_order", in_requested_order, "S6 S7"),
     "compensation begins before doubt is settled": (drain, "_quiet", always(value=True), "S6|S21"),
+    "undone as a whole where only a part was wished": (savepoints, "behind_savepoint", everything, "S6 S7"),
     "undos side by side": (compensate, "_OVER", frozenset({"done", "skipped", "requested", "verifying"}), "S7|S6"),
     "an undo sent again under another key": (
         requesting,
         "effect_key_of",
         lambda **_: f"key-{next(_NUMBERS)}",
-        "S4|S12",
+        "S4|S5|S12",
     ),
     "keys taken to be remembered for ever": (settle, "key_open", always(value=True), "S4"),
     "an absence believed at once": (settle, "_believable_from", always(0), "S4|S5|S12"),

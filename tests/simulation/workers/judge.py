@@ -12,6 +12,7 @@ from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.locking import may_release
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import State
 from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.coordinator.runtime.runs import Run
@@ -129,7 +130,7 @@ class Judge:
         for message_id, body in self._waiting.items():
             wish = wishes.read(body)
             if (
-                isinstance(wish, wishes.Cancel | wishes.Kill | wishes.Resolve | wishes.Grant)
+                isinstance(wish, wishes.Cancel | wishes.Kill | wishes.Resolve | wishes.UndoTo | wishes.Grant)
                 and message_id not in causes
                 and wish.saga_id not in moved
             ):
@@ -148,6 +149,8 @@ class Judge:
                 return may_cancel(self.plan, judged.state) is None
             case wishes.Kill():
                 return not judged.state.closed
+            case wishes.UndoTo(step=step):
+                return step in savepoints(self.plan, judged.state)
             case wishes.Resolve(step=step, resolution=resolution):
                 parked = judged.state.parked
                 return parked is not None and parked.step == step and resolution in resolutions(self.plan, judged.state)

@@ -5,6 +5,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from amends.coordinator.core.people import may_cancel, resolutions
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.ports.rows import InboxRow
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
@@ -73,6 +74,10 @@ class People:
         if may_cancel(plan, state) is None and random.random() < 0.3:
             self._wish(wishes.Cancel(actor=ACTOR, saga_id=saga_id, reason="changed their mind"))
             return
+        back_to = savepoints(plan, state)
+        if back_to and random.random() < 0.3:
+            self._wish(wishes.UndoTo(actor=ACTOR, saga_id=saga_id, step=random.choice(back_to), reason="from there"))
+            return
         choice = random.choice(resolutions(plan, state))
         if choice == "done_by_hand":
             judged.world.put_right(state)
@@ -87,7 +92,7 @@ class People:
             )
         )
 
-    def _wish(self, wish: wishes.Cancel | wishes.Kill | wishes.Resolve) -> None:
+    def _wish(self, wish: wishes.Cancel | wishes.Kill | wishes.Resolve | wishes.UndoTo) -> None:
         store = self.installation.store
         row = store.run(wish.saga_id)
         assert row is not None, "wishes are about runs in the store"
