@@ -1,8 +1,9 @@
 """An explanation as text: what the run waits for, what must be undone, what may be tried again and wished."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from amends.coordinator.cli.laying_out import alike, brief, command_lines, listed, wrapped
+from amends.coordinator.cli.laying_out import UNDO, alike, brief, called, command_lines, listed, wrapped
 from amends.coordinator.cli.output import toned
 from amends.coordinator.reading.explanation import Approved, Explanation, RetryVerdict, Undoing, UndoPhase, Waited
 from amends.coordinator.reading.times import clock, day_and_clock, took
@@ -37,7 +38,7 @@ _MAY: Final = {"yes": "yes", "person": "by a person", "no": "no"}
 def waits_text(told: Explanation) -> list[str]:
     """What the run waits for, until when, and what then."""
     now = instant_of(told.at)
-    rows = alike(("", _named(each.path, each.direction) or _THE_RUN, _waited(each, now)) for each in told.waits)
+    rows = _rows(told, (("", _named(each.path, each.direction) or _THE_RUN, _waited(each, now)) for each in told.waits))
     if told.turns_back_at is not None:
         rows.append(("", _THE_RUN, f"its deadline at {_at(told.turns_back_at, now)}; then it turns back"))
     return _section("waits for", listed(rows)) if rows else []
@@ -50,9 +51,9 @@ def undo_text(told: Explanation) -> list[str]:
     if order.phase == "past_the_pivot":
         lines += ["", *wrapped("its pivot is passed: nothing is undone any more", first="  ", rest="  ")]
     if order.steps:
-        lines += _section(_UNDO_HEADS[order.phase], listed(alike(_undo(each) for each in order.steps)))
+        lines += _section(_UNDO_HEADS[order.phase], listed(_rows(told, map(_undo, order.steps))))
     if order.stays:
-        rows = alike(("", each.step, each.why) for each in order.stays)
+        rows = _rows(told, (("", each.step, each.why) for each in order.stays))
         over = not told.pending and order.phase in {"none", "left"}
         lines += _section("left in the world" if over else "would stay in the world", listed(rows))
     return lines
@@ -60,7 +61,7 @@ def undo_text(told: Explanation) -> list[str]:
 
 def retries_text(told: Explanation) -> list[str]:
     """What may be tried again."""
-    rows = alike(("", _named(each.path, each.direction), _tried(each)) for each in told.retries)
+    rows = _rows(told, (("", _named(each.path, each.direction), _tried(each)) for each in told.retries))
     return _section("may be tried again", listed(rows)) if rows else []
 
 
@@ -84,8 +85,13 @@ def _section(head: str, lines: list[str]) -> list[str]:
     return ["", "  " + toned("bold", head), *lines]
 
 
+def _rows(told: Explanation, rows: Iterable[Row]) -> list[Row]:
+    """Many items of which the same is to be said as one, each of the others with what it is called."""
+    return [(mark, called(name, told.items), said) for mark, name, said in alike(rows)]
+
+
 def _named(path: str | None, direction: str | None) -> str:
-    return f"↩ {path}" if direction == "undo" else path or ""
+    return f"{UNDO}{path}" if direction == "undo" else path or ""
 
 
 def _waited(each: Waited, now: Instant) -> str:

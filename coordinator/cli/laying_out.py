@@ -2,18 +2,24 @@
 
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 from amends.coordinator.cli.output import cells, shortened
 from amends.coordinator.reading.words import counted
 
+Items = Mapping[str, Sequence[str]]
+"""What the items of each list are called, by the path of the step that is done for each of them."""
+
 WIDTH: Final = 80
+UNDO: Final = "↩ "
+"""Before the path of a step whose undo is meant."""
 ALIKE_MAX: Final = 3
 """More items of one step of which the same is to be said are one line."""
 
 _ITEM: Final = re.compile(r"\[[^\]]*\]")
+_PLACE: Final = re.compile(r"\[([0-9]+)\]")
 _WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _RUN: Final = 3
 _ABOUT_A_RUN: Final = frozenset({"runs", "parked", "audit"})
@@ -55,6 +61,16 @@ def alike(rows: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
 def any_item(path: str) -> str:
     """`ship[2]/book` as `ship[…]/book`."""
     return _ITEM.sub("[…]", path)
+
+
+def called(path: str, items: Items) -> str:
+    """`ship[2]/book` with what the item is called, `ship[2]/book (tea)`; a round has no name."""
+    names = [
+        keys[int(found[1])]
+        for found in _PLACE.finditer(path)
+        if (keys := items.get(path[: found.start()].removeprefix(UNDO))) and int(found[1]) < len(keys)
+    ]
+    return f"{path} ({', '.join(names)})" if names else path
 
 
 def command_lines(command: str, *, indent: str) -> list[str]:

@@ -57,7 +57,11 @@ def facts_text(facts: dict[str, Any]) -> str:
         toned("bold", f"{facts['saga']} v{facts['definition_version']} · {facts['business_key']}"),
         *(line for name, said in _particulars(facts, cause) for line in _particular(name, said)),
         "",
-        *steps_text(facts["steps"], ended=facts["ended_at"] is not None or facts["cause"] is not None),
+        *steps_text(
+            facts["steps"],
+            ended=facts["ended_at"] is not None or facts["cause"] is not None,
+            items=told.items if told is not None else {},
+        ),
     ]
     if facts["checkpoints"]:
         shown = [_checkpoint(each) for each in facts["checkpoints"]]

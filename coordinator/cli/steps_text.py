@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from amends.coordinator.cli.laying_out import ALIKE_MAX, any_item, wrapped
+from amends.coordinator.cli.laying_out import ALIKE_MAX, Items, any_item, called, wrapped
 from amends.coordinator.cli.output import columns
 from amends.coordinator.reading.words import counted
 
@@ -40,9 +40,9 @@ _WORDS: Final = {
 }
 
 
-def steps_text(steps: Sequence[Facts], *, ended: bool) -> list[str]:
+def steps_text(steps: Sequence[Facts], *, ended: bool, items: Items) -> list[str]:
     """One line a step, where many items are alike one for all of them; below it what its failure said."""
-    rows = _together(_row(step, ended=ended) for step in steps)
+    rows = [(called(path, items), *said) for path, *said in _together(_row(step, ended=ended) for step in steps)]
     shown = len(_HEADS) if any(undo for _, _, _, undo, _ in rows) else len(_HEADS) - 1
     head, *lines = columns([row[:shown] for row in rows], heads=_HEADS[:shown], indent="  ").splitlines()
     found = [head]
