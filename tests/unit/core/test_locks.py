@@ -79,6 +79,13 @@ def test_a_parked_run_goes_on_with_the_locks_it_has_left() -> None:
     assert may_release(state, "customer:7") is None
 
 
+def test_locks_are_asked_for_in_one_order_and_equal_ones_once() -> None:
+    names = ("c", "a", "e", "b", "d", "none")
+    trigger = {"a": 2, "b": 1, "c": "x", "d": "x", "e": None}
+    run = Run(plan=Run.of(saga(action("a"), locks=names)).plan, trigger=trigger)
+    assert run.start() == ["started", "wait for a:2, b:1, c:x, d:x"]
+
+
 @pytest.mark.parametrize(
     ("order", "expected"),
     [

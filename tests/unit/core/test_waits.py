@@ -90,6 +90,13 @@ def met() -> Run:
     return run
 
 
+def killed() -> Run:
+    run = waiting()
+    run.kill()
+    assert run.effect("goods").phase == "waiting"
+    return run
+
+
 def over() -> Run:
     run = met()
     run.ok("look")
@@ -104,6 +111,7 @@ def over() -> Run:
         pytest.param(waiting, "A-12", "Return", id="of another type"),
         pytest.param(cancelled, "A-12", "Arrival", id="after the run turned back"),
         pytest.param(met, "A-12", "Arrival", id="after another one met the wait"),
+        pytest.param(killed, "A-12", "Arrival", id="after it was killed"),
         pytest.param(over, "A-12", "Arrival", id="after the end"),
     ],
 )

@@ -281,6 +281,62 @@ def test_the_trigger_of_a_call_has_the_type_that_is_asked_for() -> None:
     assert "is no reference" in found[1].message
 
 
+def test_who_waits_for_a_call_waits_for_the_last_of_its_steps_and_no_other() -> None:
+    called = Saga("two_ends", trigger=Order)
+
+    @called.action(idempotent=True)
+    def begin() -> int:
+        return 1
+
+    @begin.undo
+    def end() -> None: ...
+
+    @end.verify
+    def is_over() -> bool:
+        return True
+
+    @called.read(after=begin)
+    def left() -> int:
+        return 1
+
+    @called.read(after=begin)
+    def right() -> int:
+        return 1
+
+    saga = Saga("caller", trigger=Topic("orders", Order, idempotency_key="request_id"))
+    both = saga.call("both", called, trigger=saga.trigger)
+
+    @saga.read(after=both)
+    def last() -> int:
+        return 1
+
+    form = saga.close().form
+    assert form.step("last").after == ("both/left", "both/right")
+    undo = form.step("both/begin").undo
+    assert undo is not None
+    assert undo.verify is not None
+    assert undo.verify.name == "both/begin.undo.verify"
+
+
+def test_who_waits_for_another_saga_s_step_is_told_what_it_is() -> None:
+    saga, other = shop(), Saga("other", trigger=Order)
+
+    @other.read
+    def elsewhere() -> int:
+        return 1
+
+    @saga.read(after=elsewhere)
+    def step() -> int:
+        return 1
+
+    saga.call("more", shipping(), trigger=saga.trigger.order_id, after=elsewhere)  # type: ignore[misc]
+    said = [finding.message for finding in saga.check() if finding.message.endswith("of saga 'other'")]
+    assert said == [
+        "step 'step' waits for 'elsewhere' of saga 'other'",
+        "call 'more' waits for 'elsewhere' of saga 'other'",
+    ]
+
+
 def test_a_call_waits_only_for_what_is_there() -> None:
     saga, other = shop(), shop()
     saga.call("more", shipping(), trigger=other.trigger, after=["pakc"])  # type: ignore[misc]

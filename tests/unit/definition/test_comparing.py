@@ -126,6 +126,7 @@ def test_a_parameter_may_have_the_name_of_a_member_of_the_form() -> None:
         ("added", "a", "handler.arguments.source"),
         ("added", "a", "handler.arguments.op"),
     ]
+    assert ("added", "a", "handler.arguments.trigger") in changes_of(saga(before), saga(A))
 
 
 def with_schema(stored: StoredDefinition, handler: str, **parameters: bytes) -> StoredDefinition:
@@ -143,5 +144,7 @@ def test_what_handlers_read_is_compared_and_what_only_people_read_is_not() -> No
     assert (change.what, change.path, change.field, change.after) == ("schema", "assess", "trigger", {"type": "string"})
     (added,) = compared(stored, with_schema(stored, "assess", more=b"{}"))
     assert (added.change, added.field, added.before) == ("added", "more", None)
+    (removed,) = compared(with_schema(stored, "assess", more=b"{}"), stored)
+    assert (removed.change, removed.field, removed.after) == ("removed", "more", None)
     (trigger,) = compared(stored, replace(stored, trigger_schema=msgspec.Raw(b"{}")))
     assert (trigger.what, trigger.field) == ("trigger", "schema")

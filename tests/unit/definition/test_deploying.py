@@ -142,6 +142,23 @@ def test_sagas_are_planned_by_name_and_the_worst_verdict_counts() -> None:
     assert made.verdict == "person"
 
 
+def test_a_saga_is_compared_with_what_is_deployed_under_its_own_name() -> None:
+    newer = replace(V2, name="a_first", version=9)
+    made = plan(situation([V1, newer], [V1, newer], runs={}))
+    assert [(each.saga, each.change, each.consequences) for each in made.sagas] == [
+        ("a_first", "unchanged", ()),
+        ("order", "unchanged", ()),
+    ]
+
+
+def test_what_was_not_set_before_is_said_to_be_so() -> None:
+    after = replace(V1, version=2, trigger=replace(V1.trigger, volatile=("at",), cloudevents_type="x"))
+    (saga_plan,) = plan(situation([after], [V1], runs={})).sagas
+    says = " ".join(each.says for each in saga_plan.consequences)
+    assert "type x are accepted, and not set before" in says
+    assert "without at, and was without empty" in says
+
+
 def test_of_several_versions_the_highest_stored_last_is_what_is_deployed() -> None:
     (saga_plan,) = plan(situation([V2], [V2, V1], runs={})).sagas
     assert saga_plan.before == saga_plan.after

@@ -324,6 +324,7 @@ FORGED = [
         changed("checkpoints.jsonl", to(b'"shard":0', b'"shard":1')), ["signature"], id="a changed signed head"
     ),
     pytest.param(changed("checkpoints.jsonl", lambda _: b"{}\n"), None, id="no signed head"),
+    pytest.param(changed("checkpoints.jsonl", to(b'"store":"', b'"store":"x')), ["store"], id="another store's head"),
     pytest.param(without("run.json"), None, id="no row"),
 ]  # fmt: skip
 

@@ -4,8 +4,10 @@ import pytest
 from pydantic import BaseModel
 
 from amends import Saga, Topic
+from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.rows import ERASED
-from amends.coordinator.runtime.keyring import KEPT_US, KeyGone, Keyring
+from amends.coordinator.runtime.keyring import KEPT_US, KeyGone, Keyring, require_master
+from amends.coordinator.sealing.master import MasterKey
 from amends.coordinator.testing.world import World
 from amends.schemas.entry import Inline, decode
 from amends.testing import world
@@ -85,6 +87,55 @@ def test_a_worker_that_starts_anew_reads_what_it_sealed(installation: World) -> 
     erase(installation)
     with pytest.raises(KeyGone):
         keyring.value(digest, payload)
+
+
+def test_a_worker_serves_sagas_with_a_subject_and_without_one() -> None:
+    plain = Saga("note", trigger=Topic("notes", Letter, idempotency_key="id"))
+
+    @plain.read
+    def keep(trigger: Letter) -> str:
+        return trigger.text
+
+    made = world(letters(), plain)
+    for topic in ("letters", "notes", "letters", "notes"):
+        made.publish({"id": "1", "person": "ursula"}, topic=topic)
+    made.publish({"id": "1", "person": "ursula", "text": "another"}, topic="notes")
+    made.run()
+
+    rows = {row.saga: row for row in made.store.runs()}
+    assert {saga: (row.status, row.duplicates) for saga, row in rows.items()} == {
+        "letter": ("completed", 1),
+        "note": ("completed", 1),
+    }
+    keyring = Keyring(store=made.store)
+    assert keyring.of_run(rows["note"].saga_id) is None
+    assert keyring.of_run(rows["letter"].saga_id) is not None
+    (facts,) = made.store.subjects()
+    assert facts.runs == 1
+    assert [(each.saga, each.reason) for each in made.store.dead_letters()] == [("note", "conflict")]
+
+
+def test_only_erased_keys_are_forgotten(installation: World) -> None:
+    keyring, now = Keyring(store=installation.store), installation.clock.now
+    keyring.ask(["ursula", "eve"], now)
+    ursula, eve = keyring.of("ursula"), keyring.of("eve")
+    keyring.forget([ursula.key_id])
+    assert keyring.of("eve") is eve
+    with pytest.raises(KeyError):
+        keyring.of("ursula")
+
+
+def test_a_store_is_served_with_the_master_key_of_its_data_keys_alone(installation: World) -> None:
+    store = installation.store
+    require_master(store)
+    own = store.master
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(own), "__call__", lambda _: MasterKey(b"n" * 32))
+        with pytest.raises(UsageError) as error:
+            require_master(store)
+    assert error.value.code == "AM0333"
+    erase(installation)
+    require_master(store)
 
 
 def test_a_key_is_asked_for_anew_after_a_minute(installation: World) -> None:
