@@ -1,6 +1,7 @@
 """An explanation as text: what the run waits for, what must be undone, what may be tried again and wished."""
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
 from amends.coordinator.cli.laying_out import UNDO, alike, brief, called, command_lines, listed, wrapped
@@ -11,6 +12,8 @@ from amends.coordinator.reading.words import UNDONE, counted
 from amends.schemas.instants import SECOND, Instant, instant_of
 
 _THE_RUN: Final = "the run"
+_OF_A_KIND_MAX: Final = 4
+"""Commands that are written out: of a thousand items each is a savepoint."""
 _TIMED: Final = frozenset({"retry", "round", "instant", "pause"})
 """What comes by itself."""
 
@@ -51,7 +54,8 @@ def undo_text(told: Explanation) -> list[str]:
     if order.phase == "past_the_pivot":
         lines += ["", *wrapped("its pivot is passed: nothing is undone any more", first="  ", rest="  ")]
     if order.steps:
-        lines += _section(_UNDO_HEADS[order.phase], listed(_rows(told, map(_undo, order.steps))))
+        then = "" if order.savepoint is None else f"; then it goes forward from {order.savepoint}"
+        lines += _section(_UNDO_HEADS[order.phase] + then, listed(_rows(told, map(_undo, order.steps))))
     if order.stays:
         rows = _rows(told, (("", each.step, each.why) for each in order.stays))
         over = not told.pending and order.phase in {"none", "left"}
@@ -75,9 +79,14 @@ def approved_text(told: Explanation) -> list[str]:
 def commands_text(told: Explanation, *, indent: str = "    ") -> list[str]:
     """Each command as it is written, below what it does."""
     lines: list[str] = []
-    for each in told.commands:
-        lines += wrapped(each.meaning, first=indent, rest=indent)
-        lines += command_lines(each.command, indent=indent + "  ")
+    for _, group in groupby(told.commands, key=lambda each: each.request):
+        commands = list(group)
+        for each in commands[:_OF_A_KIND_MAX]:
+            lines += wrapped(each.meaning, first=indent, rest=indent)
+            lines += command_lines(each.command, indent=indent + "  ")
+        more = len(commands) - _OF_A_KIND_MAX
+        if more > 0:
+            lines += wrapped(f"and {more} more, which stand in -o json", first=indent, rest=indent)
     return _section("a person may say now", lines) if lines else []
 
 

@@ -115,6 +115,8 @@ def _approved(moment: Moment, event: e.Event) -> Iterator[Approved]:
             yield _given(entry, "decision", "turn back", reason=reason)
         case e.SagaKilled(reason=reason):
             yield _given(entry, "decision", "kill the run", reason=reason)
+        case e.SavepointChosen(step=step, reason=reason):
+            yield _given(entry, "decision", f"undo to {step}, and go forward from there", reason=reason)
         case e.ParkingResolved(step=step, resolution=resolution):
             reason, evidence = event.reason, event.evidence
             yield _given(entry, "decision", _SAID[resolution], step=step, reason=reason, evidence=evidence)

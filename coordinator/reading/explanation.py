@@ -120,6 +120,8 @@ class UndoOrder(_Told, frozen=True, kw_only=True):
     """What must be undone, the first first."""
 
     phase: UndoPhase
+    savepoint: str | None
+    """The step that a person had it undone to: it goes forward again from there."""
     steps: tuple[Undoing, ...]
     stays: tuple[Exposure, ...]
     """What would be left in the world, or is."""

@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.waiting import open_waits
 from amends.coordinator.ports.rows import LockRow
 from amends.coordinator.reading.exposure import exposure_of
@@ -18,7 +19,7 @@ from amends.schemas.events import Resolution
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Exposure
 
-Request = Literal["resolve", "send", "release", "cancel", "kill", "rerun"]
+Request = Literal["resolve", "undo_to", "send", "release", "cancel", "kill", "rerun"]
 
 RESOLUTIONS: Final[tuple[Resolution, ...]] = get_args(Resolution)
 _ANYBODY: Final = ""
@@ -47,7 +48,13 @@ class Possible(msgspec.Struct, frozen=True, kw_only=True):
 
 def possible(standing: Standing) -> tuple[Possible, ...]:
     """The commands that would be accepted now, what the run asks for first."""
-    return (*_resolutions(standing), *_messages(standing), *_releases(standing), *_whole(standing))
+    return (
+        *_resolutions(standing),
+        *_savepoints(standing),
+        *_messages(standing),
+        *_releases(standing),
+        *_whole(standing),
+    )
 
 
 def _resolutions(standing: Standing) -> Iterator[Possible]:
@@ -69,6 +76,21 @@ def _resolutions(standing: Standing) -> Iterator[Possible]:
                 step=step,
                 resolution=resolution,
             )
+
+
+def _savepoints(standing: Standing) -> Iterator[Possible]:
+    """The nearest first. The judge asks the same rules of each of them: of a thousand items that would take long."""
+    state, plan, saga_id = standing.state, standing.plan, standing.row.saga_id
+    if state is None or plan is None or state.parked is None or standing.row.quarantined:
+        return
+    for step in reversed(savepoints(plan, state)):
+        yield Possible(
+            command=f'amends parked resolve {saga_id} --undo-to {shlex.quote(step)} --reason "…"',
+            meaning=f"undo what came after {step}, and go forward again from there",
+            request="undo_to",
+            saga_id=saga_id,
+            step=step,
+        )
 
 
 def _messages(standing: Standing) -> Iterator[Possible]:

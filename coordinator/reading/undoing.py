@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from amends.coordinator.core.drain import undo_list_of
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.savepoints import to_undo
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.reading.explanation import Undoing, UndoOrder, UndoPhase
 from amends.coordinator.reading.exposure import exposure_of
@@ -20,12 +21,14 @@ def undo_order_of(plan: Plan, state: State) -> UndoOrder:
     """As it stands; of a run that goes forward, as it would be if it turned back now."""
     if state.closed:
         stays = exposure_of(state)
-        return UndoOrder(phase="left" if state.status == "killed" and stays else "none", steps=(), stays=stays)
+        return UndoOrder(
+            phase="left" if state.status == "killed" and stays else "none", savepoint=None, steps=(), stays=stays
+        )
     if state.undo_list is not None:
         return _order(plan, state, "compensating", state.undo_list)
     if pivot_passed(plan, state):
-        return UndoOrder(phase="past_the_pivot", steps=(), stays=())
-    paths = undo_list_of(plan, _if_all_happened(plan, state))
+        return UndoOrder(phase="past_the_pivot", savepoint=None, steps=(), stays=())
+    paths = to_undo(plan, _if_all_happened(plan, state))
     if state.draining:
         return _order(plan, state, "draining", paths)
     return _order(plan, state, "if_it_turns_back" if paths else "none", paths)
@@ -52,7 +55,8 @@ def _order(plan: Plan, state: State, phase: UndoPhase, paths: Iterable[str]) -> 
     steps = tuple(_undoing(plan, state, path) for path in paths)
     undone = {step.path for step in steps if step.status != "skipped"}
     stays = tuple(_left(plan, each) for each in exposure_of(state) if each.step not in undone)
-    return UndoOrder(phase=phase, steps=steps, stays=stays)
+    savepoint = None if state.savepoint is UNSET else state.savepoint
+    return UndoOrder(phase=phase, savepoint=savepoint, steps=steps, stays=stays)
 
 
 def _undoing(plan: Plan, state: State, path: str) -> Undoing:

@@ -17,7 +17,9 @@ from amends.coordinator.core.messages import (
     Message,
     ReleaseWished,
     ResolutionWished,
+    SavepointWished,
 )
+from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.possible import RESOLUTIONS, Possible, possible
 from amends.coordinator.reading.standing import Standing, standing_of
@@ -35,6 +37,8 @@ _WITH: Final = {
     "skip": "--reason ok",
     "go_forward": "--reason ok",
 }
+_LIKE_OTHERS: Final = frozenset(f"step{n}" for n in range(2, 58))
+"""Steps of the long history."""
 TAKEN, REFUSED, NOT_FOUND = 0, 7, 6
 
 
@@ -55,7 +59,7 @@ def lines(offered: tuple[Possible, ...]) -> set[str]:
     return {each.command.replace('"…"', "ok").replace("'…'", "'{}'") for each in offered}
 
 
-def candidates(state: State) -> set[str]:
+def candidates(plan: Plan, state: State) -> set[str]:
     """Everything that a person might wish of the run, fitting or not."""
     saga_id = state.saga_id
     step = state.parked.step if state.parked is not None else "reserve"
@@ -63,6 +67,9 @@ def candidates(state: State) -> set[str]:
         f"amends parked resolve {saga_id} --step {shlex.quote(step)} --{each.replace('_', '-')} {_WITH[each]}".rstrip()
         for each in RESOLUTIONS
     }
+    undo_to = f"amends parked resolve {saga_id} --undo-to"
+    paths = {path for path in plan.of(state).paths if path not in _LIKE_OTHERS} | {"nothing"}
+    found |= {f"{undo_to} {shlex.quote(path)} --reason ok" for path in paths}
     found |= {f"amends runs {each} {saga_id} --reason ok" for each in ("cancel", "kill", "rerun")}
     found |= {f"amends locks release {each} --reason ok" for each in ("order:A-12", "order:A-13")}
     return found
@@ -79,11 +86,11 @@ def test_each_command_that_is_offered_is_taken_and_every_other_one_is_refused(
     for state in history.versions():
         offered = lines(possible(standing(history)))
         sent = {each for each in offered if " messages send " in each}
-        assert offered - sent <= candidates(state)
+        assert offered - sent <= candidates(history.plan, state)
         if offered == former and state.version % OF_LONG:
             continue  # Nothing is new, and each command takes its time.
         former = offered
-        for line in sorted(candidates(state)):
+        for line in sorted(candidates(history.plan, state)):
             code = command([*shlex.split(line)[1:], "--as", "kim", "--data", str(tmp_path)])
             said = capfdbinary.readouterr().err.decode()
             assert (code == TAKEN) == (line in offered), f"version {state.version}: {line}: {code} {said}"
@@ -95,7 +102,10 @@ def test_the_owner_carries_out_what_is_offered_and_nothing_else(name: str, tmp_p
     history = StoredHistory(name, tmp_path)
     for state in history.versions():
         here = standing(history)
-        offered = {(each.request, each.resolution, each.key) for each in possible(here)}
+        offered = {
+            (each.request, each.step if each.request == "undo_to" else each.resolution, each.key)
+            for each in possible(here)
+        }
         for wish, message in wishes(state):
             events, _ = decide(history.plan, state, message, state.at, payloads_of(name))
             assert bool(events) == (wish in offered), f"version {state.version}: {wish}"
@@ -132,6 +142,7 @@ def wishes(state: State) -> list[tuple[tuple[str, str | None, str | None], Messa
         (("cancel", None, None), CancelWished(reason="ok")),
         (("kill", None, None), KillWished(reason="ok")),
         (("release", None, "order:A-12"), ReleaseWished(key="order:A-12", reason="ok")),
+        *((("undo_to", path, None), SavepointWished(step=path, reason="ok")) for path in state.forward),
         *(
             (("resolve", each, None), ResolutionWished(step=step, resolution=each, reason="ok", evidence="ok"))
             for each in RESOLUTIONS
