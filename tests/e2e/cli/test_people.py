@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(240)
 
 PARKED = [
     *("saga_id", "saga", "business_key", "since", "phase", "step", "why"),
-    *("undone", "remaining", "in_doubt", "commands"),
+    *("undone", "remaining", "in_doubt", "commands", "savepoints"),
 ]
 
 
@@ -32,6 +32,7 @@ def test_what_is_parked_says_what_remains_and_what_a_person_may_do(played: Insta
         "remaining": ["reverse_charge"],
         "in_doubt": [],
         "commands": ["retry", "done_by_hand", "skip", "go_forward"],
+        "savepoints": ["reverse_charge"],
     }
     told = played.json("parked", "show", "refund/R-3")
     explanation = told.pop("explanation")
@@ -46,6 +47,7 @@ def test_what_is_parked_says_what_remains_and_what_a_person_may_do(played: Insta
         f'{start} --done-by-hand --evidence "…"',
         f'{start} --skip --reason "…"',
         f'{start} --go-forward --reason "…"',
+        f'amends parked resolve {row["saga_id"]} --undo-to reverse_charge --reason "…"',
         f'amends runs kill {row["saga_id"]} --reason "…"',
     ]
 
@@ -104,6 +106,46 @@ def test_going_forward_requests_everything_again(played: Installation) -> None:
     events = played.json("runs", "events", "refund/R-3")
     raised = [event for event in events if event["type"] == "GenerationRaised" and event["why"] == "person"]
     assert {event["path"] for event in raised if event["direction"] == "forward"} == {"restock", "notify"}
+
+
+def test_a_parked_run_is_undone_to_a_step_and_goes_forward_from_there(played: Installation) -> None:
+    with played.running("worker", REFUNDS):
+        done = played.command(
+            *("parked", "resolve", "refund/R-3", "--undo-to", "reverse_charge"),
+            *("--reason", "the mail is back", "--as", "ines", "--wait"),
+        )
+    assert done.code == 4, done  # it fails again, and its undo too
+    told = played.ok("runs", "story", "refund/R-3")
+    assert "ines decided: undo to reverse_charge, and go forward (the mail is back)" in told
+    assert "forward again from reverse_charge" in told
+    events = played.json("runs", "events", "refund/R-3")
+    raised = [event for event in events if event["type"] == "GenerationRaised" and event["why"] == "person"]
+    assert {event["path"] for event in raised if event["direction"] == "forward"} == {"restock", "notify"}
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "refused"),
+    [
+        pytest.param("R-3", ("--undo-to", "restock"), (7, "AM0355", "undone already"), id="undone already"),
+        pytest.param("R-3", ("--undo-to", "notify"), (7, "AM0355", "not done"), id="a step that failed"),
+        pytest.param("R-3", ("--undo-to", "restok"), (6, "AM0356", "did you mean 'restock'?"), id="no such step"),
+        pytest.param("R-1", ("--undo-to", "restock"), (7, "AM5013", "completed already"), id="not parked"),
+        pytest.param("R-3", ("--undo-to", "restock", "--retry"), (2, "AM5005", "of its own"), id="two decisions"),
+    ],
+)
+def test_what_cannot_be_undone_to_is_refused(
+    played: Installation, run: str, arguments: tuple[str, ...], refused: tuple[int, str, str]
+) -> None:
+    played.command("parked", "resolve", f"refund/{run}", *arguments, "--reason", "try").refused(*refused)
+    assert played.count("inbox") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(("--undo-to", "reverse_charge"), "needs a reason"), (("--retry",), "name it with --step")],
+)
+def test_what_a_decision_lacks_is_said(played: Installation, arguments: tuple[str, ...], says: str) -> None:
+    played.command("parked", "resolve", "refund/R-3", *arguments).refused(2, "AM5005", says)
 
 
 def test_a_decision_that_is_waited_for_ends_as_the_run_ended(played: Installation) -> None:
