@@ -48,6 +48,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     nth: int
     made: bool
     """Whether the user's function was really called."""
+    returned: bool = False
+    """Whether it came back with a result."""
     requests: int = 0
     changed: tuple[str, ...] = ()
     """Where the world differed after it."""

@@ -239,7 +239,7 @@ class _Rehearsing:
         for call in calls:
             path = base_path(call.path)
             if call.role == "step" and call.made and self.steps[path].acts:
-                self.acted.add(path)
+                self.acted.update({path} if call.returned else ())
                 self.seen.update({path} if call.changed else ())
         for path in {base_path(call.path) for call in calls if call.role == "undo" and call.made}:
             self.undone[path] = self.undone.get(path, 0) + 1

@@ -151,20 +151,18 @@ class Hands(Script):
             self.faults.active.remove(fault)
         raise CoordinatorDied
 
-    def _note(self, work: Work, nth: int, *, made: bool, requests: int = 0, changed: tuple[str, ...] = ()) -> None:
+    def _note(self, work: Work, nth: int, *, made: bool) -> Call:
         identity = work.identity
-        self.made.append(
-            Call(
-                handler=work.handler.name,
-                path=identity.path,
-                direction=identity.direction,
-                role=identity.role,
-                nth=nth,
-                made=made,
-                requests=requests,
-                changed=changed,
-            )
+        call = Call(
+            handler=work.handler.name,
+            path=identity.path,
+            direction=identity.direction,
+            role=identity.role,
+            nth=nth,
+            made=made,
         )
+        self.made.append(call)
+        return call
 
     def _really(self, work: Work, nth: int, fault: Fault | None) -> Item:
         """Call the user's function, and see what it changes."""
@@ -173,7 +171,9 @@ class Hands(Script):
         work.attempt = attempt
         acts = work.identity.role in {"step", "undo"} and attempt.may_act
         before = self.look() if acts else {}
+        call = self._note(work, nth, made=True)
         item: Item | None = None
+        returned = False
         try:
             result = self.caller.call(f"the handler {work.handler.name!r}", lambda: self._called(work))
         except CoordinatorDied:
@@ -183,9 +183,9 @@ class Hands(Script):
         else:
             if work.identity.direction == "forward":
                 self.results.setdefault((work.identity.path, work.handler.name), result)
-            item = answers.returned(work, result)
+            item, returned = answers.returned(work, result), True
         changed = tuple(each.path for each in differences(before, self.look())) if acts else ()
-        self._note(work, nth, made=True, requests=attempt.requests, changed=changed)
+        self.made[-1] = msgspec.structs.replace(call, returned=returned, requests=attempt.requests, changed=changed)
         self.strangers.extend(attempt.refused)
         if item is None:
             assert fault is not None, "an attempt dies of its scenario's fault"

@@ -16,6 +16,7 @@ is logged as a warning, which pytest shows beside a test that fails.
 
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -28,7 +29,8 @@ from amends.coordinator.definition.saga import Saga
 from amends.coordinator.reading.history import history, payloads_of, run_history
 from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
-from amends.coordinator.testing import connector_kit, rehearsing
+from amends.coordinator.testing import connector_kit, deciding_again, golden, rehearsing
+from amends.coordinator.testing.deciding_again import Replayed
 from amends.coordinator.testing.replies import (
     Reply,
     fails,
@@ -52,6 +54,7 @@ log = logging.getLogger("amends.testing")
 
 __all__ = [
     "Rehearsal",
+    "Replayed",
     "Reply",
     "Sandbox",
     "SentMessage",
@@ -64,7 +67,9 @@ __all__ = [
     "ok",
     "outcome",
     "raises",
+    "record",
     "rehearse",
+    "replay",
     "run",
     "state",
     "times_out",
@@ -109,6 +114,24 @@ def rehearse(sandbox: Sandbox, *triggers: Trigger, scenarios_max: int = rehearsi
     `triggers` stand in the place of the sandbox's own. Raises `UsageError` where the sandbox cannot be used.
     """
     return rehearsing.rehearse(sandbox, make_store=_store, triggers=triggers or None, scenarios_max=scenarios_max)
+
+
+def record(installation: World, folder: Path | str) -> list[str]:
+    """Write the runs of a world down as golden histories; their names in the folder."""
+    runs = installation.store.runs(limit=golden.HISTORIES_MAX)
+    return [golden.record(installation.store, row, Path(folder)) for row in runs]
+
+
+def replay(folder: Path | str, *sagas: Saga[Any]) -> list[Replayed]:
+    """Decide recorded runs again with the code of today.
+
+        for replayed in replay("tests/histories", refund):
+            assert replayed.ok, replayed
+
+    Raises `UsageError` (AM5110) where the folder cannot be read.
+    """
+    closed = tuple(saga.close() for saga in sagas)
+    return [deciding_again.replay(each, closed) for each in golden.read_all(Path(folder))]
 
 
 def state(installation: World, saga_id: SagaId) -> State:
