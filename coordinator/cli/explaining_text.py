@@ -43,7 +43,8 @@ def waits_text(told: Explanation) -> list[str]:
     now = instant_of(told.at)
     rows = _rows(told, (("", _named(each.path, each.direction) or _THE_RUN, _waited(each, now)) for each in told.waits))
     if told.turns_back_at is not None:
-        rows.append(("", _THE_RUN, f"its deadline at {_at(told.turns_back_at, now)}; then it turns back"))
+        then = "it turns back" if told.undo.savepoint is None else "all of it is undone"
+        rows.append(("", _THE_RUN, f"its deadline at {_at(told.turns_back_at, now)}; then {then}"))
     return _section("waits for", listed(rows)) if rows else []
 
 

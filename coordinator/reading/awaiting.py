@@ -191,8 +191,12 @@ def _wait(
 
 
 def turns_back_at(plan: Plan, state: State) -> str | None:
-    """When the run turns back unless it is behind its pivot by then."""
-    if state.closed or state.status == "compensating" or state.parked is not None or pivot_passed(plan, state):
+    """When the run turns back unless it is behind its pivot by then; of one on its way to a savepoint, altogether."""
+    if state.closed or state.parked is not None:
+        return None
+    if state.status == "compensating":
+        return None if state.savepoint is msgspec.UNSET else text_of(state.deadline_at)
+    if pivot_passed(plan, state):
         return None
     dues = [state.deadline_at]
     if plan.form.budget.wall_ms is not None:

@@ -71,7 +71,7 @@ class StoredHistory:
             position=self._position - 1,
             head=self._head,
             entries=(stored,),
-            started=(_row(state, waiting_for),) if before is None else (),
+            started=(row_of(state, waiting_for),) if before is None else (),
             changed=() if before is None else (change_of(state, None, waiting_for=waiting_for),),
             inbox_done=(),
             awaited=tuple(
@@ -102,7 +102,8 @@ class _Opened:
         self._store.close()
 
 
-def _row(state: State, waiting_for: str | None) -> RunRow:
+def row_of(state: State, waiting_for: str | None) -> RunRow:
+    """The row of a run in this state."""
     return RunRow(
         saga_id=state.saga_id,
         shard=0,
