@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from amends.coordinator.core.asking import given_to_a_person, question
 from amends.coordinator.core.drain import running_until
+from amends.coordinator.core.pending import pending_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
@@ -60,7 +61,7 @@ _ASKED: Final = frozenset({"verifying", "in_doubt", "ended"})
 """Phases in which a question may be open."""
 _ACTIVE: Final = _ASKED | {"requested"}
 """Phases in which a handler may be wanted."""
-_TIMED: Final = frozenset({"retrying", "in_doubt", "waiting", "repeating"})
+_TIMED: Final = frozenset({"retrying", "in_doubt", "waiting", "pending", "repeating"})
 """Phases that an instant may end."""
 _TIMED_IN_DRAIN: Final = _TIMED | {"requested"}
 
@@ -121,6 +122,8 @@ def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant 
         return None
     if effect.phase == "waiting":
         return effect.due_at
+    if effect.phase == "pending":
+        return pending_until(plan, state, path, "forward")
     if effect.phase == "repeating":
         return None if state.draining else round_due(state, path, effect)
     if effect.phase == "retrying":
@@ -132,6 +135,8 @@ def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant 
 
 
 def _undo_due(plan: Plan, path: str, effect: Effect) -> Instant | None:
+    if effect.phase == "pending":
+        return effect.due_at
     if effect.phase == "retrying":
         undo = plan.steps[path].undo
         return effect.due_at if undo is not None and undo.handler.name not in plan.missing else None

@@ -2,6 +2,7 @@
 
 from msgspec import UNSET
 
+from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.savepoints import go_forward_from
 from amends.coordinator.core.settle import request_from_reserve, schedule_retry, settle
@@ -42,6 +43,8 @@ def _tend(turn: Turn, step: StepForm, effect: Effect) -> None:
             request_from_reserve(turn, step.path, "undo")
         case "in_doubt" | "ended":
             settle(turn, step.path, "undo")
+        case "pending":
+            tend_pending(turn, step.path, "undo")
 
 
 def _begin(turn: Turn, step: StepForm) -> None:

@@ -7,6 +7,7 @@ No clock, no randomness, no I/O: the same arguments give the same events.
 from typing import assert_never
 
 from amends.coordinator.core import people
+from amends.coordinator.core.answering import record_answer
 from amends.coordinator.core.compensate import compensate
 from amends.coordinator.core.drain import drain
 from amends.coordinator.core.forward import go_forward
@@ -95,8 +96,10 @@ def _record(turn: Turn, message: Message) -> None:  # noqa: C901, PLR0912  one c
             record_reply(turn, message)
         case ReadBack():
             record_readback(turn, message)
-        case Delivered():
+        case Delivered(answer=None):
             record_message(turn, message)
+        case Delivered():
+            record_answer(turn, message)
         case Recovered(clean=clean):
             recover(turn, clean=clean)
         case CancelWished(reason=reason):

@@ -1,5 +1,6 @@
 """The drain: no new forward work; what was sent is awaited and settled, then the undo list is frozen (rule 7)."""
 
+from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.savepoints import to_undo
 from amends.coordinator.core.settle import move_of, settle
@@ -39,6 +40,8 @@ def _quieten(turn: Turn, step: StepForm) -> None:
         turn.emit(
             StepFailed(path=step.path, attempt=effect.attempt, kind="withdrawn", message=message, retriable=False)
         )
+    elif effect.phase == "pending":
+        tend_pending(turn, step.path, "forward")
     elif effect.attempt_open and turn.now >= running_until(step, effect):
         turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why="attempt still running"))
     elif not effect.attempt_open and _to_settle(effect, turn.now):
@@ -58,6 +61,6 @@ def _quiet(turn: Turn, path: str) -> bool:
         return True
     if effect.phase == "ended":
         return move_of(turn.plan, turn.state, path, "forward", turn.now) == "ended"
-    return effect.phase not in {"requested", "in_doubt"} and not (
+    return effect.phase not in {"requested", "pending", "in_doubt"} and not (
         effect.phase == "retrying" and effect.doubt
     )

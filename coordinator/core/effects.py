@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from amends.coordinator.core.moment import PROGRESS, Moment, with_effect
@@ -31,6 +32,7 @@ def _requested(state: State, event: e.StepRequested | e.UndoRequested, moment: M
         since=moment.at if before.since is None else before.since,
         timeout_at=instant_of(event.timeout_at),
         due_at=None,
+        awaited=UNSET,
     )
     requests = state.requests + (direction == "forward")
     return with_effect(state, event.path, direction, effect, requests=requests, attempts=state.attempts + 1)
@@ -63,8 +65,15 @@ def _verified(state: State, event: e.StepVerified, moment: Moment) -> State:
         doubt=None,
         failure=None,
         due_at=None,
+        awaited=_no_answer(before),
     )
     return with_effect(state, event.path, "forward", effect, **PROGRESS)
+
+
+def _no_answer(effect: Effect) -> Awaited | UnsetType:
+    """What is awaited but for an answer: a person, or evidence, has said what it could say."""
+    awaited = effect.awaited
+    return UNSET if awaited is not UNSET and awaited.awaits == "answer" else awaited
 
 
 def _failed(state: State, event: e.StepFailed | e.UndoFailed, _: Moment) -> State:
@@ -134,6 +143,7 @@ def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Eff
             asks=before.asks + 1,
             due_at=None,
             failure=None,
+            awaited=UNSET,
         )
     if event.state == "ended":
         doubt = _doubt(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
@@ -147,7 +157,8 @@ def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Eff
             due_at=None,
         )
     if event.state == "absent":
-        return replace(before, phase="absent", doubt=None, since=None, due_at=None)
+        awaited = UNSET if event.by == "person" else before.awaited
+        return replace(before, phase="absent", doubt=None, since=None, due_at=None, awaited=awaited)
     return replace(before, phase="tombstone", due_at=None)
 
 
@@ -209,6 +220,7 @@ def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
         order=before.order,
         asks=before.asks,
         failure=before.failure,
+        correlations=before.correlations,
     )
     return with_effect(state, event.path, event.direction, effect)
 
@@ -229,10 +241,40 @@ def _undo_succeeded(state: State, event: e.UndoSucceeded, moment: Moment) -> Sta
 
 def _undo_verified(state: State, event: e.UndoVerified, _: Moment) -> State:
     effect = replace(
-        state.effect(event.path, "undo"), phase="done", verified_by=event.by, doubt=None, failure=None, due_at=None
+        state.effect(event.path, "undo"),
+        phase="done",
+        verified_by=event.by,
+        doubt=None,
+        failure=None,
+        due_at=None,
+        awaited=UNSET,
     )
     undone = (*state.undone, Undone(step=event.path, verified_by=event.by))
     return with_effect(state, event.path, "undo", effect, undone=undone, **PROGRESS)
+
+
+def _pending(state: State, event: e.StepPending, _: Moment) -> State:
+    before = state.effect(event.path, event.direction)
+    doubt = before.doubt if before.doubt is not None and before.doubt.attempt != event.attempt else None
+    effect = replace(
+        before,
+        phase="pending",
+        external_id=event.external_id,
+        due_at=instant_of(event.timeout_at),
+        doubt=doubt and replace(doubt, running=False),
+        failure=None,
+        awaited=Awaited(awaits="answer", correlation=event.correlation, message_type=None),
+        correlations={**(before.correlations or {}), event.correlation: before.generation},
+    )
+    return with_effect(state, event.path, event.direction, effect, **PROGRESS)
+
+
+def _answered(state: State, event: e.AnswerReceived, _: Moment) -> State:
+    """Whoever does not know may know later."""
+    before = state.effect(event.path, event.direction)
+    if event.answer == "unknown":
+        return state
+    return with_effect(state, event.path, event.direction, replace(before, awaited=UNSET))
 
 
 EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
@@ -243,6 +285,8 @@ EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.StepSettled: _settled,
     e.StepSkipped: _skipped,
     e.WaitStarted: _waits,
+    e.StepPending: _pending,
+    e.AnswerReceived: _answered,
     e.StepVerified: _verified,
     e.FanOutPlanned: _planned,
     e.FanOutEnded: _repeated,

@@ -149,6 +149,10 @@ def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
 
 
 def _late(state: State, event: e.LateReplyRecorded, _: Moment) -> State:
+    if not state.closed and event.direction == "forward" and event.path in (state.undo_list or ()):
+        return state  # Its undo, which was asked for without knowing this, covers it.
+    if not state.closed and event.direction == "undo" and event.answer != "succeeded":
+        return state  # A person has given it up already.
     before = state.effect(event.path, event.direction)
     phase = {"succeeded": "done", "failed": "failed", "unknown": "ended"}[event.answer]
     effect = replace(before, phase=phase, result=event.result or before.result, doubt=None, due_at=None)

@@ -2,6 +2,7 @@
 
 from amends.coordinator.core.items import OVER
 from amends.coordinator.core.limits import forward_limit
+from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.pivot import may_pivot, pivot_passed
 from amends.coordinator.core.repeating import begin_repeating, beginnable, go_on_without, may_fail, tend_repeating
 from amends.coordinator.core.requesting import request_step
@@ -22,7 +23,7 @@ from amends.schemas.events import (
 )
 from amends.schemas.instants import MILLISECOND
 
-_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiting", "repeating"})
+_TENDED = frozenset({"failed", "retrying", "absent", "in_doubt", "ended", "waiting", "pending", "repeating"})
 
 
 def go_forward(turn: Turn) -> None:
@@ -55,6 +56,8 @@ def _tend(turn: Turn, step: StepForm) -> None:
             _request(turn, step)
         case "in_doubt" | "ended":
             settle(turn, step.path, "forward")
+        case "pending":
+            tend_pending(turn, step.path, "forward")
         case "repeating":
             tend_repeating(turn, step)
         case "waiting" if effect.due_at is not None and effect.due_at <= turn.now:

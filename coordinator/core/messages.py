@@ -77,7 +77,15 @@ class Ended(_Message, frozen=True, kw_only=True):
     message: str
 
 
-Answer = Done | Failed | Unknown | Ended
+class Pends(_Message, frozen=True, kw_only=True):
+    """The handler returned, and what it asked for is not done yet: a message of this key will say what came of it."""
+
+    correlation: str
+    within_ms: int
+    external_id: str | None = None
+
+
+Answer = Done | Failed | Unknown | Ended | Pends
 
 
 class Replied(_Message, frozen=True, kw_only=True):
@@ -118,14 +126,26 @@ class ReadBack(_Message, frozen=True, kw_only=True):
     notes: tuple[Note, ...] = ()
 
 
+class Said(_Message, frozen=True, kw_only=True):
+    """What a message says of what is pending, in its own word and as the reply of a handler would be."""
+
+    verdict: Literal["succeeded", "refused", "unavailable", "unknown"]
+    answer: Done | Failed | Unknown | Ended
+
+
 class Delivered(_Message, frozen=True, kw_only=True):
-    """A message from outside for what waits under this path; `body` is its content's digest."""
+    """A message from outside for what waits, or is pending, under this path.
+
+    `body` is its content's digest, None where that is more than a payload may be.
+    """
 
     path: str
     message_id: str
     correlation: str
     message_type: str
-    body: Digest
+    body: Digest | None
+    direction: Direction = "forward"
+    answer: Said | None = None
 
 
 class Tick(_Message, frozen=True, kw_only=True):

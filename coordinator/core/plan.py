@@ -122,8 +122,8 @@ class Plan:
 
     @cached_property
     def waits(self) -> bool:
-        """Whether any step waits for a message or an instant."""
-        return any(step.wait is not None for step in self.form.every_step())
+        """Whether any step waits for a message or an instant, or may be pending until a message comes."""
+        return any(step.wait is not None or step.may_pend for step in self.form.every_step())
 
     @cached_property
     def result(self) -> str | None:

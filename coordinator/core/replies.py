@@ -2,8 +2,11 @@
 
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from amends.coordinator.core.asking import question
-from amends.coordinator.core.messages import Done, Ended, Failed, No, NoAnswer, ReadBack, Replied, Unknown, Yes
+from amends.coordinator.core.messages import Done, Ended, Failed, No, NoAnswer, Pends, ReadBack, Replied, Unknown, Yes
+from amends.coordinator.core.pending import begin_pending, refused_key
 from amends.coordinator.core.retrying import polling_delay_ms
 from amends.coordinator.core.settle import doubt_of, key_open, settle, time_left
 from amends.coordinator.core.state import Effect
@@ -31,12 +34,21 @@ def record_reply(turn: Turn, message: Replied) -> None:
     effect = turn.state.effect(message.path, message.direction)
     if effect.attempt != message.attempt or not effect.attempt_open or _known_to_run(message, effect):
         return
+    if isinstance(message.answer, Pends) and (refused := refused_key(effect, message.answer)) is not None:
+        message = replace(message, answer=refused)
     if turn.state.closed:
-        _record_late(turn, message, effect)
+        record_late(turn, message, effect)
         return
     if message.notes:
         turn.emit(*message.notes)
-    if message.direction == "forward":
+    record_outcome(turn, message, effect)
+
+
+def record_outcome(turn: Turn, message: Replied, effect: Effect) -> None:
+    """What came of a request, as its reply says or a message that answers for it."""
+    if isinstance(message.answer, Pends):
+        begin_pending(turn, message, message.answer)
+    elif message.direction == "forward":
         _record_step(turn, message, effect)
     else:
         _record_undo(turn, message, effect)
@@ -61,8 +73,12 @@ def record_readback(turn: Turn, message: ReadBack) -> None:
         _record_lookup(turn, message, effect)
 
 
-def _record_late(turn: Turn, message: Replied, effect: Effect) -> None:
+def record_late(turn: Turn, message: Replied, effect: Effect) -> None:
+    """What comes when nothing is decided by it any more: it corrects the exposure."""
     answer = message.answer
+    if isinstance(answer, Pends):
+        begin_pending(turn, message, answer)  # so that its answer is found
+        return
     if isinstance(answer, Unknown) and answer.running:
         return  # It says nothing yet; the attempt's own reply is still to come.
     kind: Literal["succeeded", "failed", "unknown"] = "unknown"
@@ -100,7 +116,7 @@ def _record_step(turn: Turn, message: Replied, effect: Effect) -> None:
                 retriable=answer.retriable,
             )
         )
-    elif not step.acts:
+    elif not step.acts and not isinstance(answer, Pends):
         turn.emit(
             StepFailed(
                 path=message.path, attempt=message.attempt, kind=answer.kind, message=answer.message, retriable=True
@@ -108,7 +124,7 @@ def _record_step(turn: Turn, message: Replied, effect: Effect) -> None:
         )
     elif isinstance(answer, Unknown):
         _doubt(turn, message, answer.kind, answer.message, running=answer.running)
-    else:
+    elif isinstance(answer, Ended):
         _not_settled(turn, message, answer, effect)
 
 
@@ -179,7 +195,7 @@ def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
         )
     elif isinstance(answer, Unknown):
         _doubt(turn, message, answer.kind, answer.message, running=answer.running)
-    else:
+    elif isinstance(answer, Ended):
         _not_settled(turn, message, answer, effect)
 
 

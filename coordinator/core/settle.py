@@ -57,7 +57,7 @@ def move_of(
         answer=answer,
         absence_counts=doubt.asked_at >= _believable_from(plan, path, direction, doubt),
         key_open=key_open(step, direction, effect, now),
-        tombstones=certainty.tombstones and _can_be_undone(step, effect),
+        tombstones=direction == "forward" and tombstones(step, effect),
         attempts_left=attempts_left(retry, effect.counted),
         waits=certainty.settle == "wait" or (step.pivot and reader is not None),
         time_left=time_left(step, direction, doubt, now),
@@ -76,9 +76,10 @@ def time_left(step: StepForm, direction: Direction, doubt: Doubt, now: Instant) 
     return now < doubt.since + certainty.settle_within_ms * MILLISECOND
 
 
-def _can_be_undone(step: StepForm, effect: Effect) -> bool:
+def tombstones(step: StepForm, effect: Effect) -> bool:
+    """Whether its undo settles it, whatever became of it: the participant refuses a request whose undo came first."""
     known = effect.result is not None
-    return not step.pivot and step.undo is not None and (known or step.undo.takes_unknown)
+    return step.certainty.tombstones and not step.pivot and step.undo is not None and (known or step.undo.takes_unknown)
 
 
 def doubt_of(effect: Effect) -> Doubt:

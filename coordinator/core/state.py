@@ -17,6 +17,7 @@ Phase = Literal[
     "requested",  # an attempt is open
     "repeating",  # a step that repeats others has been planned, and they are at work
     "waiting",  # a message or an instant is awaited; no attempt is open
+    "pending",  # the attempt has returned, a message will say what came of it
     "retrying",  # the next request waits for its instant
     "in_doubt",  # being settled
     "verifying",  # the reply says done, the read-back is asked
@@ -55,9 +56,9 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Awaited(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step waits for; key and type are a message's."""
+    """What a step waits for; key and type are a message's. An `answer` is awaited by its key alone."""
 
-    awaits: Literal["message", "instant", "pause"]
+    awaits: Literal["message", "instant", "pause", "answer"]
     correlation: str | None
     message_type: str | None
 
@@ -95,7 +96,12 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     retriable: bool = False
     awaited: Awaited | msgspec.UnsetType = msgspec.UNSET
-    """Of a wait. Unset, it is not written: the states of histories from before there were waits stay what they are."""
+    """Of a wait, and of what is or was pending until its answer has come.
+
+    Unset, it is not written: the states of histories from before there were waits stay what they are.
+    """
+    correlations: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    """Keys under which it was pending, with the generation: none may stand for the request of another one."""
 
     @property
     def attempt_open(self) -> bool:

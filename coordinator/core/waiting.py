@@ -8,6 +8,7 @@ from typing import Final, Literal, assert_never
 import msgspec
 
 from amends.coordinator.core.messages import Delivered
+from amends.coordinator.core.pending import open_answers
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import Awaited, Effect, State
 from amends.coordinator.core.turn import Turn
@@ -29,7 +30,8 @@ NOTHING: Final = b"null"
 NOTHING_DIGEST: Final = digest(NOTHING)
 """The result of a wait for an instant."""
 
-_AT_REST: Final = frozenset({"waiting", "repeating", "done", "skipped", "idle"})
+_AT_REST: Final = frozenset({"waiting", "pending", "repeating", "done", "skipped", "idle"})
+_AT_WORK: Final = frozenset({"requested", "in_doubt", "retrying", "verifying", "ended"})
 
 
 class _Unusable(ValueError):
@@ -88,6 +90,7 @@ def record_message(turn: Turn, message: Delivered) -> None:
     """A message for what waits. One that nobody waits for any more changes nothing: it is another's (`takes`)."""
     if not takes(turn.state, message.path, message.correlation, message.message_type):
         return
+    assert message.body is not None, "what a wait is met with was read"
     turn.emit(
         MessageReceived(
             path=message.path,
@@ -110,14 +113,28 @@ def takes(state: State, path: str, correlation: str, message_type: str) -> bool:
 
 
 def open_waits(state: State) -> dict[str, Awaited]:
-    """What messages are awaited now, by path."""
-    if state.closed:
-        return {}
-    return {
-        path: effect.awaited
-        for path, effect in state.forward.items()
-        if effect.phase == "waiting" and effect.awaited is not msgspec.UNSET and effect.awaited.awaits == "message"
-    }
+    """What messages are awaited now, by path; of an undo's answer by the undo's place.
+
+    Answers are, also after the end, until one has come: it says what is left in the world.
+    """
+    answers = open_answers(state)
+    found = {place: Awaited(awaits="answer", correlation=key, message_type=None) for place, key in answers.items()}
+    if not state.closed:
+        for path, effect in state.forward.items():
+            awaited = effect.awaited
+            if effect.phase == "waiting" and awaited is not msgspec.UNSET and awaited.awaits == "message":
+                found[path] = awaited
+    return found
+
+
+def rests(plan: Plan, state: State) -> bool:
+    """Whether nothing is to be done in the run before a message or an instant comes."""
+    if waited_for(plan, state) is not None:
+        return True
+    if not plan.waits or state.status != "compensating":
+        return False
+    phases = {effect.phase for effect in (state.forward if state.undo_list is None else state.undo).values()}
+    return "pending" in phases and not phases & _AT_WORK
 
 
 def waited_for(plan: Plan, state: State) -> str | None:
@@ -128,7 +145,7 @@ def waited_for(plan: Plan, state: State) -> str | None:
     for path, effect in state.forward.items():
         if effect.phase not in _AT_REST:
             return None
-        if effect.phase == "waiting" and effect.due_at is not None:
+        if effect.phase in {"waiting", "pending"} and effect.due_at is not None:
             waits.append((effect.due_at, f"{_named(path, effect)} {text_of(effect.due_at)}"))
     return "; ".join(text for _, text in sorted(waits)) or None
 
@@ -174,4 +191,6 @@ def _named(path: str, effect: Effect) -> str:
     awaited = _awaited(effect)
     if awaited.awaits == "message":
         return f"{path}: message {awaited.message_type} for {awaited.correlation} until"
+    if awaited.awaits == "answer":
+        return f"{path}: an answer for {awaited.correlation} until"
     return f"{path}:"

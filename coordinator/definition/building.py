@@ -32,6 +32,7 @@ from amends.coordinator.definition.form import (
 )
 from amends.coordinator.definition.ordering import ordered
 from amends.coordinator.definition.parameters import Parameter, ParameterReader
+from amends.coordinator.definition.pending_forms import pending_form
 from amends.coordinator.definition.waiting import read_wait
 
 UNDO_RETRY: Final = RetryForm(attempts=5)
@@ -134,6 +135,7 @@ class _Builder:
             drain_within_ms=step.drain_within_ms,
             unsafe=step.unsafe,
             wait=step.wait.form if step.wait is not None else None,
+            pending=pending_form(step, step.handler, step.pending_within_ms, self.findings),
         )
         retry = step.retry or (CLASS_C_RETRY if form.class_c else RetryForm())
         return msgspec.structs.replace(form, retry=retry)
@@ -168,6 +170,7 @@ class _Builder:
             certainty=_certainty(certainty, undo.doubt),
             follow_up=undo.follow_up,
             takes_unknown=not any(each.source == "result" and each.step == step.name for each in taken),
+            pending=pending_form(step, undo.handler, undo.pending_within_ms, self.findings),
         )
 
     def _handler(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from amends.coordinator.definition.form import BudgetForm, LockForm, RetryForm, StepKind, WaitForm
 from amends.coordinator.definition.hints import Unresolved, resolve
+from amends.coordinator.definition.pending_hints import may_pend, without_pending
 from amends.coordinator.definition.places import Place, Spot, place_of_function
 from amends.coordinator.definition.topic import Topic
 
@@ -35,6 +36,7 @@ class DeclaredHandler:
     spot: Spot | None = None
     """Where it was said what stands in its place, if it is nobody's function: a wait has none."""
     _hints: dict[str, object] | None = None
+    _may_pend: bool = False
 
     @property
     def place(self) -> Place:
@@ -52,10 +54,19 @@ class DeclaredHandler:
         return inspect.signature(self.function)
 
     def hints(self) -> dict[str, object]:
-        """Resolved hints by parameter, `return` among them. Raises `Unresolved`."""
+        """Resolved hints by parameter, `return` among them, of which `Pending` is left out. Raises `Unresolved`."""
         if self._hints is None:
-            self._hints = resolve(self.function, self.frame)
+            hints = resolve(self.function, self.frame)
+            self._may_pend = may_pend(hints.get("return"))
+            if self._may_pend:
+                hints["return"] = without_pending(hints["return"])
+            self._hints = hints
         return self._hints
+
+    def may_pend(self) -> bool:
+        """Whether its hint says that it may return a `Pending`. Raises `Unresolved`."""
+        self.hints()
+        return self._may_pend
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -82,6 +93,7 @@ class DeclaredUndo:
     verify_within_ms: int | None = None
     doubt: DoubtOptions = field(default_factory=DoubtOptions)
     verify: DeclaredHandler | None = None
+    pending_within_ms: int | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -117,6 +129,7 @@ class DeclaredStep:
     lookup: DeclaredHandler | None = None
     undo: DeclaredUndo | None = None
     wait: DeclaredWait | None = None
+    pending_within_ms: int | None = None
 
     @property
     def path(self) -> str:

@@ -54,6 +54,12 @@ class HandlerForm(msgspec.Struct, frozen=True, kw_only=True):
     """For read-backs: how long a `False` is asked again (`verify_within`)."""
 
 
+class PendingForm(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler may return before it is done, and a message answers for it within this time; else it is in doubt."""
+
+    within_ms: int
+
+
 class Certainty(msgspec.Struct, frozen=True, kw_only=True):
     """What a participant promises about doubt (rule 8). Nothing at all is class C."""
 
@@ -80,6 +86,7 @@ class UndoForm(msgspec.Struct, frozen=True, kw_only=True):
     follow_up: bool = False
     takes_unknown: bool = True
     """False: the handler needs the step's result, so a step that ended without one parks instead (rule 8)."""
+    pending: PendingForm | None = None
 
 
 class WaitForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +160,7 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     wait: WaitForm | None = None
     each: EachForm | None = None
     loop: LoopForm | None = None
+    pending: PendingForm | None = None
 
     @property
     def acts(self) -> bool:
@@ -163,6 +171,11 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
     def repeats(self) -> bool:
         """Whether it does nothing itself but repeats others, by items or in rounds."""
         return self.each is not None or self.loop is not None
+
+    @property
+    def may_pend(self) -> bool:
+        """Whether its action, or its undo, may be pending until a message answers for it."""
+        return self.pending is not None or (self.undo is not None and self.undo.pending is not None)
 
     @property
     def class_c(self) -> bool:
@@ -261,6 +274,7 @@ _ADDED_LATER: Final[dict[str, object]] = {
     "wait": None,
     "each": None,
     "loop": None,
+    "pending": None,
     "subject": None,
     "seal_result": False,
     "locks": (),

@@ -45,6 +45,7 @@ class ActionOptions(ReadOptions, _Doubt, total=False):
     pivot: bool
     unsafe: str
     drain_within: Duration
+    pending_within: Duration
 
 
 class UndoOptions(_Doubt, total=False):
@@ -53,6 +54,7 @@ class UndoOptions(_Doubt, total=False):
     verify: Literal["reply"]
     retry: Retry
     timeout: Duration
+    pending_within: Duration
 
 
 class ResultOptions(TypedDict, total=False):
@@ -93,6 +95,12 @@ def optional_ms(owner: str, options: Mapping[str, Any], option: str) -> int | No
 def timeout_ms(owner: str, options: Mapping[str, Any], default: int) -> int:
     """The option `timeout`."""
     return positive_ms(owner, "timeout", options["timeout"]) if "timeout" in options else default
+
+
+def pending_ms(owner: str, options: Mapping[str, Any]) -> int | None:
+    """The option `pending_within`."""
+    within = options.get("pending_within")
+    return None if within is None else positive_ms(owner, "pending_within", within)
 
 
 def retry_of(owner: str, options: Mapping[str, Any]) -> RetryForm | None:

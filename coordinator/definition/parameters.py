@@ -150,6 +150,10 @@ class ParameterReader:
 
     def _check_answer(self, hint: object) -> None:
         role, label = self.handler.role, self.handler.label
+        if self.handler.may_pend():
+            what = f"{label} is the {role} of {self.step.name!r} and may be pending: a question is answered at once"
+            self._note("AM1086", what, do="let it return its answer, and nothing else", parameter="return")
+            return
         asked: object = bool
         if role == "lookup":
             try:

@@ -21,6 +21,7 @@ from amends.coordinator.definition.options import (
     doubt_of,
     flag,
     optional_ms,
+    pending_ms,
     refuse_unknown,
     retry_of,
     text,
@@ -31,6 +32,7 @@ from amends.coordinator.definition.references import Reference, Target
 from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.waiting import Waits
+from amends.coordinator.pending import Pending
 from amends.schemas.trigger import PAYLOAD_BYTES_MAX
 
 P = ParamSpec("P")
@@ -119,9 +121,11 @@ class Saga(Calls, Waits, Generic[T]):
         return cast("T", Reference(Target(draft=self._draft, step=None, spot=spot_of(calling_frame()))))
 
     @overload
-    def action(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Action[P, Coroutine[Any, Any, R], R]: ...
+    def action(
+        self, function: Callable[P, Coroutine[Any, Any, R | Pending]], /
+    ) -> Action[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def action(self, function: Callable[P, R], /) -> Action[P, R, R]: ...
+    def action(self, function: Callable[P, R | Pending], /) -> Action[P, R, R]: ...
     @overload
     def action(self, /, **options: Unpack[ActionOptions]) -> "ActionDecorator": ...
     def action(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
@@ -137,6 +141,7 @@ class Saga(Calls, Waits, Generic[T]):
             step.drain_within_ms = DRAIN_WITHIN_MS if drain_within_ms is None else drain_within_ms
             step.verify_within_ms = optional_ms("action", options, "verify_within")
             step.doubt = doubt_of("action", options)
+            step.pending_within_ms = pending_ms("action", options)
             return Action(self._added(step))
 
         return declare if function is None else declare(function)
@@ -234,12 +239,14 @@ class Saga(Calls, Waits, Generic[T]):
 
 
 class ActionDecorator(Protocol):
-    """What `@saga.action(…)` leaves to be applied."""
+    """What `@saga.action(…)` leaves to be applied. What is pending has the type that its answer will have."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Action[P, Coroutine[Any, Any, R], R]: ...
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R | Pending]], /
+    ) -> Action[P, Coroutine[Any, Any, R], R]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> Action[P, R, R]: ...
+    def __call__(self, function: Callable[P, R | Pending], /) -> Action[P, R, R]: ...
 
 
 class ReadDecorator(Protocol):

@@ -16,6 +16,7 @@ from amends.coordinator.definition.options import (
     VerifyOptions,
     doubt_of,
     optional_ms,
+    pending_ms,
     refuse_unknown,
     retry_of,
     timeout_ms,
@@ -180,6 +181,7 @@ class Action(Read[P, C, R], Generic[P, C, R]):
                 retry=retry_of(how, options),
                 verify_within_ms=optional_ms(how, options, "verify_within"),
                 doubt=doubt_of(how, options),
+                pending_within_ms=pending_ms(how, options),
             )
             return Undo(step.undo, step)
 

@@ -6,7 +6,7 @@ from amends.schemas.outcome import Exposure
 
 NOT_UNDONE = "done, not undone"
 _IN_THE_WORLD = frozenset({"verifying", "done"})
-_MAY_BE = frozenset({"requested", "in_doubt", "ended", "tombstone"})
+_MAY_BE = frozenset({"requested", "pending", "in_doubt", "ended", "tombstone"})
 
 
 def exposure_of(state: State) -> tuple[Exposure, ...]:
@@ -34,6 +34,6 @@ def _why(state: State, path: str, effect: Effect) -> str | None:
         return "left by a person's decision"
     if undo.failure is not None:
         return f"its undo failed: {undo.failure.message}"
-    if undo.phase in {"requested", "in_doubt", "retrying", "verifying", "ended"}:
+    if undo.phase in {"requested", "pending", "in_doubt", "retrying", "verifying", "ended"}:
         return "its undo is not finished"
     return NOT_UNDONE if stands else "may have happened, not settled"

@@ -12,6 +12,7 @@ from amends.coordinator.core.messages import (
     Failed,
     No,
     NoAnswer,
+    Pends,
     ReadBack,
     Replied,
     Unknown,
@@ -19,6 +20,7 @@ from amends.coordinator.core.messages import (
 )
 from amends.coordinator.definition.handler import ArgumentUnreadable, InvalidResult
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown, told_by
+from amends.coordinator.pending import Pending
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.raised import place_in, raised_in
@@ -47,6 +49,8 @@ def returned(work: Work, result: object) -> Item:
         return _verified(work, result)
     if role == "lookup":
         return _looked_up(work, result)
+    if isinstance(result, Pending):
+        return _pending(work, result)
     try:
         data = _written(work, result)
     except InvalidResult as error:
@@ -102,6 +106,19 @@ def _verdict(work: Work, error: BaseException) -> Answer:
             return Unknown(kind="timeout" if why == "timeout" else "in_doubt", message=f"stopped: {why}")
         case _:
             return Ended(kind="exception", message=message)
+
+
+def _pending(work: Work, result: Pending) -> Item:
+    """It is not done yet."""
+    if work.pending_ms is None:
+        what = f"{work.handler.name!r} returned a Pending, and does not say that it may: add Pending to its hint"
+        return raised(work, InvalidResult(what))
+    correlation, external_id = redact(result.correlation), result.external_id or _external_id(work)
+    if correlation != result.correlation:
+        return raised(work, InvalidResult(f"the correlation of what {work.handler.name!r} returned holds a secret"))
+    external_id = None if external_id is None else redact(external_id)
+    pends = Pends(correlation=correlation, within_ms=result.within_ms(work.pending_ms), external_id=external_id)
+    return _replied(work, pends)
 
 
 def _verified(work: Work, result: object) -> Item:

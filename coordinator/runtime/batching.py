@@ -15,6 +15,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.ports.rows import (
+    ANSWER,
     AwaitedRow,
     Batch,
     DeadLetterRow,
@@ -182,6 +183,10 @@ class Pending:
         part.refused.append(message_id)
         part.awaited[awaited.saga_id, awaited.path] = awaited
 
+    def listen_again(self, shard: OwnedShard, awaited: AwaitedRow) -> None:
+        """Have the run go on waiting for an answer: this one says nothing yet."""
+        self._part(shard).awaited[awaited.saga_id, awaited.path] = awaited
+
     def quarantine(self, shard: OwnedShard, change: RunChange) -> None:
         """Mark a run whose fold or decision raised; nothing is appended to it (rule 19)."""
         self._part(shard).changed[change.saga_id] = change
@@ -342,19 +347,21 @@ def _waiting_for(plan: Plan, state: State, now: Instant) -> str | None:
 def _note_waits(part: _ShardPart, run: Run, before: State | None, after: State) -> None:
     """Which waits for messages begin and end with an entry."""
     were, are = open_waits(before) if before is not None else {}, open_waits(after)
-    for path in were.keys() - are.keys():
+    kept = {path for path in were.keys() & are.keys() if were[path] == are[path]}
+    for path in were.keys() - kept:
         part.awaited.pop((run.saga_id, path), None)
         part.not_awaited.append((run.saga_id, path))
-    for path in are.keys() - were.keys():
+    for path in are.keys() - kept:
         awaited = are[path]
+        kind = ANSWER if awaited.awaits == "answer" else awaited.message_type
         assert awaited.correlation is not None, "a message has a key"
-        assert awaited.message_type is not None, "and a type"
+        assert kind is not None, "and a type"
         part.awaited[run.saga_id, path] = AwaitedRow(
             saga_id=run.saga_id,
             path=path,
             shard=run.shard,
             correlation_key=awaited.correlation,
-            type=awaited.message_type,
+            type=kind,
         )
 
 

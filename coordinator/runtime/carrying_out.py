@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.messages import Tick
-from amends.coordinator.core.waiting import waited_for
+from amends.coordinator.core.waiting import rests
 from amends.coordinator.runtime.batching import Decided, OwnedShard
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Item
@@ -35,9 +35,11 @@ class CarryingOut:
     quarantine: Quarantine
     resuming: Resuming
     resting: set[SagaId] = field(default_factory=set)
-    """Runs in memory that wait for their locks, or a handler's arrival: they take no place in flight."""
+    """Runs in memory that wait for a handler's arrival: they take no place in flight."""
     asleep: dict[SagaId, tuple[Instant, int]] = field(default_factory=dict)
     """Runs that are not in memory and wait: when each is due, and its shard."""
+    turning_back: set[SagaId] = field(default_factory=set)
+    """Those among them that are being undone, and wait for a participant's answer: they are not over."""
     lingering: set[SagaId] = field(default_factory=set)
     """Runs that have ended or parked, and stay in memory for a handler that does not return."""
 
@@ -55,7 +57,7 @@ class CarryingOut:
         self.leave_if_over(run, now)
 
     def leave_if_over(self, run: Run, now: Instant) -> None:
-        """A run that has ended or parked leaves memory; one that waits for a handler only takes no place in flight."""
+        """One that has ended, parked or sleeps leaves memory; one that waits for a handler takes no place in flight."""
         if self.runs.get(run.saga_id) is not run:
             return
         self.resting.discard(run.saga_id)
@@ -73,9 +75,11 @@ class CarryingOut:
             del self.runs[run.saga_id]
 
     def sleeps(self, run: Run) -> bool:
-        """Whether a run only waits, for a message or an instant: then it needs no memory but for its timer."""
-        if run.state.status != "queued" and waited_for(run.plan, run.state) is None:
+        """Whether a run only waits, for a message, an instant or its locks: it needs no memory but for its timer."""
+        if run.state.status != "queued" and not rests(run.plan, run.state):
             return False
+        if run.state.status == "compensating":
+            self.turning_back.add(run.saga_id)
         if run.due is not None and run.due != run.timer_due:
             self.timers.set(run.due, "due", run.saga_id)
         self.asleep[run.saga_id] = (run.due or 0, run.shard)
@@ -84,12 +88,14 @@ class CarryingOut:
     def awake(self, saga_id: SagaId) -> Instant | None:
         """The run is in memory again; the instant for which it has a timer."""
         due, _ = self.asleep.pop(saga_id, (None, 0))
+        self.turning_back.discard(saga_id)
         return due
 
     def forget_asleep(self, shards: Collection[int]) -> None:
         """The shards are not ours any more."""
         for saga_id in [saga_id for saga_id, (_, shard) in self.asleep.items() if shard in shards]:
             del self.asleep[saga_id]
+            self.turning_back.discard(saga_id)
 
     def forget(self, run: Run) -> None:
         """Stop what runs for it, and drop it from memory."""

@@ -16,7 +16,7 @@ from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, Pending
 from amends.coordinator.runtime.carrying_out import CarryingOut
-from amends.coordinator.runtime.delivering import Delivering, with_nothing
+from amends.coordinator.runtime.delivering import Delivering, told_late, with_nothing
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
 from amends.coordinator.runtime.intake import LEFT, Intake, Taken, undecided
@@ -178,7 +178,7 @@ class Deciding:
     ) -> Decision | None:
         brought = self.delivering.bring(pending, run, shard, item, now)
         if brought is not None:
-            return self._decide(pending, run, shard, brought, now)
+            return told_late(self._decide(pending, run, shard, brought, now))
         self._finished_with(pending, shard, item)
         self.carrying_out.leave_if_over(run, now)
         return None

@@ -8,19 +8,21 @@ import msgspec
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from amends.coordinator.core.messages import Delivered
+from amends.coordinator.core.messages import Delivered, Done, Ended, Failed, Said, Unknown
+from amends.coordinator.core.pending import takes_answer
 from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, takes
 from amends.coordinator.definition.handler import Handler, told
-from amends.coordinator.ports.rows import AwaitedRow, DeadLetterRow, MessageRow
-from amends.coordinator.redaction import redact_json
-from amends.coordinator.runtime.batching import OwnedShard, Pending
+from amends.coordinator.ports.rows import ANSWER, AwaitedRow, DeadLetterRow, MessageRow, nobody_waited
+from amends.coordinator.redaction import redact, redact_json
+from amends.coordinator.runtime.batching import Decision, OwnedShard, Pending
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.canonical import digest
-from amends.schemas.events import Event, StepSucceeded
+from amends.schemas.events import Digest, Event, LateReplyRecorded, StepSucceeded
 from amends.schemas.instants import Instant, text_of
-from amends.schemas.message import Answer, Message
+from amends.schemas.message import Answer as Verdict
+from amends.schemas.message import Message
 from amends.schemas.wishes import Deliver
 
 log = logging.getLogger("amends.messages")
@@ -51,6 +53,8 @@ class Delivering:
         wish, message = item.brought, item.message
         assert wish is not None, "a message says what it was"
         assert isinstance(message, Delivered), "what is brought is a message"
+        if wish.answer is not None:
+            return self._answer(pending, run, shard, item)
         if not takes(run.state, message.path, message.correlation, message.message_type):
             pending.give_back(shard, _message(wish))
             return None
@@ -64,6 +68,51 @@ class Delivering:
         key = digest(body)
         return replace(item, message=replace(message, body=key), payloads={key: body})
 
+    def _answer(self, pending: Pending, run: Run, shard: OwnedShard, item: Item) -> Item | None:
+        """The item with what the message says, as a handler's reply would say it."""
+        wish, message = item.brought, item.message
+        assert wish is not None, "a message says what it was"
+        assert isinstance(message, Delivered), "what is brought is a message"
+        if not takes_answer(run.state, message.path, message.direction, message.correlation):
+            pending.give_back(shard, _message(wish))
+            return None
+        payloads: dict[Digest, bytes] = {}
+        raw = redact_json(wish.body.encode())
+        body = digest(raw) if len(raw) <= run.plan.form.payload_bytes_max else None
+        if body is not None:
+            payloads[body] = raw
+        said = self._said(run, message, wish, payloads)
+        if isinstance(said.answer, Unknown):
+            pending.listen_again(shard, answer_row(run, wish.path, wish.correlation_key))
+        return replace(item, message=replace(message, body=body, answer=said), payloads=payloads)
+
+    def _said(self, run: Run, message: Delivered, wish: Deliver, payloads: dict[Digest, bytes]) -> Said:
+        reason = redact(wish.reason or f"the participant said no more than {wish.answer}")
+        external_id = None if wish.external_id is None else redact(wish.external_id)
+        match cast("Verdict", wish.answer):  # it was read from such a record
+            case "succeeded":
+                return Said(verdict="succeeded", answer=self._result(run, message, wish, external_id, payloads))
+            case "refused":
+                return Said(verdict="refused", answer=Failed(kind="refused", message=reason, retriable=False))
+            case "unavailable":
+                return Said(verdict="unavailable", answer=Failed(kind="unavailable", message=reason, retriable=True))
+            case "unknown":
+                return Said(verdict="unknown", answer=Unknown(kind="in_doubt", message=reason))
+
+    def _result(
+        self, run: Run, message: Delivered, wish: Deliver, external_id: str | None, payloads: dict[Digest, bytes]
+    ) -> Done | Ended:
+        """The action's result; one that it cannot be says that the participant has acted, and not what it did."""
+        if message.direction == "undo":
+            return Done(result=None, external_id=external_id)
+        try:
+            result = self._read(run, wish)
+        except _Unusable as error:
+            at = f" at {error.path}" if error.path else ""
+            return Ended(kind="invalid_result", message=redact(f"its answer is no result{at}: {error}"))
+        payloads[digest(result)] = result
+        return Done(result=digest(result), external_id=external_id)
+
     def _read(self, run: Run, wish: Deliver) -> bytes:
         """The content as JSON text, with what its model fills in.
 
@@ -73,7 +122,8 @@ class Delivering:
         if len(wish.body.encode()) > limit:
             raise _Unusable(f"its content is {len(wish.body.encode())} bytes, {limit} are allowed")
         known = self.catalogue.by_hash(run.plan.hash)
-        handler = known.handlers.get(run.plan.steps[wish.path].handler.name) if known is not None else None
+        plan = run.plan.of(run.state)
+        handler = known.handlers.get(plan.steps[wish.path].handler.name) if known is not None else None
         return redact_json(wish.body.encode() if handler is None else _as_declared(handler, wish.body))
 
 
@@ -86,9 +136,23 @@ def with_nothing(run: Run, item: Item, events: tuple[Event, ...]) -> Item:
     return replace(item, payloads={**item.payloads, NOTHING_DIGEST: NOTHING})
 
 
+def told_late(decision: Decision | None) -> Decision | None:
+    """The decision; where an answer came too late for the run to act on it, people are told."""
+    for event in decision.events if decision is not None else ():
+        if isinstance(event, LateReplyRecorded) and decision is not None:
+            facts = {"saga_id": decision.run.saga_id, "step": event.path, "direction": event.direction}
+            log.warning("late_reply", extra={**facts, "answer": event.answer})
+    return decision
+
+
 def awaited_row(run: Run, path: str, key: str, message_type: str) -> AwaitedRow:
     """What the store keeps of a wait."""
     return AwaitedRow(saga_id=run.saga_id, path=path, shard=run.shard, correlation_key=key, type=message_type)
+
+
+def answer_row(run: Run, place: str, key: str) -> AwaitedRow:
+    """What the store keeps of an answer that is awaited."""
+    return AwaitedRow(saga_id=run.saga_id, path=place, shard=run.shard, correlation_key=key, type=ANSWER)
 
 
 def record_of(row: MessageRow | Deliver) -> bytes:
@@ -97,7 +161,7 @@ def record_of(row: MessageRow | Deliver) -> bytes:
         message_id=row.message_id,
         correlation_key=row.correlation_key,
         type=row.type,
-        answer=cast("Answer | None", row.answer),  # it was read from such a record
+        answer=cast("Verdict | None", row.answer),  # it was read from such a record
         reason=row.reason,
         external_id=row.external_id,
         body=msgspec.Raw(row.body.encode()),
@@ -108,9 +172,8 @@ def record_of(row: MessageRow | Deliver) -> bytes:
 
 def unclaimed(row: MessageRow) -> DeadLetterRow:
     """The dead letter of a message that nobody waited for, for as long as it was kept."""
-    return _dead_letter(
-        row, reason="unclaimed", detail=f"nobody waited for {row.type} {row.correlation_key}", at=row.expires_at
-    )
+    detail = nobody_waited(row.awaited_as, row.correlation_key)
+    return _dead_letter(row, reason="unclaimed", detail=detail, at=row.expires_at)
 
 
 def _as_declared(handler: Handler, body: str) -> bytes:

@@ -13,7 +13,7 @@ from amends.coordinator.runtime.catalogue import Catalogue, Known
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.runs import Identity, Run, identity_of
 from amends.coordinator.runtime.timers import Kind
-from amends.coordinator.runtime.work import Work, handler_form, key_of, undoing_of, values_of
+from amends.coordinator.runtime.work import Work, handler_form, key_of, pending_of, undoing_of, values_of
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, Instant
 
@@ -184,6 +184,7 @@ class Dispatch:
             values=values_of(run, form),
             attempt=attempt,
             result_bytes_max=run.plan.form.payload_bytes_max,
+            pending_ms=pending_of(run.plan, command),
             finds_nothing_typed=command.role == "lookup" and _no_result(known, command.path),
         )
 

@@ -176,6 +176,7 @@ class Engine:
             not self._undecided
             and not self._deciding.starts
             and not self._resuming.busy
+            and not self._carrying_out.turning_back
             and len(resting) + len(lingering) == len(self.runs)
         )
 

@@ -18,6 +18,7 @@ from amends.coordinator.core.messages import (
     SavepointWished,
     Start,
 )
+from amends.coordinator.core.pending import effect_at
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.inbound import Item

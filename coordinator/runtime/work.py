@@ -28,6 +28,8 @@ class Work:
     result_bytes_max: int
     finds_nothing_typed: bool = False
     """A lookup of a step without result: it answers with a `bool`."""
+    pending_ms: int | None = None
+    """How long its effect may be pending; None: not at all."""
     stopping: str | None = None
     begun: bool = False
     overdue: bool = False
@@ -55,6 +57,15 @@ def handler_form(plan: Plan, command: Command) -> HandlerForm:
         found = step.handler if command.direction == "forward" else undo.handler if undo is not None else None
     assert found is not None, "a command names a handler of its definition"
     return found
+
+
+def pending_of(plan: Plan, command: Command) -> int | None:
+    """How long the effect of the handler that a command names may be pending; None: not at all."""
+    step = plan.steps[command.path]
+    declared = step.pending if command.role == "step" else None
+    if command.role == "undo" and step.undo is not None:
+        declared = step.undo.pending
+    return None if declared is None else declared.within_ms
 
 
 def values_of(run: Run, form: HandlerForm) -> dict[str, bytes | None]:

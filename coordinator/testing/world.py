@@ -145,7 +145,9 @@ class World:
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
         self.script = script or Script(clock, defaultdict(deque))
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
-        self._waits = any(step.wait is not None for saga in self.sagas for step in saga.form.every_step())
+        self._waits = any(
+            step.wait is not None or step.may_pend for saga in self.sagas for step in saga.form.every_step()
+        )
         named = {name for saga in self.sagas for name in handler_names(saga.form)}
         if unknown := sorted(self.script.replies.keys() - named):
             raise ValueError(f"no handler is called {', '.join(unknown)}; there is {', '.join(sorted(named))}")

@@ -19,6 +19,7 @@ from amends.schemas.events.ending import (
     SavepointReached,
 )
 from amends.schemas.events.evidence import CheckpointRecorded, EvidenceRecorded, PermissionDenied
+from amends.schemas.events.pending import AnswerReceived, StepPending
 from amends.schemas.events.repeating import FanOutEnded, FanOutPlanned, LoopEnded, RoundPlanned
 from amends.schemas.events.starting import LockReleased, LocksRequested, LocksTaken, RerunStarted, SagaStarted
 from amends.schemas.events.steps import (
@@ -57,6 +58,8 @@ Event = (
     | StepSkipped
     | WaitStarted
     | MessageReceived
+    | StepPending
+    | AnswerReceived
     | FanOutPlanned
     | FanOutEnded
     | RoundPlanned
@@ -90,6 +93,7 @@ EVENT_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in Event.__a
 
 __all__ = [
     "EVENT_TYPES",
+    "AnswerReceived",
     "Cause",
     "CheckpointRecorded",
     "CompensationStarted",
@@ -126,6 +130,7 @@ __all__ = [
     "SavepointReached",
     "StepFailed",
     "StepInDoubt",
+    "StepPending",
     "StepRequested",
     "StepSettled",
     "StepSkipped",

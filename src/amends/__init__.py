@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from amends.coordinator.failures import StepRefused as StepRefused
     from amends.coordinator.failures import StepUnavailable as StepUnavailable
     from amends.coordinator.failures import StepUnknown as StepUnknown
+    from amends.coordinator.pending import Pending as Pending
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ _WHERE = {
     "Budget": "amends.coordinator.definition.policies",
     "Context": "amends.coordinator.context",
     "Http": "amends.connectors.http",
+    "Pending": "amends.coordinator.pending",
     "Retry": "amends.coordinator.definition.policies",
     "Saga": "amends.coordinator.definition.saga",
     "Smtp": "amends.connectors.smtp",
@@ -39,6 +41,7 @@ __all__ = [
     "Budget",
     "Context",
     "Http",
+    "Pending",
     "Retry",
     "Saga",
     "Smtp",

@@ -18,6 +18,7 @@ from amends.coordinator.definition.form import (
     HandlerForm,
     LockForm,
     LoopForm,
+    PendingForm,
     RetryForm,
     StepForm,
     TriggerForm,
@@ -54,6 +55,8 @@ def action(
     undo_takes_unknown: bool = True,
     within_ms: int = 1_000,
     drain_within_ms: int = 60_000,
+    pending_ms: int | None = None,
+    undo_pending_ms: int | None = None,
 ) -> StepForm:
     """A step that acts, with its undo. `takes` names steps whose result it cannot do without."""
     certainty = Certainty(
@@ -78,9 +81,11 @@ def action(
             retry=_retry(undo_attempts),
             certainty=certainty,
             takes_unknown=undo_takes_unknown,
+            pending=_pending(undo_pending_ms),
         )
         if undo
         else None,
+        pending=_pending(pending_ms),
         retry=_retry(attempts),
         certainty=certainty,
         drain_within_ms=drain_within_ms,
@@ -98,6 +103,7 @@ def pivot(
     attempts: int = 3,
     when: Expression | None = None,
     drain_within_ms: int = 60_000,
+    pending_ms: int | None = None,
 ) -> StepForm:
     """The step behind which the run only goes forward."""
     step = action(
@@ -111,6 +117,7 @@ def pivot(
         when=when,
         undo=False,
         drain_within_ms=drain_within_ms,
+        pending_ms=pending_ms,
     )
     return replace(step, pivot=True, irreversible=True)
 
@@ -241,6 +248,10 @@ def _in_order(steps: Iterable[StepForm]) -> tuple[StepForm, ...]:
         after.update(follows if _FOLLOWS[0] in step.after else ())
         placed.append(replace(step, after=tuple(sorted(after))))
     return tuple(placed)
+
+
+def _pending(within_ms: int | None) -> PendingForm | None:
+    return None if within_ms is None else PendingForm(within_ms=within_ms)
 
 
 def _retry(attempts: int) -> RetryForm:

@@ -18,11 +18,13 @@ from amends.coordinator.core.messages import (
     No,
     NoAnswer,
     Note,
+    Pends,
     ReadBack,
     Recovered,
     Replied,
     RerunOf,
     ResolutionWished,
+    Said,
     SavepointWished,
     Start,
     Tick,
@@ -37,6 +39,7 @@ from amends.schemas.entry import Draft, Entry, Inline, decode, seal
 from amends.schemas.events import Digest, Event, Origin, Resolution
 from amends.schemas.ids import Direction, saga_id_of
 from amends.schemas.instants import MILLISECOND, Instant, instant_of, text_of
+from amends.schemas.message import Answer as Verdict
 from tests.simulation.telling import told
 
 BEGIN: Final = instant_of("2026-11-21T14:00:00.000000Z")
@@ -124,6 +127,42 @@ class Run:
         """A message is brought to what waits under this path."""
         content = self.keep(body)
         return self.tell(Delivered(path=path, message_id=f"m-{key}", correlation=key, message_type=kind, body=content))
+
+    def pends(self, what: str, key: str = "K-1", *, within_ms: int = 10_000) -> list[str]:
+        """The attempt has returned, and a message will answer for it."""
+        path, _ = _named(what)
+        return self.reply(what, Pends(correlation=key, within_ms=within_ms, external_id=f"taken-{path}"))
+
+    def answers(self, what: str, key: str = "K-1", said: Verdict = "succeeded", result: Any = "done") -> list[str]:
+        """A message answers for what is pending."""
+        _, direction = _named(what)
+        body = self.keep(result)
+        reply: dict[Verdict, Done | Failed | Unknown] = {
+            "succeeded": Done(result=body if direction == "forward" else None),
+            "refused": Failed(kind="refused", message="no", retriable=False),
+            "unavailable": Failed(kind="unavailable", message="later", retriable=True),
+            "unknown": Unknown(kind="in_doubt", message="who knows"),
+        }
+        return self.delivered(what, Said(verdict=said, answer=reply[said]), key=key, body=body)
+
+    def answers_wrongly(self, what: str, key: str = "K-1") -> list[str]:
+        """It says that it has succeeded, and its content is no result."""
+        said = Said(verdict="succeeded", answer=Ended(kind="invalid_result", message="no number"))
+        return self.delivered(what, said, key=key, body=self.keep("nonsense"))
+
+    def delivered(self, what: str, said: Said, *, key: str, body: Digest | None) -> list[str]:
+        """A message that answers is brought."""
+        path, direction = _named(what)
+        message = Delivered(
+            path=path,
+            direction=direction,
+            message_id=f"a-{key}",
+            correlation=key,
+            message_type="Answer",
+            body=body,
+            answer=said,
+        )
+        return self.tell(message)
 
     def raises(self, what: str) -> list[str]:
         """The handler raises something that says nothing about the effect."""
@@ -217,7 +256,7 @@ class Run:
     def reply(
         self,
         what: str,
-        answer: Done | Failed | Unknown | Ended,
+        answer: Done | Failed | Unknown | Ended | Pends,
         *,
         attempt: int | None = None,
         notes: tuple[Note, ...] = (),

@@ -38,6 +38,10 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"wait {event.path}"
         case e.MessageReceived():
             return f"message {event.message_id} for {event.path}"
+        case e.StepPending():
+            return f"{_what(event)} pending"
+        case e.AnswerReceived():
+            return f"answer for {_what(event)}: {event.answer}"
         case e.StepVerified() | e.UndoVerified():
             return f"{_what(event)} verified by {event.by}"
         case e.RetryScheduled():

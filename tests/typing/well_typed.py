@@ -4,7 +4,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from amends import Budget, Context, Retry, Saga, Topic, negate
+from amends import Budget, Context, Pending, Retry, Saga, Topic, negate
 
 
 class RefundRequested(BaseModel):
@@ -147,3 +147,33 @@ async def call_with_values(ctx: Context, trigger: RefundRequested) -> None:
     assert_type(assess(trigger), Assessment)
     assert_type(outcome(None), Refunded)
     await recharge(ctx, reversal=None)
+
+
+booking = Saga("booking", trigger=Topic("orders", RefundRequested, idempotency_key="request_id"))
+
+
+@booking.action(pending_within="2h")
+async def book(ctx: Context, trigger: RefundRequested) -> Reversal | Pending:
+    return Pending(correlation=ctx.idempotency_key, timeout="10m", external_id=trigger.order_id)
+
+
+assert_type(book.result, Reversal)
+assert_type(book.maybe, Reversal | None)
+
+
+@book.lookup
+async def find_booking(ctx: Context) -> Reversal | None:
+    return None
+
+
+@book.undo(verify="reply", pending_within="2h")
+async def cancel_booking(ctx: Context, booked: Reversal | None = book.maybe) -> Pending | None:
+    return Pending(correlation=ctx.idempotency_key) if booked is not None else None
+
+
+@booking.action
+def bill(booked: Reversal = book.result) -> Reversal | Pending:
+    return booked
+
+
+assert_type(bill.result, Reversal)

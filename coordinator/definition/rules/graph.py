@@ -11,6 +11,7 @@ from amends.coordinator.definition.rules.dependencies import (
     waits_only_for_known_steps,
 )
 from amends.coordinator.definition.rules.doubt import can_settle_doubt
+from amends.coordinator.definition.rules.pending import answers_come_in_time, only_actions_pend
 from amends.coordinator.definition.rules.pivot import has_one_pivot, keeps_the_order, pivot_has_no_undo
 from amends.coordinator.definition.rules.repeating import collects_only_single_effects, repeats_no_pivot
 from amends.coordinator.definition.rules.shape import Fault, Shape
@@ -40,6 +41,8 @@ _THEN: Final[tuple[Check, ...]] = (
     can_settle_doubt,
     waits_only_wait,
     waits_end_in_time,
+    only_actions_pend,
+    answers_come_in_time,
 )
 
 

@@ -67,6 +67,10 @@ _TABLE: Final = (
     Rule(code="AM1074", asks="lists writer schemas that are there"),
     # doubt
     Rule(code="AM1080", asks="has participants that can settle doubt, or says why not", severity="warning"),
+    # what is pending
+    Rule(code="AM1085", asks="says how long what is pending may take"),
+    Rule(code="AM1086", asks="lets actions and undos be pending, nothing else, and says so in their hints"),
+    Rule(code="AM1087", asks="gives what is pending no longer than it has itself"),
     # whose data it is
     Rule(code="AM1081", asks="names its subject by a field that the trigger's type has"),
     Rule(code="AM1082", asks="names its subject by text or an integer"),

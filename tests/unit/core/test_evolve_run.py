@@ -273,7 +273,19 @@ def test_stops_are_counted(stops: int, times: int, *, clean: bool, alone: bool) 
 def test_a_late_reply(direction: Direction, answer: Any, result: str | None, phase: Phase) -> None:
     event = e.LateReplyRecorded(path="a", direction=direction, attempt=2, answer=answer, message=None, result=result)
     expected = replace(EFFECT, phase=phase, result=result or "sha256:result", doubt=None, due_at=None)
-    assert evolve(STATE, event, MOMENT) == replace(STATE, **effects(direction, expected))
+    killed = replace(STATE, status="killed")
+    assert evolve(killed, event, MOMENT) == replace(killed, **effects(direction, expected))
+
+
+@pytest.mark.parametrize(
+    ("direction", "answer"), [("forward", "succeeded"), ("forward", "failed"), ("undo", "failed"), ("undo", "unknown")]
+)
+def test_a_late_answer_changes_nothing_where_an_undo_covers_it_or_a_person_has_decided(
+    direction: Direction, answer: Any
+) -> None:
+    compensating = replace(STATE, undo_list=("a",))
+    event = e.LateReplyRecorded(path="a", direction=direction, attempt=2, answer=answer, message=None, result=None)
+    assert evolve(compensating, event, MOMENT) == compensating
 
 
 def test_limits_and_evidence() -> None:
