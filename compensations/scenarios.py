@@ -30,6 +30,8 @@ class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
     class_c: bool = False
     refuses: bool = False
     """Its own code raises a refusal."""
+    waits: bool = False
+    """For a message: as a step of its own, or where its handler returns before it is done."""
     unseen: bool = False
     """The user says that no snapshot shows its effect."""
 
@@ -109,7 +111,7 @@ def forward_scenarios(course: Course, steps: Mapping[str, StepFacts], trigger: i
             for fault in _faults_of(call, steps[base_path(call.path)]):
                 yield Scenario(trigger=trigger, faults=(fault,))
     for step in steps.values():
-        if step.kind == "wait":
+        if step.waits:
             fault = Fault(kind="unanswered", path=step.path)
             yield Scenario(trigger=trigger, faults=(fault,))
     for fault in _deaths(course):

@@ -48,6 +48,7 @@ def _facts(step: StepForm, saga: ClosedSaga, *, past_pivot: bool, unseen: bool) 
         pivot=step.pivot,
         past_pivot=past_pivot,
         class_c=step.class_c,
+        waits=(step.wait is not None and step.wait.awaits == "message") or step.may_pend,
         refuses=handler is not None and _refuses(handler),
         unseen=unseen,
     )

@@ -45,9 +45,10 @@ class Sandbox:
     """Where `saga` is rehearsed. Nothing outside is reached by a connector that has no stand-in here.
 
     `triggers` are tried one after the other, each in a world of its own. `begin` and `snapshot` are for what the
-    handlers reach without a connector. `messages` come as soon as a run begins. `environment` is set for as long as the
-    rehearsal runs. `ignore` holds patterns of places that may differ, `unseen` names steps whose effect no snapshot
-    can show.
+    handlers reach without a connector. `messages` come as soon as a run begins; for each other that a run waits for,
+    `answer` is asked by type and correlation key, and gives its content, or None where none comes. `environment` is set
+    for as long as the rehearsal runs. `ignore` holds patterns of places that may differ, `unseen` names steps whose
+    effect no snapshot can show.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Sandbox:
         begin: Callable[[], object] | None = None,
         snapshot: Callable[[], Mapping[str, object]] | None = None,
         messages: Iterable[SentMessage] = (),
+        answer: Callable[[str, str], object] | None = None,
         environment: Mapping[str, str] | None = None,
         ignore: Sequence[str] = (),
         unseen: Iterable[str] = (),
@@ -69,6 +71,7 @@ class Sandbox:
         self.messages = tuple(messages)
         self.ignore = tuple(ignore)
         self.unseen = frozenset(unseen)
+        self.answer = answer
         self._begin = begin
         self._snapshot = snapshot
         self._environment = dict(environment or {})

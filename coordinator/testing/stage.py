@@ -112,6 +112,11 @@ class Hands(Script):
             work.begun = True
             self.arrived.append(self._play(work))
 
+    def content(self, answer: Callable[[str, str], object], message_type: str, key: str) -> object:
+        """What a participant answers by a message, asked of the sandbox."""
+        assert self.caller is not None, "a rehearsal has a caller"
+        return self.caller.call("the sandbox's answer", lambda: answer(message_type, key))
+
     def _play(self, work: Work) -> Item:
         nth, fault = self.faults.next_call(work.handler.name)
         kind = fault.kind if fault is not None else None

@@ -27,7 +27,7 @@ from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.engine import Engine, EngineSettings
 from amends.coordinator.runtime.inbound import AppendFailed, Arrived, Committed, Gained, Inbound, Item, Waiting
 from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.replies import Reply
+from amends.coordinator.testing.replies import Reply, fails
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
 from amends.schemas.record import Record
@@ -56,6 +56,8 @@ class Script:
     arrived: list[Inbound] = field(default_factory=list)
     calls: list[tuple[str, SagaId]] = field(default_factory=list)
     """Every handler that was called, in order."""
+    failing: dict[str, deque[Reply]] = field(default_factory=lambda: defaultdict(deque))
+    """What comes before the scripted replies, each once."""
     _later: list[tuple[Instant, int, Work, Reply]] = field(default_factory=list)
     _unanswered: dict[int, tuple[Work, Reply]] = field(default_factory=dict)
 
@@ -63,18 +65,25 @@ class Script:
         for work in works:
             self.calls.append((work.handler.name, work.saga_id))
             work.begun = True
-            script = self.replies.get(work.handler.name)
-            if script is None:
+            reply = self._next(work.handler.name)
+            if reply is None:
                 self.arrived.append(_really(work))
-                continue
-            reply = script.popleft() if len(script) > 1 else script[0]
-            if reply.after_ms is None:
+            elif reply.after_ms is None:
                 self._unanswered[id(work)] = (work, reply)
             elif reply.after_ms == 0:
                 self.arrived.append(_scripted(work, reply))
             else:
                 due = self.clock.now + reply.after_ms * MILLISECOND
                 heapq.heappush(self._later, (due, len(self.calls), work, reply))
+
+    def _next(self, handler: str) -> Reply | None:
+        """What a handler answers now; None: it is really called."""
+        failing, script = self.failing[handler], self.replies.get(handler)
+        if failing:
+            return failing.popleft()
+        if script is None:
+            return None
+        return script.popleft() if len(script) > 1 else script[0]
 
     def stop(self, work: Work) -> bool:
         found = self._unanswered.pop(id(work), None)
@@ -148,9 +157,7 @@ class World:
         self._waits = any(
             step.wait is not None or step.may_pend for saga in self.sagas for step in saga.form.every_step()
         )
-        named = {name for saga in self.sagas for name in handler_names(saga.form)}
-        if unknown := sorted(self.script.replies.keys() - named):
-            raise ValueError(f"no handler is called {', '.join(unknown)}; there is {', '.join(sorted(named))}")
+        self._refuse_unknown(self.script.replies)
         self._namespace = namespace
         self._offset = 0
         self._arrived: list[Inbound] = []
@@ -168,6 +175,14 @@ class World:
         record = Record(topic=name, partition=0, offset=self._offset, value=value.encode())
         self._offset += 1
         self._arrived.append(Arrived(records=[record]))
+
+    def fail(self, handler: str, *replies: Reply) -> None:
+        """Let a handler (`charge`, `charge.undo`) fail: the next calls are answered so, each once; by default refused.
+
+        What comes after them is what it would have been: the scripted replies, or the user's own function.
+        """
+        self._refuse_unknown([handler])
+        self.script.failing[handler].extend(_replies(handler, replies or (fails(),)))
 
     def send(
         self,
@@ -247,6 +262,11 @@ class World:
     def offer(self, item: Item) -> None:
         """A message straight to the engine."""
         self._arrived.append(item)
+
+    def _refuse_unknown(self, handlers: Iterable[str]) -> None:
+        named = {name for saga in self.sagas for name in handler_names(saga.form)}
+        if unknown := sorted(set(handlers) - named):
+            raise ValueError(f"no handler is called {', '.join(unknown)}; there is {', '.join(sorted(named))}")
 
     def _writer(self) -> Writer:
         return Appending(self.store, self._arrived)

@@ -31,6 +31,7 @@ from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
 from amends.coordinator.testing import connector_kit, deciding_again, golden, rehearsing
 from amends.coordinator.testing.deciding_again import Replayed
+from amends.coordinator.testing.http_stand_in import Asked, AskedAmiss, HttpStandIn
 from amends.coordinator.testing.replies import (
     Reply,
     fails,
@@ -43,6 +44,7 @@ from amends.coordinator.testing.replies import (
 )
 from amends.coordinator.testing.report import Rehearsal
 from amends.coordinator.testing.sandbox import Sandbox, SentMessage, Trigger
+from amends.coordinator.testing.smtp_stand_in import SmtpStandIn
 from amends.coordinator.testing.sql_stand_in import SqlStandIn
 from amends.coordinator.testing.stand_in import StandIn
 from amends.coordinator.testing.world import Clock, World
@@ -53,11 +55,15 @@ from amends.schemas.outcome import Outcome
 log = logging.getLogger("amends.testing")
 
 __all__ = [
+    "Asked",
+    "AskedAmiss",
+    "HttpStandIn",
     "Rehearsal",
     "Replayed",
     "Reply",
     "Sandbox",
     "SentMessage",
+    "SmtpStandIn",
     "SqlStandIn",
     "StandIn",
     "World",
