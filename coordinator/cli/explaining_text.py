@@ -27,6 +27,7 @@ _UNDO_HEADS: Final[dict[UndoPhase, str]] = {
 _MARKS: Final = {"done": "✔", "failed": "✖", "in_doubt": "?", "ended": "?", "skipped": "·", "idle": "·"}
 _UNDO_SAID: Final = {
     "requested": "under way",
+    "pending": "taken on, answer awaited",
     "retrying": "to be tried again",
     "in_doubt": "in doubt",
     "ended": "in doubt",

@@ -19,6 +19,7 @@ _MARKS: Final = {
     "ended": "?",
     "tombstone": "?",
     "waiting": "⏸",
+    "answer_awaited": "⏸",
     "skipped": "·",
     "pending": "·",
     "absent": "·",
@@ -32,6 +33,7 @@ _UNDONE: Final = {
 }
 _WORDS: Final = {
     "requested": "under way",
+    "answer_awaited": "taken on, answer awaited",
     "retrying": "to be tried again",
     "verifying": "done by its reply, not yet seen",
     "ended": "ended, in doubt",

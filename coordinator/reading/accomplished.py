@@ -11,7 +11,7 @@ from amends.schemas import events as e
 from amends.schemas.entry import Entry
 
 _OVER = frozenset({"done", "skipped"})
-_OPEN = frozenset({"requested", "in_doubt", "verifying", "retrying"})
+_OPEN = frozenset({"requested", "pending", "in_doubt", "verifying", "retrying"})
 
 _ENDS = e.StepSucceeded | e.StepVerified | e.StepSettled | e.FanOutEnded | e.LoopEnded
 
@@ -107,6 +107,8 @@ def _approved(moment: Moment, event: e.Event) -> Iterator[Approved]:
             yield _given(entry, "locks", ", ".join(keys))
         case e.MessageReceived(path=path):
             yield _given(entry, "message", f"{event.message_type} of {event.correlation}", step=path)
+        case e.AnswerReceived(path=path, answer=answer):
+            yield _given(entry, "message", f"{answer}, for {event.correlation}", step=path)
         case e.RerunStarted(reason=reason, former=former):
             yield _given(entry, "decision", f"carry the request of run {former} out anew", reason=reason)
         case e.LockReleased(key=key, reason=reason):

@@ -6,6 +6,7 @@ import msgspec
 
 from amends.coordinator.core.asking import question
 from amends.coordinator.core.drain import running_until
+from amends.coordinator.core.pending import key_of, pending_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
@@ -82,6 +83,8 @@ def _of_effect(plan: Plan, state: State, path: str, direction: Direction, now: I
     effect = state.effect(path, direction)
     if effect.attempt_open:
         yield _reply(plan, state, path, direction, effect)
+    elif effect.phase == "pending":
+        yield _answer(plan, state, path, direction, effect)
     elif state.parked is not None:
         return
     elif effect.phase == "waiting":
@@ -119,6 +122,24 @@ def _reply(plan: Plan, state: State, path: str, direction: Direction, effect: Ef
         until, then = None, None
     return _wait(
         "return" if overdue else "reply", what, path=path, direction=direction, since=since, until=until, then=then
+    )
+
+
+def _answer(plan: Plan, state: State, path: str, direction: Direction, effect: Effect) -> Waited:
+    """Its participant has taken it on."""
+    key, until = key_of(effect), pending_until(plan, state, path, direction)
+    parked = state.parked is not None
+    return msgspec.structs.replace(
+        _wait(
+            "answer",
+            f"an answer of {key}",
+            path=path,
+            direction=direction,
+            since=effect.requested_at,
+            until=None if parked else until,
+            then=None if parked else "it is in doubt",
+        ),
+        key=key,
     )
 
 
@@ -164,7 +185,7 @@ def _asked(plan: Plan, state: State, path: str, direction: Direction, now: Insta
         _, certainty = policy_of(plan.steps[path], direction)
         until, then = effect.doubt.since + certainty.settle_within_ms * MILLISECOND, "a person decides"
         what = f"{handler.name} to say whether it happened"
-        yield _wait("answer", what, path=path, direction=direction, since=effect.doubt.since, until=until, then=then)
+        yield _wait("question", what, path=path, direction=direction, since=effect.doubt.since, until=until, then=then)
 
 
 def _wait(

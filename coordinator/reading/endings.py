@@ -32,13 +32,15 @@ def _waits(state: State) -> list[str]:
     """What comes from outside, the soonest first."""
     found: list[tuple[Instant, str]] = []
     for path, effect in state.forward.items():
-        if effect.phase != "waiting" or effect.due_at is None or effect.awaited is UNSET:
+        if effect.phase not in {"waiting", "pending"} or effect.due_at is None or effect.awaited is UNSET:
             continue
         until, awaited = day_and_clock(effect.due_at), effect.awaited
         if awaited.awaits == "message":
             found.append(
                 (effect.due_at, f"message {awaited.message_type} of {awaited.correlation} until {until}, in {path}")
             )
+        elif awaited.awaits == "answer":
+            found.append((effect.due_at, f"an answer of {awaited.correlation} until {until}, in {path}"))
         else:
             found.append((effect.due_at, f"{until}, in {path}"))
     return [text for _, text in sorted(found)]

@@ -15,7 +15,8 @@ WaitKind = Literal[
     "return",  # an attempt's time is up, and its handler still runs
     "round",  # a loop's next round has its instant
     "retry",  # the next request has its instant
-    "answer",  # a lookup or a read-back is asked whether something happened
+    "question",  # a lookup or a read-back is asked whether something happened
+    "answer",  # the participant has taken it on, and a message will say what came of it
     "readback",  # the participant says done, and the world is read back
     "message",
     "instant",

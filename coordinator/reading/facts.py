@@ -22,6 +22,7 @@ Facts = dict[str, Any]
 
 _SETTLED_EXPOSURE = frozenset({"parked", "killed", "compensated"})
 NO_COST = "0"
+ANSWER_AWAITED = "answer_awaited"
 QUARANTINED = "quarantined"
 """Stands for the status of a run whose fold or decision raised: nothing is appended to it (rule 19)."""
 
@@ -148,7 +149,8 @@ def _undo(effect: Effect) -> Facts:
 
 
 def _status(effect: Effect) -> str:
-    return "pending" if effect.phase == "idle" else effect.phase
+    """`pending` has always been one that was not requested yet; what is pending with a participant has another name."""
+    return {"idle": "pending", "pending": ANSWER_AWAITED}.get(effect.phase, effect.phase)
 
 
 def _remaining(state: State) -> list[str]:

@@ -99,7 +99,12 @@ def _messages(standing: Standing) -> Iterator[Possible]:
     if state is None or row.quarantined:
         return
     for path, awaited in open_waits(state).items():
-        if path in standing.next_for and awaited.correlation is not None and awaited.message_type is not None:
+        if (
+            path in standing.next_for
+            and awaited.awaits == "message"
+            and awaited.correlation is not None
+            and awaited.message_type is not None
+        ):
             key, message_type = shlex.quote(awaited.correlation), shlex.quote(awaited.message_type)
             yield Possible(
                 command=f"amends messages send {key} --type {message_type} --json '…'",

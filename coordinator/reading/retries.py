@@ -18,7 +18,9 @@ from amends.coordinator.reading.words import counted
 from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant, text_of
 
-_TRIED = frozenset({"requested", "retrying", "in_doubt", "verifying", "ended", "failed", "absent", "tombstone"})
+_TRIED = frozenset(
+    {"requested", "pending", "retrying", "in_doubt", "verifying", "ended", "failed", "absent", "tombstone"}
+)
 _WAYS: tuple[Direction, Direction] = ("forward", "undo")
 
 _Verdict = tuple[May, str]
@@ -136,6 +138,8 @@ def _by_policy(tried: _Tried) -> _Verdict:
             return "yes", "it had no effect, for certain"
         case "requested":
             return _while_under_way(tried)
+        case "pending":
+            return "no", f"its participant has taken it on; without an answer it is in doubt: {_if_lost(tried)}"
         case "verifying":
             return "no", "its reply says done; the world is read back"
         case "failed":

@@ -10,7 +10,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.errors import FoundFault
-from amends.coordinator.ports.rows import CLOSED, ERASED, LockRow, RunRow
+from amends.coordinator.ports.rows import ANSWER, CLOSED, ERASED, LockRow, RunRow
 from amends.coordinator.ports.store import LogReading, Store
 from amends.coordinator.reading.facts import plan_in
 from amends.coordinator.reading.history import Moment, payloads_of, run_history
@@ -134,7 +134,8 @@ def _next_for(store: Store, state: State) -> frozenset[str]:
     """A message goes to the longest wait for its key and type."""
     found = set()
     for path, awaited in open_waits(state).items():
-        row = next((each for each in store.awaited(key=awaited.correlation) if each.type == awaited.message_type), None)
+        kind = ANSWER if awaited.awaits == "answer" else awaited.message_type
+        row = next((each for each in store.awaited(key=awaited.correlation) if each.type == kind), None)
         if row is not None and (row.saga_id, row.path) == (state.saga_id, path):
             found.add(path)
     return frozenset(found)

@@ -48,7 +48,9 @@ def _if_all_happened(plan: Plan, state: State) -> State:
 def _may_stand(plan: Plan, path: str, effect: Effect) -> bool:
     if not plan.steps[path].acts:
         return False
-    return effect.phase in {"requested", "in_doubt"} or (effect.phase == "retrying" and effect.doubt is not None)
+    return effect.phase in {"requested", "pending", "in_doubt"} or (
+        effect.phase == "retrying" and effect.doubt is not None
+    )
 
 
 def _order(plan: Plan, state: State, phase: UndoPhase, paths: Iterable[str]) -> UndoOrder:

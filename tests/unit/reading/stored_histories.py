@@ -12,7 +12,7 @@ from amends.coordinator.core.plan import Plan, plan_of
 from amends.coordinator.core.state import State
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.definition.form import DefinitionForm, StoredDefinition
-from amends.coordinator.ports.rows import AwaitedRow, Batch, DefinitionRow, RunRow, ShardAppend, StoredEntry
+from amends.coordinator.ports.rows import ANSWER, AwaitedRow, Batch, DefinitionRow, RunRow, ShardAppend, StoredEntry
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.batching import change_of
 from amends.coordinator.runtime.locking import lock_changes
@@ -80,7 +80,7 @@ class StoredHistory:
                     path=path,
                     shard=0,
                     correlation_key=awaited.correlation or "",
-                    type=awaited.message_type or "",
+                    type=awaited.message_type or ANSWER,
                 )
                 for path, awaited in are.items()
                 if path not in were

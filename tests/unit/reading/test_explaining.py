@@ -105,4 +105,4 @@ def test_in_every_state_of_simulated_runs_it_says_what_the_core_will_do(portion:
 
         simulation.run.on_entry = on_entry
         simulation.to_the_end()
-    assert {"reply", "return", "retry", "answer", "readback", "person"} <= seen
+    assert {"reply", "return", "retry", "question", "readback", "person"} <= seen
