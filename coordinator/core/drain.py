@@ -14,6 +14,8 @@ from amends.schemas.instants import MILLISECOND, Instant
 def drain(turn: Turn) -> None:
     """Everything that is due now while draining; ends in the compensation, or forward again if the pivot did pass."""
     for path in tuple(turn.state.forward):
+        _withdraw(turn, turn.plan.steps[path])
+    for path in tuple(turn.state.forward):
         _quieten(turn, turn.plan.steps[path])
         if turn.state.status != "compensating":
             return
@@ -31,16 +33,21 @@ def running_until(step: StepForm, effect: Effect) -> Instant:
     return max(effect.timeout_at or 0, doubt_since) + step.drain_within_ms * MILLISECOND
 
 
-def _quieten(turn: Turn, step: StepForm) -> None:
+def _withdraw(turn: Turn, step: StepForm) -> None:
+    """All of them first, for what has to be settled may park the run: it waits for no message, and reads nothing."""
     effect = turn.state.effect(step.path, "forward")
-    if turn.state.effect(step.path, "undo").phase == "skipped":
-        return
     if effect.phase == "waiting" or (effect.attempt_open and not step.acts):
         message = "not needed any more: the run turned back"
         turn.emit(
             StepFailed(path=step.path, attempt=effect.attempt, kind="withdrawn", message=message, retriable=False)
         )
-    elif effect.phase == "pending":
+
+
+def _quieten(turn: Turn, step: StepForm) -> None:
+    effect = turn.state.effect(step.path, "forward")
+    if turn.state.effect(step.path, "undo").phase == "skipped":
+        return
+    if effect.phase == "pending":
         tend_pending(turn, step.path, "forward")
     elif effect.attempt_open and turn.now >= running_until(step, effect):
         turn.emit(SagaParked(phase="undo", step=step.path, kind="in_doubt", why="attempt still running"))

@@ -37,6 +37,8 @@ class Checker:
     """By step: whether its effect is, or may be, in the world, as the log tells it."""
     doubtful: set[str] = field(default_factory=set)
     open_attempts: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    """Waits that have begun and are not over."""
     left: set[str] = field(default_factory=set)
     """Steps that a person left in the world."""
     expected: list[str] = field(default_factory=list)
@@ -103,8 +105,26 @@ class Checker:
                 self.limited = False
             case e.SavepointReached():
                 self._reached(event)
+            case e.WaitStarted() | e.MessageReceived() | e.StepSkipped():
+                self._waited(event)
             case _:
                 self._step(event)
+
+    def _waited(self, event: e.WaitStarted | e.MessageReceived | e.StepSkipped) -> None:
+        """A wait begins as any forward request does, and takes one message, while it waits."""
+        match event:
+            case e.WaitStarted():
+                self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
+                self.require(not self.parked, "S9", f"{told(event)} while parked")
+                self.require(not self.cause_seen, "S8", f"{told(event)} in the drain")
+                self.order[event.path] = len(self.events)
+                self.waiting.add(event.path)
+            case e.MessageReceived():
+                self.require(event.path in self.waiting, "rule 2", f"{told(event)}, which does not wait")
+                self.require(not self.cause_seen, "S8", f"{told(event)} after the run turned back")
+                self.waiting.discard(event.path)
+            case e.StepSkipped():
+                self.waiting.discard(event.path)
 
     def _step(self, event: Event) -> None:
         match event:
@@ -130,6 +150,7 @@ class Checker:
                 self.stands[event.path] = False
 
     def _settled(self, path: str) -> None:
+        self.waiting.discard(path)
         self.doubtful.discard(path)
         self.open_attempts.discard(path)
 

@@ -1,16 +1,22 @@
 """Definitions drawn at random, all of which `check` would let pass."""
 
 from random import Random
+from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
-from amends.coordinator.definition.form import DefinitionForm, StepForm
+from amends.coordinator.definition.form import Argument, DefinitionForm, StepForm
 from amends.schemas.canonical import encode
-from tests.simulation.definitions import action, pivot, read, result, retriable, saga
+from tests.simulation.definitions import action, pause, pivot, read, result, retriable, saga, wait
 
 _WINDOWS = (None, None, 8_000, 60_000)
 _SETTLE = (0, 0, 2_000, 20_000)
 DICE = range(10)
 """What conditions are about: a trigger is `{"dice": n}`."""
+DICE_OF_TRIGGER: Final = Argument(source="trigger", field="dice")
+_WAITING: Final = 1 / 3
+_TIMEOUTS: Final[tuple[Literal["fail", "skip", "park"], ...]] = ("fail", "skip", "park")
 
 
 def random_saga(random: Random) -> DefinitionForm:
@@ -43,19 +49,47 @@ def random_saga(random: Random) -> DefinitionForm:
         steps += [retriable(f"r{n}", ("pivot",), attempts=random.randrange(1, 4)) for n in range(random.randrange(3))]
     if random.random() < 0.3:
         steps.append(result())
+    locks = _locks(steps)
     return saga(
-        *steps,
+        *_with_waits(steps),
         deadline_ms=random.choice((3_600_000, 3_600_000, 20_000, 3_000)),
         wall_ms=random.choice((None, None, None, 10_000)),
         attempts=random.choice((None, None, None, 8, 20)),
         entries=random.choice((None, None, None, 12, 60)),
-        locks=_locks(steps),
+        locks=locks,
     )
 
 
 def _locks(steps: list[StepForm]) -> tuple[str, ...]:
     """In some of the stories. They follow from what was drawn: so the others are told as they were before."""
     return (("order",), (), (), ("dice", "order"), ())[sum(len(encode(step)) for step in steps) % 5]
+
+
+def _with_waits(steps: list[StepForm]) -> list[StepForm]:
+    """In a third of the stories: one before the pivot, or before nothing, and perhaps one behind it.
+
+    They follow from what was drawn, as locks do: so the others are told as they were before.
+    """
+    drawn = Random(sum(len(encode(step)) for step in steps))
+    if drawn.random() >= _WAITING:
+        return steps
+    at = next((n for n, step in enumerate(steps) if step.pivot), len(steps) - (steps[-1].kind == "result"))
+    first = _wait(drawn, "w", (steps[0].path,))
+    found = [*steps[:at], first, *steps[at:]]
+    for n, step in enumerate(found):
+        if step.pivot or step.kind == "result":
+            found[n] = replace(step, after=(*step.after, first.path))
+        if step.pivot and drawn.random() < _WAITING:
+            found.insert(n + 1, _wait(drawn, "v", (step.path,)))
+            break
+    return found
+
+
+def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:
+    lasts_ms = drawn.choice((100, 2_000, 60_000))
+    if drawn.random() < 0.2:
+        return pause(path, after, lasts_ms=lasts_ms)
+    return wait(path, after, key=DICE_OF_TRIGGER, timeout_ms=lasts_ms, on_timeout=drawn.choice(_TIMEOUTS))
 
 
 def _condition(random: Random) -> Expression | None:

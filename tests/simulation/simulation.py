@@ -34,9 +34,10 @@ from amends.coordinator.core.messages import (
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.savepoints import savepoints
+from amends.coordinator.core.waiting import waited_for
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.schemas.entry import Entry
-from amends.schemas.events import Resolution
+from amends.schemas.events import Resolution, WaitStarted
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import Checker
 from tests.simulation.random_definitions import DICE
@@ -165,7 +166,8 @@ class Simulation:
         idle = not self.running and state.status in {"running", "compensating"} and not state.draining
         if idle and not self._retries():
             self.checker.require(
-                missing_handler(run.plan, state, run.now) in run.plan.missing,
+                missing_handler(run.plan, state, run.now) in run.plan.missing
+                or waited_for(run.plan, state) is not None,
                 "S23",
                 "it waits and nobody knows for what",
             )
@@ -360,10 +362,31 @@ class Simulation:
         decided = self._tell(ResolutionWished(step=path, resolution=choice, reason="because", evidence="ticket"))
         self.checker.require(bool(decided), "rule 10", f"{choice} was offered and changes nothing")
 
+    # Messages
+
+    def _awaited(self, wait: WaitStarted) -> None:
+        """Somebody sends what is waited for, or nothing; in time or not, twice or something else first."""
+        if wait.awaits != "message" or self._percent(20):
+            return
+        for _ in range(self.random.choice((1, 1, 1, 2, 3))):
+            at = self.run.now + self.random.choice((1, 50, 1_500, 90_000)) * MILLISECOND
+            kind = "Return" if self._percent(15) else "Arrival"
+            self._at(at, lambda kind=kind: self._sent(wait, kind))  # type: ignore[misc]
+
+    def _sent(self, wait: WaitStarted, kind: str) -> None:
+        if self.down:
+            self._at(self.run.now + SECOND, lambda: self._sent(wait, kind))
+            return
+        taken = self.run.receives(wait.path, wait.correlation or "", kind=kind)
+        self.checker.require(not taken or kind == "Arrival", "rule 2", f"{wait.path} took a message of type {kind}")
+
     # After each entry
 
     def _on_entry(self, run: Run, entry: Entry, message: Message) -> None:
         self.checker.entry(entry)
+        for event in entry.events:
+            if isinstance(event, WaitStarted):
+                self._awaited(event)
         state = run.get()
         if state.closed:
             return

@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from amends.coordinator.core.commands import commands, next_due
+from amends.coordinator.core.messages import Recovered
 from amends.coordinator.core.people import resolutions
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.definition.expression import Compare, Reference, Value
@@ -84,6 +85,19 @@ def cancelled() -> Run:
     return run
 
 
+def parked_in_its_drain() -> Run:
+    """What is settled first parks it; the wait is over all the same."""
+    run = Run.of(saga(action("a", ()), wait("goods", (), timeout_ms=60_000), deadline_ms=5_000), trigger=ORDER)
+    run.now += 6 * SECOND
+    assert run.tell(Recovered(clean=False))[1:] == [
+        "a in doubt (lost)",
+        "drain (deadline)",
+        "goods failed (withdrawn)",
+        "parked undo: a (in_doubt)",
+    ]
+    return run
+
+
 def met() -> Run:
     run = waiting()
     run.receives("goods", "A-12")
@@ -110,6 +124,7 @@ def over() -> Run:
         pytest.param(waiting, "A-13", "Arrival", id="of another key"),
         pytest.param(waiting, "A-12", "Return", id="of another type"),
         pytest.param(cancelled, "A-12", "Arrival", id="after the run turned back"),
+        pytest.param(parked_in_its_drain, "A-12", "Arrival", id="after it turned back and was parked"),
         pytest.param(met, "A-12", "Arrival", id="after another one met the wait"),
         pytest.param(killed, "A-12", "Arrival", id="after it was killed"),
         pytest.param(over, "A-12", "Arrival", id="after the end"),
