@@ -18,6 +18,9 @@ UNDO: Final = "↩ "
 ALIKE_MAX: Final = 3
 """More items of one step of which the same is to be said are one line."""
 
+_JOINT: Final = "\0"
+_WITH_UNIT: Final = re.compile(r"(?<=[0-9]) (?=(?:ms|s|min|h|d)\b)")
+"""Between a number and its unit no line ends."""
 _ITEM: Final = re.compile(r"\[[^\]]*\]")
 _PLACE: Final = re.compile(r"\[([0-9]+)\]")
 _WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
@@ -28,10 +31,11 @@ _ABOUT_A_RUN: Final = frozenset({"runs", "parked", "audit"})
 
 def wrapped(text: str, *, first: str, rest: str) -> list[str]:
     """The text in lines that fit, `first` before the first of them and `rest` before the others."""
+    whole = _WITH_UNIT.sub(_JOINT, text)
     found = textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        whole, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
-    return found or [first.rstrip()]
+    return [line.replace(_JOINT, " ") for line in found] or [first.rstrip()]
 
 
 def listed(rows: Sequence[tuple[str, str, str]], *, indent: str = "    ") -> list[str]:

@@ -132,14 +132,13 @@ def _by_policy(tried: _Tried) -> _Verdict:
     effect, (retry, _) = tried.effect, tried.policy
     match effect.phase:
         case "retrying":
-            same = ", the same request under the same key" if effect.doubt is not None else ""
-            return "yes", f"attempt {effect.counted + 1} of {retry.attempts}{same}"
+            return "yes", "the same request under the same key" if effect.doubt is not None else "as a new request"
         case "absent":
             return "yes", "it had no effect, for certain"
         case "requested":
             return _while_under_way(tried)
         case "pending":
-            return "no", f"its participant has taken it on; without an answer it is in doubt: {_if_lost(tried)}"
+            return "no", f"its participant has taken it on; {_if_lost(tried, 'without its answer')}"
         case "verifying":
             return "no", "its reply says done; the world is read back"
         case "failed":
@@ -157,22 +156,22 @@ def _while_under_way(tried: _Tried) -> _Verdict:
     lost = _if_lost(tried)
     if left > 0:
         return "yes", f"up to {left} more if it fails, unless for good; {lost}"
-    then = "; then a person decides" if _behind_the_pivot(tried) or tried.direction == "undo" else ""
-    return "no", f"attempt {effect.counted} of {retry.attempts} is the last{then}; {lost}"
+    then = "a person decides" if _behind_the_pivot(tried) or tried.direction == "undo" else "the run turns back"
+    return "no", f"this attempt is the last; if it fails, {then}; {lost}"
 
 
-def _if_lost(tried: _Tried) -> str:
+def _if_lost(tried: _Tried, lost: str = "if its reply is lost") -> str:
     """What follows if nobody hears what became of the attempt."""
     step, (_, certainty) = tried.plan.steps[tried.path], tried.policy
     if not step.acts:
         return "it changes nothing, so it is simply repeated"
     if tried.reader is not None:
-        return f"if its reply is lost, {tried.reader.name} is asked first"
+        return f"{lost}, {tried.reader.name} is asked first"
     if certainty.deduplicates:
-        return "if its reply is lost, the same request under the same key"
+        return f"{lost}, the same request under the same key"
     if certainty.tombstones and tried.direction == "forward":
-        return "if its reply is lost, its undo settles it"
-    return "if its reply is lost, a person decides (class C)"
+        return f"{lost}, its undo settles it"
+    return f"{lost}, a person decides (class C)"
 
 
 def _in_doubt(tried: _Tried) -> _Verdict:

@@ -188,6 +188,11 @@ class Telling:
     def _received(self, event: e.MessageReceived) -> None:
         self._line(event.path, "forward").external_id = event.message_id
 
+    def _pends(self, event: e.StepPending) -> None:
+        line = self._line(event.path, event.direction)
+        line.external_id = event.external_id or line.external_id
+        line.said = f"… asked for, an answer for {event.correlation} is awaited until {event.timeout_at}"
+
     def _retry(self, event: e.RetryScheduled) -> None:
         line = self._open.get((event.path, event.direction))
         if line is not None and line.said[:1] in {"✖", "?"}:
@@ -283,6 +288,7 @@ class Telling:
         e.StepSkipped: _skipped,
         e.WaitStarted: _waits,
         e.MessageReceived: _received,
+        e.StepPending: _pends,
         e.StepVerified: _verified,
         e.FanOutPlanned: _planned,
         e.FanOutEnded: _fan_ended,

@@ -58,7 +58,7 @@ def _order(plan: Plan, state: State, phase: UndoPhase, paths: Iterable[str]) -> 
     undone = {step.path for step in steps if step.status != "skipped"}
     stays = tuple(_left(plan, each) for each in exposure_of(state) if each.step not in undone)
     savepoint = None if state.savepoint is UNSET else state.savepoint
-    return UndoOrder(phase=phase, savepoint=savepoint, steps=steps, stays=stays)
+    return UndoOrder(phase=phase, savepoint=savepoint, steps=steps, stays=stays if savepoint is None else ())
 
 
 def _undoing(plan: Plan, state: State, path: str) -> Undoing:
