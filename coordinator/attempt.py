@@ -13,6 +13,7 @@ import msgspec
 
 from amends.coordinator.errors import UsageError
 from amends.coordinator.failures import StepRefused, StepUnavailable
+from amends.coordinator.ports.bus import Sink
 from amends.coordinator.redaction import redact, redact_json
 from amends.schemas.canonical import digest, encode
 from amends.schemas.events import CheckpointRecorded, Digest, EvidenceRecorded, PermissionDenied, Role
@@ -74,6 +75,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """What the checkpoints tell, as JSON."""
     acted: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
     """What this attempt did or may have done, by connector and key: after it no later call's failure is definite."""
+    commands: Callable[[], Sink] | None = None
+    """Opens the bus for commands to participants; None where there is none, as in a test without one."""
     places: Mapping[str, str | None] | None = None
     """While a saga is rehearsed, where the participants are that may be reached, by connector; None in earnest."""
 

@@ -1,6 +1,7 @@
 """`amends messages send|list|waits`."""
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,16 @@ from amends.coordinator.errors import UsageError
 if TYPE_CHECKING:
     from amends.coordinator.ports.rows import AwaitedRow, MessageRow
 
+
+class AnswerOption(StrEnum):
+    """What a participant says of what was pending."""
+
+    succeeded = "succeeded"
+    refused = "refused"
+    unavailable = "unavailable"
+    unknown = "unknown"
+
+
 Key = Annotated[str | None, typer.Option(metavar="K", help="Only of this correlation key.")]
 
 
@@ -25,10 +36,20 @@ Key = Annotated[str | None, typer.Option(metavar="K", help="Only of this correla
 def send(  # noqa: PLR0917  options of a command
     call: Call,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The correlation key that a run waits for.")],
-    type_: Annotated[str, typer.Option("--type", metavar="T", help="The message's type.")],
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="T", help="The message's type; one with --answer needs none.")
+    ] = None,
     json_text: Annotated[str, typer.Option("--json", metavar="J", help="Its content; - reads it from stdin.")] = "null",
     message_id: Annotated[
         str | None, typer.Option("--id", metavar="I", help="Names the message: the same id twice is one message.")
+    ] = None,
+    answer: Annotated[
+        AnswerOption | None,
+        typer.Option("--answer", help="Answers for what is pending: what the participant says came of it."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="R", help="Why, where it has not succeeded.")] = None,
+    external_id: Annotated[
+        str | None, typer.Option("--external-id", metavar="X", help="What the participant calls the effect.")
     ] = None,
     actor: Actor = None,
 ) -> None:
@@ -41,8 +62,11 @@ def send(  # noqa: PLR0917  options of a command
     from amends.coordinator.ports.rows import MessageRow
     from amends.schemas.instants import MILLISECOND
 
-    named = message_id or str(uuid4())
-    for option, text in (("KEY", key), ("--type", type_), ("--id", named)):
+    named, kind = message_id or str(uuid4()), type_ or ("answer" if answer is not None else "")
+    told = [
+        (option, text) for option, text in (("--reason", reason), ("--external-id", external_id)) if text is not None
+    ]
+    for option, text in [("KEY", key), ("--type", kind), ("--id", named), *told]:
         _refuse_bad(option, text)
     body = _json(json_text)
     with call.store(read_only=False) as store:
@@ -50,7 +74,10 @@ def send(  # noqa: PLR0917  options of a command
         row = MessageRow(
             message_id=named,
             correlation_key=key,
-            type=type_,
+            type=kind,
+            answer=None if answer is None else answer.value,
+            reason=reason,
+            external_id=external_id,
             body=body,
             topic=own_topics(call.settings).messages,
             received_at=now,

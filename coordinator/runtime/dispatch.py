@@ -8,6 +8,7 @@ from amends.coordinator.attempt import Attempt
 from amends.coordinator.core.commands import Command
 from amends.coordinator.core.messages import Message, ReadBack, Replied, Unknown
 from amends.coordinator.definition.form import HandlerForm
+from amends.coordinator.ports.bus import Sink
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.catalogue import Catalogue, Known
 from amends.coordinator.runtime.inbound import Item
@@ -50,6 +51,8 @@ class Dispatch:
     epoch_of: Callable[[int], int]
     lease_left_s: Callable[[int, int], float]
     """For how long a shard is ours under an epoch: attempts of a former one send nothing, though it is back."""
+    commands: Callable[[], Sink] | None = None
+    """Opens the bus for commands to participants."""
     stopped: bool = False
     _works: dict[tuple[SagaId, Identity], Work] = field(default_factory=dict)
     _waiting: list[Work] = field(default_factory=list)
@@ -176,6 +179,7 @@ class Dispatch:
             clock=self.clock,
             lease_left_s=lambda: self.lease_left_s(shard, epoch),
             first_use=not effect.same_request,
+            commands=self.commands,
         )
         return Work(
             saga_id=run.saga_id,

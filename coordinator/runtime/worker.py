@@ -13,8 +13,9 @@ from functools import partial
 from uuid import uuid4
 
 from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.definition.commanded import replies_topics
 from amends.coordinator.errors import AmendsError, BusUnavailable, StoreUnavailable, UsageError
-from amends.coordinator.ports.bus import Source
+from amends.coordinator.ports.bus import Sink, Source
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.catalogue import Catalogue, one_hash_per_version
 from amends.coordinator.runtime.dispatch import Dispatch
@@ -78,6 +79,8 @@ class Worker:
     writers: Callable[[str], Writers] = lambda _topic: Writers()
     wake_source: Callable[[], None] | None = None
     """Tells a local source that something may have been published."""
+    commands: Callable[[], Sink] | None = None
+    """Opens the bus for commands to participants, which handlers publish from their own loop."""
     appended: Callable[[], None] | None = None
     """Called on the worker's loop after each commit: a relay in the same process need not look for it."""
 
@@ -182,6 +185,7 @@ class Worker:
                 clock=self.clock,
                 epoch_of=lambda shard: self._engine.shards[shard].epoch,
                 lease_left_s=self._ownership.left_s,
+                commands=self.commands,
             ),
             settings=EngineSettings(
                 namespace=self.settings.namespace,
@@ -228,9 +232,9 @@ class Worker:
 
     @property
     def _message_topics(self) -> frozenset[str]:
-        """The topic of messages, if any saga of the app waits for one."""
-        awaits = any(step.wait is not None for saga in self.sagas for step in saga.form.steps)
-        return frozenset({self.settings.messages_topic} if awaits else ())
+        """The topic of messages, if any saga of the app waits for one, and those of its participants' replies."""
+        awaits = any(step.wait is not None or step.may_pend for saga in self.sagas for step in saga.form.every_step())
+        return replies_topics(self.sagas) | frozenset({self.settings.messages_topic} if awaits else ())
 
     async def _keep_messages(self, records: list[Record]) -> list[Record]:
         """Put messages into the store, and have their offsets committed after that; the other records."""

@@ -2,6 +2,7 @@
 
 from amends.coordinator.core.commands import commands
 from amends.coordinator.core.messages import (
+    Answer,
     CancelWished,
     Delivered,
     Done,
@@ -13,12 +14,14 @@ from amends.coordinator.core.messages import (
     No,
     NoAnswer,
     Note,
+    Pends,
     ReadBack,
     Recovered,
     ReleaseWished,
     Replied,
     RerunOf,
     ResolutionWished,
+    Said,
     SavepointWished,
     Start,
     Tick,
@@ -30,14 +33,16 @@ from amends.coordinator.core.state import State
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event
-from amends.schemas.instants import instant_of
+from amends.schemas.instants import MILLISECOND, Instant, instant_of
+
+DoneOrNot = Done | Failed | Unknown | Ended
 
 
 class NoMessage(Exception):
     """From what an entry says, nobody can tell what it was decided from."""
 
 
-def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
+def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:  # noqa: C901  one case for each cause
     """What `decide` was told when it decided this entry. Raises `NoMessage` where the entry does not say it."""
     notes = tuple(event for event in entry.events if isinstance(event, Note))
     first = next((event for event in entry.events if not isinstance(event, Note)), None)
@@ -56,6 +61,8 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
                 message_type=first.message_type,
                 body=first.body,
             )
+        case "message" if isinstance(first, e.AnswerReceived):
+            return _answered(entry, first)
         case "recovery" if isinstance(first, e.RunResumed):
             return Recovered(clean=first.clean)
         case "locks":
@@ -63,7 +70,7 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:
         case "cancel" | "kill" | "resolve" | "release":
             return _wish(first)
         case "reply":
-            return _reply(first, notes)
+            return _reply(first, notes, instant_of(entry.at))
         case "readback" if state is not None:
             return _answer(plan, state, entry, first, notes)
     raise NoMessage(f"its cause is {entry.cause!r}, and its first event {type(first).__name__}")
@@ -108,9 +115,35 @@ def _wish(event: Event) -> Message:
     raise NoMessage(f"no wish leads to {type(event).__name__}")
 
 
-def _reply(event: Event, notes: tuple[Note, ...]) -> Replied:
-    answer: Done | Failed | Unknown | Ended
+def _answered(entry: Entry, event: e.AnswerReceived) -> Delivered:
+    said: dict[str, DoneOrNot] = {
+        "succeeded": Done(result=None),
+        "refused": Failed(kind="refused", message="", retriable=False),
+        "unavailable": Failed(kind="unavailable", message="", retriable=True),
+        "unknown": Unknown(kind="in_doubt", message=""),
+    }
+    answer = said[event.answer]
+    if len(entry.events) > 1 and not isinstance(entry.events[1], e.DrainStarted):
+        found = _reply(entry.events[1], ()).answer
+        assert not isinstance(found, Pends), "an answer is no promise of one"
+        answer = found
+    return Delivered(
+        path=event.path,
+        direction=event.direction,
+        message_id=event.message_id,
+        correlation=event.correlation,
+        message_type=event.message_type,
+        body=event.body,
+        answer=Said(verdict=event.answer, answer=answer),
+    )
+
+
+def _reply(event: Event, notes: tuple[Note, ...], at: Instant = 0) -> Replied:
+    answer: Answer
     match event:
+        case e.StepPending():
+            within_ms = (instant_of(event.timeout_at) - at) // MILLISECOND
+            answer = Pends(correlation=event.correlation, within_ms=within_ms, external_id=event.external_id)
         case e.StepSucceeded():
             answer = Done(result=event.result, external_id=event.external_id)
         case e.UndoSucceeded():

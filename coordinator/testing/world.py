@@ -30,6 +30,7 @@ from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.replies import Reply, fails
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
+from amends.schemas.message import Answer
 from amends.schemas.record import Record
 
 BEGINNING: Instant = instant_of("2026-01-01T00:00:00Z")
@@ -192,13 +193,20 @@ class World:
         *,
         message_id: str | None = None,
         kept_s: int = 7 * 24 * 3600,
+        answer: Answer | None = None,
+        reason: str | None = None,
     ) -> None:
-        """A message from outside, for whatever waits for this type and key, or will within the time it is kept."""
+        """A message from outside, for whatever waits for this type and key, or will within the time it is kept.
+
+        With an `answer` it is for what is pending under this key, whatever its type.
+        """
         content = body.model_dump_json() if isinstance(body, BaseModel) else json.dumps(body)
         row = MessageRow(
             message_id=message_id or f"message-{len(self.store.messages(limit=TURNS_MAX)) + 1}",
             correlation_key=str(key),
             type=message_type,
+            answer=answer,
+            reason=reason,
             body=content,
             topic="messages",
             received_at=self.clock.now,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from amends import Budget, Context, Retry, Saga, Topic
+from amends import Budget, Context, Retry, Pending, Saga, Topic
 
 
 class Order(BaseModel):
@@ -121,6 +121,28 @@ def waiting_saga() -> Saga[Order]:
     @saga.read(after=cool)
     def look(ctx: Context, payment: Done = paid.result) -> Done:
         return payment
+
+    return saga
+
+
+def pending_saga() -> Saga[Order]:
+    """Books where the answer comes later, as it does for the undo; what comes after it may fail."""
+    saga = Saga("pending", trigger=Topic("orders", Order, idempotency_key="id", business_key="order"), deadline="1d")
+
+    @saga.action(tombstones=True, pending_within="2h")
+    def book(ctx: Context, trigger: Order) -> Done | Pending:
+        return Pending(correlation=f"book-{ctx.attempt}", external_id="taken_1")
+
+    @book.undo(verify="reply", pending_within="1h")
+    def cancel(ctx: Context, booked: Done | None = book.maybe) -> Pending:
+        return Pending(correlation=f"cancel-{ctx.attempt}")
+
+    @saga.action(after=book, idempotent=True)
+    def bill(ctx: Context, booked: Done = book.result) -> Done:
+        return booked
+
+    @bill.undo(verify="reply")
+    def unbill(ctx: Context) -> None: ...
 
     return saga
 

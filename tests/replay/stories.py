@@ -13,8 +13,9 @@ from amends.schemas.canonical import encode
 from amends.schemas.entry import decode
 from amends.schemas.events import Resolution
 from amends.schemas.instants import SECOND
+from amends.schemas.message import Answer as Verdict
 from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
-from tests.replay.sagas import Done, long_saga, order_saga, repeating_saga, waiting_saga
+from tests.replay.sagas import Done, long_saga, order_saga, pending_saga, repeating_saga, waiting_saga
 
 Replies = Mapping[str, Reply | Iterable[Reply]]
 Story = Callable[[], World]
@@ -111,6 +112,20 @@ def waited(*, paid: bool) -> World:
     return installation
 
 
+def answered(*answers: Verdict, cancelled: bool = False, replies: Replies | None = None) -> World:
+    """A run whose booking is answered for, one request after the other; then its undo, if it comes to that."""
+    installation = played(pending_saga(), replies, until_s=60)
+    if cancelled:
+        wish = wishes.Cancel(actor=WHO, saga_id=installation.store.runs()[0].saga_id, reason="not wanted")
+        _wished(installation, wish, 1)
+    for number, answer in enumerate(answers, 1):
+        installation.send("booked", f"book-{number}", Done(id="slot_1"), answer=answer, reason="so it is")
+        installation.run(until=installation.clock.now + 60 * SECOND)
+    installation.send("cancelled", "cancel-1", answer="succeeded")
+    installation.run(until=installation.clock.now + 7 * 3600 * SECOND)
+    return installation
+
+
 REFUSED_UNDO: Final[Replies] = {"ship": fails("no truck"), "charge.undo": [fails("account closed"), ok()]}
 FETCHED: Final = ok(Done(id="a", note="fetched"))
 REFUSED_ITEM: Final[Replies] = {"parcels/book": [ok(Done(id="b")), fails("too long for the van"), ok(Done(id="b"))]}
@@ -162,6 +177,12 @@ STORIES: Final[Mapping[str, Story]] = {
     "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
     "waited": lambda: waited(paid=True),
     "waited-in-vain": lambda: waited(paid=False),
+    "pending": lambda: answered("succeeded"),
+    "pending-again": lambda: answered("unavailable", "succeeded"),
+    "pending-refused": lambda: answered("refused"),
+    "pending-undone": lambda: answered("succeeded", replies={"bill": fails("no credit")}),
+    "pending-unanswered": lambda: answered(),
+    "pending-and-late": lambda: answered("succeeded", cancelled=True),
     "repeated": lambda: played(repeating_saga(), {"fetched/ask": [ok(Done(id="a")), FETCHED]}),
     "items-collected": lambda: played(repeating_saga(policy="collect"), {**REFUSED_ITEM, "fetched/ask": FETCHED}),
     "items-undone": lambda: played(repeating_saga(), REFUSED_ITEM),
