@@ -52,6 +52,9 @@ class Waits:
     def give_back(self, message: MessageRow, *, inbox_done: tuple[str, ...] = (), name: str = "a") -> None:
         self._append(name, given_back=(message,), inbox_done=inbox_done)
 
+    def refuse(self, message_id: str, waits: AwaitedRow, *, inbox_done: tuple[str, ...], name: str = "a") -> None:
+        self._append(name, refused=(message_id,), awaited=(waits,), inbox_done=inbox_done)
+
     def _append(self, name: str, *, shard: int = 0, **said: Any) -> None:
         version = self._versions[name] = self._versions.get(name, 0) + 1
         begun = {"started": [run(name)]} if version == 1 else {"changed": [change(name, version=version)]}
@@ -198,9 +201,20 @@ def test_what_has_expired_is_forgotten_and_a_dead_letter_unless_it_was_taken(sto
     assert store.put_messages([sent("taken")]) == [True], "it is remembered for as long as it was to be kept"
 
 
+def test_a_message_that_was_refused_is_forgotten_so_that_it_may_come_again(store: Store) -> None:
+    waits = Waits(store)
+    waits.begin(wait())
+    store.put_messages([sent("bad")])
+    waits.refuse("bad", wait(), inbox_done=tuple(row.message_id for row in store.inbox(0)))
+    assert store.messages() == []
+    assert store.put_messages([sent("bad", body='"mended"')]) == [True]
+    assert brought(store) == [(saga_id("a"), "bad", '"mended"')], "the wait goes on"
+
+
 def test_messages_are_listed_newest_first_and_by_key(store: Store) -> None:
     store.put_messages([sent("m1"), sent("m2", "B-1"), sent("m3")])
     assert [row.message_id for row in store.messages()] == ["m3", "m2", "m1"]
+    assert [row.message_id for row in store.messages(key="B-1")] == ["m2"]
     assert [row.message_id for row in store.messages(key="A-12", limit=1)] == ["m3"]
     offsets = [row.offset for row in store.messages()]
     assert offsets == sorted(set(offsets), reverse=True)

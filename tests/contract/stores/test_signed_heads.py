@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import pytest
+
 from amends.coordinator.errors import BusUnavailable
 from amends.coordinator.evidence.archiving import Archiving
 from amends.coordinator.evidence.bundle import open_bundle
@@ -12,6 +15,7 @@ from amends.coordinator.evidence.bundle_log import BundleLog
 from amends.coordinator.evidence.exporting import Export
 from amends.coordinator.evidence.files import written_whole
 from amends.coordinator.evidence.held_heads import HeldHeads, SignedShard
+from amends.coordinator.evidence.signing import HeadSigner, NotThere
 from amends.coordinator.ports.bus import Outgoing, Place
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.history import run_history, stored
@@ -160,7 +164,10 @@ async def test_what_moved_last_is_signed_at_the_stop(store: Store) -> None:
     assert places(published) == {(row.shard, row.position) for row in store.shards() if row.position}
 
 
-def test_a_publication_that_fails_is_made_again(store: Store) -> None:
+def test_a_publication_that_fails_is_made_again_and_both_are_said_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "amends")
     published: list[SignedHead] = []
     signing = checkpoints(store, published)
     signing.sink = AwayAtFirst(published)
@@ -168,10 +175,15 @@ def test_a_publication_that_fails_is_made_again(store: Store) -> None:
     asyncio.run(signing.turn())
     assert published == []
     asyncio.run(signing.turn())
+    asyncio.run(signing.turn())
+    said = [record.message for record in caplog.records if record.message.startswith("heads_")]
+    assert said == ["heads_not_signed", "heads_signed_again"]
     assert places(published) == {(row.shard, row.position) for row in store.shards() if row.position}
 
 
-async def test_a_stop_does_not_wait_for_a_bus_that_never_answers(store: Store) -> None:
+async def test_a_stop_does_not_wait_for_a_bus_that_never_answers(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     await asyncio.to_thread(play, store, [1])
 
     signing = checkpoints(store, [])
@@ -179,6 +191,7 @@ async def test_a_stop_does_not_wait_for_a_bus_that_never_answers(store: Store) -
     async with asyncio.timeout(5):
         await signing.last()
     assert signing.published == 0
+    assert [record.message for record in caplog.records if record.message.startswith("heads_")] == ["heads_not_signed"]
 
 
 def test_entries_that_moved_to_an_archive_stay_in_the_chain_that_signed_heads_are_held_against(
@@ -193,6 +206,13 @@ def test_entries_that_moved_to_an_archive_stay_in_the_chain_that_signed_heads_ar
     again: list[SignedHead] = []
     asyncio.run(checkpoints(store, again).turn())
     assert {encode(head) for head in again} <= {encode(head) for head in signed}
+    signer = HeadSigner(store=store)
+    for row in store.shards():
+        moved = bool(row.position) and bool(store.archived(row.shard, after=row.position - 1, limit=1))
+        assert not row.position or (signer.sign(row, KEY) is None) == moved, "what is archived has no time to sign"
+        beyond = msgspec.structs.replace(row, position=row.position + 1)
+        with pytest.raises(NotThere, match=f"no entry at position {row.position + 1}"):
+            signer.sign(beyond, KEY)
     (parked,) = store.runs_open()
     with written_whole(tmp_path / "parked.amends") as file:
         Export(store=store, file=file, signed=signed).write([parked])

@@ -61,8 +61,11 @@ def test_a_subject_with_an_open_run_is_not_erased_and_the_run_is_named(store: St
 
     with pytest.raises(Conflict, match=saga_id("a")) as refused:
         erase(store)
-
-    assert refused.value.code == "AM0335"
+    assert (refused.value.code, "more of the subject" in refused.value.why) == ("AM0335", False)
+    others = (("key-ada", saga_id("b")), ("key-ada", saga_id("c")))
+    owner.append(owner.part(0, [("b", 1), ("c", 1)], started=[run("b"), run("c")]), sealed=others)
+    with pytest.raises(Conflict, match="2 more of the subject are open"):
+        erase(store)
     assert store.subject_key("key-ada") == subject()
 
 

@@ -318,6 +318,62 @@ def test_who_waits_for_a_call_waits_for_the_last_of_its_steps_and_no_other() -> 
     assert undo.verify.name == "both/begin.undo.verify"
 
 
+def test_a_call_comes_after_what_its_condition_asks_and_has_no_other_condition() -> None:
+    saga = Saga("caller", trigger=Topic("orders", Order, idempotency_key="request_id"))
+
+    @saga.read
+    def weigh() -> Parcel:
+        return Parcel(order="A", kg=1)
+
+    saga.call("heavy", shipping(), trigger=weigh.result, when=weigh.result.kg > 2)
+    saga.call("any", shipping(), trigger=weigh.result)
+    form = saga.close().form
+    assert (form.step("heavy/book").after, form.step("any/book").after) == (("weigh",), ("weigh",))
+    assert form.step("heavy/book").when is not None
+    assert form.step("any/book").when is None
+
+
+def test_a_call_comes_after_the_step_that_only_its_condition_names() -> None:
+    class Box(BaseModel):
+        request_id: str
+        content: Parcel
+
+    saga = Saga("caller", trigger=Topic("boxes", Box, idempotency_key="request_id"))
+
+    @saga.read
+    def ask() -> Parcel:
+        return Parcel(order="A", kg=1)
+
+    saga.call("ship", shipping(), trigger=saga.trigger.content, when=ask.result.kg > 2)
+    assert saga.close().form.step("ship/book").after == ("ask",)
+
+
+def test_a_call_without_a_result_has_none_to_refer_to() -> None:
+    called = Saga("silent", trigger=Order)
+
+    @called.read
+    def look() -> int:
+        return 1
+
+    saga = Saga("caller", trigger=Topic("orders", Order, idempotency_key="request_id"))
+    call = saga.call("silent", called, trigger=saga.trigger)
+    with pytest.raises(DefinitionError, match="declares no result") as refused:
+        _ = call.result
+    assert refused.value.findings[0].code == "AM1012"
+
+
+def test_what_is_wrong_with_a_called_saga_is_told_at_the_call() -> None:
+    called = Saga("broken", trigger=Order)
+
+    @called.action(idempotent=True)
+    def act() -> None: ...
+
+    saga = Saga("caller", trigger=Topic("orders", Order, idempotency_key="request_id"))
+    saga.call("sub", called, trigger=saga.trigger)
+    said = [finding.message for finding in saga.check() if finding.code == "AM1010"]
+    assert [each.startswith("call 'sub' is of saga 'broken', which cannot be called: ") for each in said] == [True]
+
+
 def test_who_waits_for_another_saga_s_step_is_told_what_it_is() -> None:
     saga, other = shop(), Saga("other", trigger=Order)
 

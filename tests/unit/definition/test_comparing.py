@@ -146,5 +146,7 @@ def test_what_handlers_read_is_compared_and_what_only_people_read_is_not() -> No
     assert (added.change, added.field, added.before) == ("added", "more", None)
     (removed,) = compared(with_schema(stored, "assess", more=b"{}"), stored)
     assert (removed.change, removed.field, removed.after) == ("removed", "more", None)
+    bare = replace(stored, schemas={name: each for name, each in stored.schemas.items() if name != "assess"})
+    assert compared(stored, bare) == (), "a handler that is gone goes with its step"
     (trigger,) = compared(stored, replace(stored, trigger_schema=msgspec.Raw(b"{}")))
     assert (trigger.what, trigger.field) == ("trigger", "schema")

@@ -45,6 +45,18 @@ def test_what_came_first_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_where_a_file_system_knows_no_links_the_file_is_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", no_links)
+    with written_whole(tmp_path / "a") as written:
+        written.write(b"whole")
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("a", b"whole")]
+
+
 def test_what_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     def write_and_fail() -> None:
         with written_whole(tmp_path / "a") as written:
