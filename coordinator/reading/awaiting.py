@@ -89,8 +89,6 @@ def _of_effect(plan: Plan, state: State, path: str, direction: Direction, now: I
         return
     elif effect.phase == "waiting":
         yield _outside(plan, path, effect)
-    elif effect.phase == "pending":
-        yield _answered(plan, state, path, direction)
     elif effect.phase == "repeating":
         due_at = None if state.draining or state.undo_list is not None else round_due(state, path, effect)
         if due_at is not None:
@@ -143,21 +141,6 @@ def _answer(plan: Plan, state: State, path: str, direction: Direction, effect: E
         ),
         key=key,
     )
-
-
-def _answered(plan: Plan, state: State, path: str, direction: Direction) -> Waited:
-    effect = state.effect(path, direction)
-    key = key_of(effect)
-    waited = _wait(
-        "message",
-        f"an answer for {key}",
-        path=path,
-        direction=direction,
-        since=effect.requested_at,
-        until=pending_until(plan, state, path, direction),
-        then="it is in doubt",
-    )
-    return msgspec.structs.replace(waited, key=key)
 
 
 def _outside(plan: Plan, path: str, effect: Effect) -> Waited:

@@ -6,7 +6,9 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from amends.coordinator.core.pending import effect_at
 from amends.coordinator.core.savepoints import savepoints
+from amends.coordinator.core.state import Awaited
 from amends.coordinator.core.waiting import open_waits
 from amends.coordinator.ports.rows import LockRow
 from amends.coordinator.reading.exposure import exposure_of
@@ -96,25 +98,34 @@ def _savepoints(standing: Standing) -> Iterator[Possible]:
 def _messages(standing: Standing) -> Iterator[Possible]:
     """Whoever waits longest for a key and type is brought the message; it is for this run only if that is this run."""
     row, state = standing.row, standing.state
-    if state is None or row.quarantined:
+    if state is None or state.closed or row.quarantined:
         return
-    for path, awaited in open_waits(state).items():
-        if (
-            path in standing.next_for
-            and awaited.awaits == "message"
-            and awaited.correlation is not None
-            and awaited.message_type is not None
-        ):
-            key, message_type = shlex.quote(awaited.correlation), shlex.quote(awaited.message_type)
-            yield Possible(
-                command=f"amends messages send {key} --type {message_type} --json '…'",
-                meaning=f"here is the message that {path} waits for",
-                request="send",
-                saga_id=row.saga_id,
-                step=path,
-                key=awaited.correlation,
-                message_type=awaited.message_type,
-            )
+    for place, awaited in open_waits(state).items():
+        if place in standing.next_for and awaited.correlation is not None:
+            for said, meaning in _said(place, awaited):
+                yield Possible(
+                    command=f"amends messages send {shlex.quote(awaited.correlation)} {said}",
+                    meaning=meaning,
+                    request="send",
+                    saga_id=row.saga_id,
+                    step=effect_at(place)[0],
+                    key=awaited.correlation,
+                    message_type=awaited.message_type,
+                )
+
+
+def _said(place: str, awaited: Awaited) -> tuple[tuple[str, str], ...]:
+    """What may be sent, and what it means."""
+    path, direction = effect_at(place)
+    if awaited.message_type is not None:
+        return (
+            (f"--type {shlex.quote(awaited.message_type)} --json '…'", f"here is the message that {path} waits for"),
+        )
+    about, value = (path, " --json '…'") if direction == "forward" else (f"the undo of {path}", "")
+    return (
+        (f"--answer succeeded{value}", f"{about} has come to its end: here is the participant's answer"),
+        ('--answer refused --reason "…"', f"{about} was refused: nothing of it was done"),
+    )
 
 
 def _releases(standing: Standing) -> Iterator[Possible]:

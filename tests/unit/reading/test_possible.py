@@ -112,15 +112,20 @@ def test_the_owner_carries_out_what_is_offered_and_nothing_else(name: str, tmp_p
 
 
 @pytest.mark.usefixtures("_logs")
+@pytest.mark.parametrize("name", ["waited", "pending", "pending-undone"])
+@pytest.mark.parametrize("which", [0, -1])
 def test_the_message_that_is_offered_is_brought_to_the_run(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    name: str, which: int, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    history = StoredHistory("waited", tmp_path)
-    waiting = next(state for state in history.versions() if state.forward.get("paid") is not None)
-    (line,) = (each for each in lines(possible(standing(history))) if " messages send " in each)
-    assert command([*shlex.split(line)[1:], "--as", "kim", "--data", str(tmp_path), "-o", "json"]) == TAKEN
+    history = StoredHistory(name, tmp_path)
+    for state in history.versions():
+        if offered := sorted(line for line in lines(possible(standing(history))) if " messages send " in line):
+            break
+    else:
+        pytest.fail("no message is ever offered")
+    assert command([*shlex.split(offered[which])[1:], "--as", "kim", "--data", str(tmp_path), "-o", "json"]) == TAKEN
     said = json.loads(capfdbinary.readouterr().out)
-    assert (said["state"], said["saga_id"]) == ("taken", waiting.saga_id)
+    assert (said["state"], said["saga_id"]) == ("taken", state.saga_id)
 
 
 def payloads_of(name: str) -> Callable[[Digest], bytes]:
