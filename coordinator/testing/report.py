@@ -8,6 +8,7 @@ from amends.compensations.judging import Finding
 from amends.compensations.scenarios import StepFacts
 
 DIFFERENCES_SHOWN: Final = 5
+_NO_ACTION: Final = {"wait": "waits", "for_each": "repeats others", "loop": "repeats others"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +159,7 @@ def _without_undo(step: StepFacts) -> str:
         return "the pivot: nothing is undone behind it"
     if step.past_pivot and step.acts:
         return "behind the pivot: it must succeed in the end"
-    return "changes nothing" if not step.acts else "cannot be undone"
+    return _NO_ACTION.get(step.kind, "changes nothing") if not step.acts else "cannot be undone"
 
 
 def _counted(number: int, what: str) -> str:

@@ -30,6 +30,8 @@ from amends.coordinator.reading.history import history, payloads_of, run_history
 from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
 from amends.coordinator.testing import connector_kit, deciding_again, golden, rehearsing
+from amends.coordinator.testing import crash_matrix as crashing
+from amends.coordinator.testing.crash_matrix import CrashMatrix
 from amends.coordinator.testing.deciding_again import Replayed
 from amends.coordinator.testing.http_stand_in import Asked, AskedAmiss, HttpStandIn
 from amends.coordinator.testing.replies import (
@@ -57,6 +59,7 @@ log = logging.getLogger("amends.testing")
 __all__ = [
     "Asked",
     "AskedAmiss",
+    "CrashMatrix",
     "HttpStandIn",
     "Rehearsal",
     "Replayed",
@@ -68,6 +71,7 @@ __all__ = [
     "StandIn",
     "World",
     "connector_kit",
+    "crash_matrix",
     "fails",
     "late",
     "ok",
@@ -115,11 +119,17 @@ def run(
 def rehearse(sandbox: Sandbox, *triggers: Trigger, scenarios_max: int = rehearsing.SCENARIOS_MAX) -> Rehearsal:
     """Fail, doubt and crash the sandbox's saga at every moment; what was found, with a report as its `str`.
 
-        assert rehearse(sandbox).ok, rehearse(sandbox)
+        found = rehearse(sandbox)
+        assert found.ok, found
 
     `triggers` stand in the place of the sandbox's own. Raises `UsageError` where the sandbox cannot be used.
     """
     return rehearsing.rehearse(sandbox, make_store=_store, triggers=triggers or None, scenarios_max=scenarios_max)
+
+
+def crash_matrix(sandbox: Sandbox, *triggers: Trigger) -> CrashMatrix:
+    """Crash the coordinator before and after every effect and every entry: the end and the world must be the same."""
+    return crashing.crash_matrix(sandbox, make_store=_store, triggers=triggers or None)
 
 
 def record(installation: World, folder: Path | str) -> list[str]:

@@ -1,0 +1,88 @@
+"""A saga crashed at every entry and around every effect comes to one final world; one that does not is told."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from amends import Context, Saga, Topic
+from amends.testing import Sandbox, SqlStandIn, crash_matrix, rehearse
+from tests.e2e.rehearse.test_samples import sample
+
+EVERYTHING = Path(__file__).parents[3] / "examples/90_everything"
+FESTIVAL = {
+    "request_id": "F-1",
+    "festival": "May",
+    "mayor": "Ann",
+    "square": "green",
+    "guests": 300,
+    "stalls": [{"name": "soup", "meters": 3}, {"name": "cake", "meters": 2}],
+    "opens_at": "2026-01-01T00:10:00Z",
+}
+
+
+class Order(BaseModel):
+    id: str
+
+
+def counting(*, careful: bool) -> Sandbox:
+    """A participant of the user's own: a plain counter, which knows its requests by their keys, or does not."""
+    seen: dict[str, int] = {}
+    saga = Saga("counting", trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=True)
+    def count(ctx: Context, trigger: Order) -> None:
+        key = ctx.idempotency_key if careful else str(len(seen))
+        seen[key] = 1
+
+    @count.undo(verify="reply", idempotent=True)
+    def uncount(ctx: Context) -> None:
+        assert ctx.undoing is not None
+        with suppress(KeyError):
+            del seen[ctx.undoing.idempotency_key if careful else str(len(seen) - 1)]
+
+    def snapshot() -> dict[str, Any]:
+        return {"count": len(seen)}
+
+    return Sandbox(saga, triggers=[Order(id="1")], begin=seen.clear, snapshot=snapshot)
+
+
+@pytest.mark.parametrize("name", ["wrong_order_mended", "follow_up_mended", "verify_mended"])
+def test_a_sound_saga_has_one_final_world(name: str) -> None:
+    found = crash_matrix(sample(name).sandbox)
+    assert found.ok, found
+    assert found.crashes > 6
+    assert str(found) == f"✔ order: {found.crashes} crashes, one final world"
+
+
+def test_an_effect_that_a_crash_repeats_is_told_with_the_crash_and_both_values() -> None:
+    found = crash_matrix(counting(careful=False))
+    assert not found.ok
+    assert "    when the coordinator dies after count acted: count was 1, is 2" in str(found).splitlines()
+
+
+def test_a_participant_of_the_user_s_own_is_rehearsed_by_begin_and_snapshot() -> None:
+    assert crash_matrix(counting(careful=True)).ok
+    assert rehearse(counting(careful=True)).ok
+    careless = rehearse(counting(careful=False))
+    assert {finding.kind for finding in careless.errors} == {"not_the_same", "not_restored"}
+
+
+@pytest.mark.timeout(300)
+def test_the_saga_that_uses_everything_is_undone_from_wherever_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EVERYTHING))
+    import festival  # type: ignore[import-not-found]  # noqa: PLC0415  its folder is on the path now
+
+    found = rehearse(
+        Sandbox(
+            festival.festival,
+            triggers=[FESTIVAL],
+            stand_ins=[SqlStandIn(festival.hall, script="CREATE TABLE books (what TEXT)")],
+            answer=lambda _type, _key: {"officer": "Bo"},
+        )
+    )
+    assert found.ok, found
+    assert found.scenarios > 250
+    assert {"insurance/insure", "benches/cart", "rent_tent", "stalls/pitch", "invite"} <= set(found.undone)
