@@ -32,7 +32,7 @@ from amends.schemas.instants import Instant
 
 __all__ = ["PostgresLog", "PostgresStore", "understands"]
 
-_SCRUBBED: Final = ("subjects", "records", "dead_letters", "inbox", "messages", "runs")
+_SCRUBBED: Final = ("subjects", "records", "dead_letters", "inbox", "messages")
 _PORTS: Final = 65_536
 _RESOLVE_S: Final = 30
 _DUMP: Final = (
@@ -102,11 +102,19 @@ class PostgresStore(SqlRuns, SqlTopics, SqlMail, SqlSubjects, SqlArchive, SqlMes
         raise faults.copy_elsewhere("PostgreSQL", _DUMP)
 
     def scrub(self) -> None:
-        """VACUUM of the tables that held something in clear; the server's own log and backups are its owner's."""
+        """Write the tables anew that held something in clear: in their pages what was overwritten stays legible.
+
+        The server's own log and backups are its owner's.
+        """
         self._refuse_if_read_only()
-        with self._datastore.get_connection() as connection:
+        connection = self._datastore.connect(session={"statement_timeout": "0"})
+        try:
             for table in _SCRUBBED:
-                connection.execute(f"VACUUM {table}".encode())
+                connection.execute(f"VACUUM (FULL) {table}".encode())
+        except psycopg.Error as error:
+            raise self._datastore.told(connection, error) from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         self._writer.close()
