@@ -118,14 +118,15 @@ def test_the_message_that_is_offered_is_brought_to_the_run(
     name: str, which: int, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     history = StoredHistory(name, tmp_path)
-    for state in history.versions():
+    for _ in history.versions():
         if offered := sorted(line for line in lines(possible(standing(history))) if " messages send " in line):
             break
     else:
         pytest.fail("no message is ever offered")
     assert command([*shlex.split(offered[which])[1:], "--as", "kim", "--data", str(tmp_path), "-o", "json"]) == TAKEN
     said = json.loads(capfdbinary.readouterr().out)
-    assert (said["state"], said["saga_id"]) == ("taken", state.saga_id)
+    assert history.state is not None
+    assert (said["state"], said["saga_id"]) == ("taken", history.state.saga_id)
 
 
 def payloads_of(name: str) -> Callable[[Digest], bytes]:
