@@ -5,7 +5,7 @@ They are imported when they are asked for: a command on the embedded default loa
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -155,6 +155,29 @@ def open_sink(settings: Settings, store: Store | None, *, required: Sequence[str
     from amends.connectors.kafka.sink import KafkaSink
 
     return KafkaSink(kafka_settings(settings), required=required)
+
+
+@asynccontextmanager
+async def participant_bus(settings: Settings, name: str) -> AsyncIterator[tuple[Source, Sink]]:
+    """The bus as a participant in a process of its own uses it: its commands' source, and the sink of its replies."""
+    group = f"{settings.topic_prefix}.participant.{name}"
+    source: Source
+    with ExitStack() as stack:
+        if settings.kafka is None:
+            from amends.connectors.local.source import LocalSource
+
+            store = stack.enter_context(opened_store(settings))
+            source, sink = LocalSource(store, group=group), open_sink(settings, store)
+        else:
+            from amends.connectors.kafka.membership import Group
+            from amends.connectors.kafka.source import KafkaSource
+
+            source, sink = KafkaSource(kafka_settings(settings), group=Group(name=group)), open_sink(settings, None)
+        try:
+            yield source, sink
+        finally:
+            await source.stop()
+            await sink.stop()
 
 
 def open_signing_sink(settings: Settings, store: Store) -> Sink:

@@ -204,6 +204,7 @@ def _worker(  # noqa: PLR0917  what a worker is made of
         clock=bootstrap.worker_clock(),
         writers=writers_by_topic(app.sagas, registry.known if registry is not None else None),
         wake_source=wake,
+        commands=lambda: bootstrap.open_sink(settings, store),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def create(
     call: Call,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="APP|TOPIC…", help="An APP's trigger topics, or topics by name.")
+        list[str] | None, typer.Argument(metavar="APP|TOPIC…", help="An APP's topics, or topics by name.")
     ] = None,
     partitions: Annotated[int, typer.Option(metavar="N", min=1, help="Of each topic.")] = 6,
     replication: Annotated[int, typer.Option(metavar="N", min=1, help="Copies of each topic.")] = 1,
@@ -52,10 +52,11 @@ async def check(call: Call) -> int:
     """Hold the broker's topics against what they must be; exit 1 where something is refused."""
     from amends.coordinator.bootstrap import topic_names
     from amends.coordinator.cli.output import columns, show_list
-    from amends.coordinator.reading.listening import trigger_topics
+    from amends.coordinator.reading.listening import participants_topics, trigger_topics
 
     with call.store() as store:
-        triggers = sorted(trigger_topics(store.definitions()))
+        definitions = store.definitions()
+        triggers = sorted(trigger_topics(definitions) | participants_topics(definitions))
         local = await topic_names(call.settings, store) if call.settings.kafka is None else {}
     if call.settings.kafka is None:
         found = [_fact(topic, "ok", "a table in the store", None) for topic in sorted({*local, *triggers})]
@@ -159,13 +160,15 @@ def _fact(topic: str, level: str, detail: str, hint: str | None) -> dict[str, An
 
 
 def _wanted(call: Call, names: list[str]) -> list[str]:
-    """Topics by name, and the trigger topics of what is an APP; with no name those of amends.toml's sagas."""
+    """Topics by name, and all topics of what is an APP; with no name those of amends.toml's sagas."""
     topics: list[str] = []
     for name in names or call.settings.sagas:
         if not names or _is_app(name):
+            from amends.coordinator.definition.commanded import topics_of
             from amends.coordinator.definition.loading import load_app
 
-            topics += [saga.form.trigger.topic for saga in load_app(name).sagas]
+            sagas = load_app(name).sagas
+            topics += [*(saga.form.trigger.topic for saga in sagas), *topics_of(sagas)]
         elif is_topic(name):
             topics.append(name)
         else:

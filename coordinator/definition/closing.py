@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
 
+from amends.coordinator.definition.behind_topics import topics_of_handlers
 from amends.coordinator.definition.building import Built, BuiltHandler, build
 from amends.coordinator.definition.call_building import CalledSaga
 from amends.coordinator.definition.declared import Draft
@@ -135,7 +136,10 @@ class _Closing:
             form=form,
             hash=graph_hash(form),
             stored=StoredDefinition(
-                form=form, schemas=self._schemas, trigger_schema=msgspec.Raw(self.trigger.schema_json)
+                form=form,
+                schemas=self._schemas,
+                trigger_schema=msgspec.Raw(self.trigger.schema_json),
+                topics=topics_of_handlers(self._handlers.values()),
             ),
             handlers=self._handlers,
             trigger=self.trigger,

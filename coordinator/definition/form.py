@@ -15,7 +15,7 @@ import msgspec
 from amends.coordinator.definition.expression import Expression
 from amends.schemas.canonical import encode, sha256_hex
 
-StepKind = Literal["action", "read", "result", "wait", "for_each", "loop"]
+StepKind = Literal["action", "read", "result", "wait", "for_each", "loop", "expect"]
 ArgumentSource = Literal["context", "trigger", "result", "maybe"]
 
 FORM_VERSION = 1
@@ -268,6 +268,8 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     form: DefinitionForm
     schemas: dict[str, HandlerSchemas]
     trigger_schema: msgspec.Raw
+    topics: tuple[str, ...] = ()
+    """On which its participants get commands and answer."""
 
 
 _ADDED_LATER: Final[dict[str, object]] = {

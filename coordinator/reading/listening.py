@@ -1,9 +1,10 @@
 """Which topics start runs, as far as the store knows: those of the newest version of each saga that a worker ran."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 
 from amends.coordinator.definition.findings import nearest
-from amends.coordinator.definition.form import read_stored
+from amends.coordinator.definition.form import StoredDefinition, read_stored
 from amends.coordinator.ports.rows import DefinitionRow
 from amends.coordinator.ports.store import LogReading
 
@@ -18,7 +19,16 @@ def unheard(store: LogReading, topic: str) -> str | None:
 
 def trigger_topics(definitions: list[DefinitionRow]) -> set[str]:
     """Those that a worker reads which has these definitions."""
+    return {each.form.trigger.topic for each in _newest(definitions)}
+
+
+def participants_topics(definitions: list[DefinitionRow]) -> set[str]:
+    """Those on which it talks with participants: of their commands and of their replies."""
+    return {topic for each in _newest(definitions) for topic in each.topics}
+
+
+def _newest(definitions: list[DefinitionRow]) -> Iterator[StoredDefinition]:
     newest: defaultdict[str, int] = defaultdict(int)
     for row in definitions:
         newest[row.name] = max(newest[row.name], row.version)
-    return {read_stored(row.body).form.trigger.topic for row in definitions if row.version == newest[row.name]}
+    return (read_stored(row.body) for row in definitions if row.version == newest[row.name])

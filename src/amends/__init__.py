@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from amends import testing as testing
     from amends.connectors.http import Http as Http
+    from amends.connectors.participant import Participant as Participant
     from amends.connectors.smtp import Smtp as Smtp
     from amends.connectors.sql import Sql as Sql
     from amends.coordinator.context import Context as Context
@@ -25,6 +26,7 @@ _WHERE = {
     "Budget": "amends.coordinator.definition.policies",
     "Context": "amends.coordinator.context",
     "Http": "amends.connectors.http",
+    "Participant": "amends.connectors.participant",
     "Pending": "amends.coordinator.pending",
     "Retry": "amends.coordinator.definition.policies",
     "Saga": "amends.coordinator.definition.saga",
@@ -41,6 +43,7 @@ __all__ = [
     "Budget",
     "Context",
     "Http",
+    "Participant",
     "Pending",
     "Retry",
     "Saga",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from amends import Budget, Context, Retry, Pending, Saga, Topic
+from amends import Budget, Context, Pending, Retry, Saga, Topic
 
 
 class Order(BaseModel):
@@ -84,6 +84,28 @@ def order_saga(  # noqa: C901  a list, no branches
     @saga.result
     def outcome(parcel: Done = ship.result, mail: Done = notify.result) -> Done:
         return parcel
+
+    return saga
+
+
+def expecting_saga() -> Saga[Order]:
+    """One step that is undone, and what is to hold when it is done."""
+    saga = Saga("expecting", trigger=Topic("orders", Order, idempotency_key="id", business_key="order"))
+
+    @saga.action(idempotent=True)
+    def charge(ctx: Context, trigger: Order) -> Done:
+        return Done(id="ch_1")
+
+    @charge.undo(verify="reply")
+    def give_back(ctx: Context, charged: Done | None = charge.maybe) -> None: ...
+
+    @saga.expect(retry=Retry(attempts=2))
+    def is_paid(ctx: Context, charged: Done = charge.result) -> bool:
+        return True
+
+    @saga.expect
+    def is_booked(ctx: Context, charged: Done = charge.result) -> bool:
+        return True
 
     return saga
 

@@ -15,7 +15,7 @@ from amends.schemas.events import Resolution
 from amends.schemas.instants import SECOND
 from amends.schemas.message import Answer as Verdict
 from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
-from tests.replay.sagas import Done, long_saga, order_saga, pending_saga, repeating_saga, waiting_saga
+from tests.replay.sagas import Done, expecting_saga, long_saga, order_saga, pending_saga, repeating_saga, waiting_saga
 
 Replies = Mapping[str, Reply | Iterable[Reply]]
 Story = Callable[[], World]
@@ -175,13 +175,15 @@ STORIES: Final[Mapping[str, Story]] = {
     "recovered": lambda: crashed(1, {"charge": [times_out(), ok(Done(id="ch_1"))]}),
     "poison": lambda: crashed(5, {"reserve": times_out()}),
     "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
+    "proven": lambda: played(expecting_saga(), {"is_paid": [unavailable(), ok(value=True)]}),
+    "flagged": lambda: played(expecting_saga(), {"is_paid": raises(OSError("no bank")), "is_booked": ok(value=False)}),
     "waited": lambda: waited(paid=True),
     "waited-in-vain": lambda: waited(paid=False),
     "pending": lambda: answered("succeeded"),
     "pending-again": lambda: answered("unavailable", "succeeded"),
     "pending-refused": lambda: answered("refused"),
     "pending-undone": lambda: answered("succeeded", replies={"bill": fails("no credit")}),
-    "pending-unanswered": lambda: answered(),
+    "pending-unanswered": answered,
     "pending-and-late": lambda: answered("succeeded", cancelled=True),
     "repeated": lambda: played(repeating_saga(), {"fetched/ask": [ok(Done(id="a")), FETCHED]}),
     "items-collected": lambda: played(repeating_saga(policy="collect"), {**REFUSED_ITEM, "fetched/ask": FETCHED}),
