@@ -65,3 +65,9 @@ def test_a_mended_saga_is_rehearsed_at_every_moment_of_both_ways() -> None:
     assert found.scenarios > 60
     assert found.undone["reserve"] > 40
     assert found.undone["charge"] > 30
+
+
+def test_participants_over_http_and_mail_are_stood_in_for_by_servers() -> None:
+    found = rehearsed("http_and_mail")
+    assert found.findings == (), found
+    assert {"charge", "notify", "ship"} <= set(found.undone)
