@@ -10,7 +10,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.savepoints import to_undo
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.reading.explanation import Undoing, UndoOrder, UndoPhase
-from amends.coordinator.reading.exposure import exposure_of
+from amends.coordinator.reading.exposure import NOT_UNDONE, exposure_of
 from amends.schemas.outcome import Exposure
 
 _STANDS = frozenset({"verifying", "done"})
@@ -77,4 +77,6 @@ def _undoing(plan: Plan, state: State, path: str) -> Undoing:
 
 def _left(plan: Plan, exposure: Exposure) -> Exposure:
     """Of a step that has no undo, that nothing will change it."""
-    return exposure if plan.steps[exposure.step].undo is not None else replace(exposure, why=_NO_UNDO)
+    if plan.steps[exposure.step].undo is not None:
+        return exposure
+    return replace(exposure, why=_NO_UNDO if exposure.why == NOT_UNDONE else f"{exposure.why}; nothing undoes it")
