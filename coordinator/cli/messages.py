@@ -2,7 +2,7 @@
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -56,11 +56,7 @@ def send(  # noqa: PLR0917  options of a command
     """Bring a message to the run that waits for it longest; without one it is kept for the next that does."""
     from uuid import uuid4
 
-    from amends.coordinator.bootstrap import own_topics
     from amends.coordinator.cli.output import show
-    from amends.coordinator.cli.wishing import login
-    from amends.coordinator.ports.rows import MessageRow
-    from amends.schemas.instants import MILLISECOND
 
     named, kind = message_id or str(uuid4()), type_ or ("answer" if answer is not None else "")
     told = [
@@ -68,31 +64,16 @@ def send(  # noqa: PLR0917  options of a command
     ]
     for option, text in [("KEY", key), ("--type", kind), ("--id", named), *told]:
         _refuse_bad(option, text)
-    body = _json(json_text)
-    with call.store(read_only=False) as store:
-        now = store.now()
-        row = MessageRow(
-            message_id=named,
-            correlation_key=key,
-            type=kind,
-            answer=None if answer is None else answer.value,
-            reason=reason,
-            external_id=external_id,
-            body=body,
-            topic=own_topics(call.settings).messages,
-            received_at=now,
-            expires_at=now + call.settings.messages_kept_ms * MILLISECOND,
-            actor=actor or login(),
-        )
-        (is_new,) = store.put_messages([row])
-        kept = (
-            next(each for each in store.messages(key=key, limit=10_000) if each.message_id == named) if is_new else None
-        )
-    facts = {
-        "message_id": named,
-        "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",
-        "saga_id": kept.taken_by if kept is not None else None,
-    }
+    content = _Content(
+        message_id=named,
+        correlation_key=key,
+        type=kind,
+        answer=None if answer is None else answer.value,
+        reason=reason,
+        external_id=external_id,
+        body=_json(json_text),
+    )
+    facts = _brought(call, content, actor)
     show(call, facts, lambda: _told(facts))
 
 
@@ -134,6 +115,44 @@ def waits(call: Call, key: Key = None, limit: AtMost = 100) -> None:
         return columns(rows, heads=["type", "key", "run", "step"]) if rows else "no run waits for a message"
 
     show_list(call, [_wait_facts(row) for row in found], text)
+
+
+class _Content(TypedDict):
+    """What was written on the command line."""
+
+    message_id: str
+    correlation_key: str
+    type: str
+    answer: str | None
+    reason: str | None
+    external_id: str | None
+    body: str
+
+
+def _brought(call: Call, content: _Content, actor: str | None) -> dict[str, Any]:
+    """What became of the message."""
+    from amends.coordinator.bootstrap import own_topics
+    from amends.coordinator.cli.wishing import login
+    from amends.coordinator.ports.rows import MessageRow
+    from amends.schemas.instants import MILLISECOND
+
+    with call.store(read_only=False) as store:
+        now = store.now()
+        row = MessageRow(
+            **content,
+            topic=own_topics(call.settings).messages,
+            received_at=now,
+            expires_at=now + call.settings.messages_kept_ms * MILLISECOND,
+            actor=actor or login(),
+        )
+        (is_new,) = store.put_messages([row])
+        found = store.messages(key=row.correlation_key, limit=10_000) if is_new else []
+    kept = next((each for each in found if each.message_id == row.message_id), None)
+    return {
+        "message_id": row.message_id,
+        "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",
+        "saga_id": kept.taken_by if kept is not None else None,
+    }
 
 
 def _refuse_bad(option: str, text: str) -> None:

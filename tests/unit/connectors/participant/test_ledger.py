@@ -1,0 +1,242 @@
+"""What a participant does with a command, on each database: once, again, after its undo, from an owner of the past."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from amends.connectors.participant.handlers import Handler
+from amends.connectors.participant.inbox import CommandInbox
+from amends.connectors.participant.ledger import DueReply
+from amends.connectors.participant.wire import Command
+from amends.connectors.sql.connections import database_of
+from amends.coordinator.errors import UsageError
+from amends.participant import Service, StepRefused, StepUnavailable, Transaction
+
+
+class Order(BaseModel):
+    order: str
+
+
+class Booking(BaseModel):
+    slot: str
+
+
+SERVICE = Service("shipping", commands="c", replies="r", database="sqlite:///unused.db")
+
+
+@SERVICE.on("book", external_id="slot")
+def book(tx: Transaction, order: Order, command: Command) -> Booking:
+    tx.execute("INSERT INTO slots (sku) VALUES (?)", (order.order,))
+    if order.order == "refused":
+        raise StepRefused("no truck")
+    if order.order == "unavailable":
+        raise StepUnavailable("closed today")
+    if order.order == "raises":
+        raise ValueError("a value of a customer")
+    return Booking(slot=f"{order.order}-{command.epoch}")
+
+
+@SERVICE.on("cancel")
+def cancel(tx: Transaction, order: Order) -> None:
+    booking = tx.step_result(Booking)
+    assert booking.slot.startswith(order.order)
+    tx.execute("DELETE FROM slots WHERE sku = ?", (order.order,))
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Its own database, with its own table."""
+    if request.param == "SQLite":
+        sqlite3.connect(tmp_path / "shipping.db").close()
+        found = f"sqlite:///{tmp_path}/shipping.db"
+    else:
+        found = str(request.getfixturevalue("postgres"))
+    run(found, "CREATE TABLE slots (sku TEXT PRIMARY KEY)")
+    return found
+
+
+@pytest.fixture
+def inbox(url: str) -> Iterator[CommandInbox]:
+    found = CommandInbox("shipping", url, SERVICE._handlers)
+    yield found
+    found.close()
+
+
+def run(url: str, statement: str) -> list[dict[str, Any]]:
+    with closing(database_of("test", url, 1).connect(timeout_s=5)) as session:
+        session.begin(read_only=False, timeout_s=5)
+        rows, _ = session.run(statement, ())
+        session.commit()
+    return rows
+
+
+def slots(url: str) -> list[str]:
+    return [row["sku"] for row in run(url, "SELECT sku FROM slots ORDER BY sku")]
+
+
+def command(
+    order: str = "A", key: str = "k", *, name: str = "book", undoes: str | None = None, epoch: int = 1
+) -> Command:
+    return Command(
+        name=name,
+        body=f'{{"order":"{order}"}}'.encode(),
+        key=key,
+        undoes=undoes,
+        epoch=epoch,
+        correlation=key,
+        reply_topic="r",
+        saga_id="s",
+        namespace="default",
+        saga="order",
+        attempt=1,
+    )
+
+
+def undo(order: str = "A", *, key: str = "u", undoes: str = "k", epoch: int = 1) -> Command:
+    return command(order, key, name="cancel", undoes=undoes, epoch=epoch)
+
+
+def answered(inbox: CommandInbox) -> list[tuple[str, str, bytes]]:
+    due = inbox.due()
+    inbox.sent(due)
+    return [_told(each) for each in sorted(due, key=lambda each: each.reply.key)]
+
+
+def _told(due: DueReply) -> tuple[str, str, bytes]:
+    return due.reply.key, due.reply.answer, due.reply.body
+
+
+def test_a_command_is_carried_out_once_and_its_reply_sent_as_often_as_it_is_asked_for(
+    inbox: CommandInbox, url: str
+) -> None:
+    assert inbox.take(command()) == "worked"
+    first = inbox.due()
+    assert [(each.reply.external_id, each.reply.correlation, each.topic) for each in first] == [("A-1", "k", "r")]
+    assert answered(inbox) == [("k", "succeeded", b'{"slot":"A-1"}')]
+    assert inbox.due() == []
+    assert inbox.take(command(epoch=2)) == "repeated"
+    assert answered(inbox) == [("k", "succeeded", b'{"slot":"A-1"}')]
+    assert slots(url) == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("order", "answer", "reason"),
+    [
+        pytest.param("refused", "refused", "no truck", id="it refuses"),
+        pytest.param("unavailable", "unavailable", "closed today", id="it cannot now"),
+        pytest.param(
+            "raises", "unavailable", "ValueError; all of it was rolled back", id="it raises, without its text"
+        ),
+    ],
+)
+def test_what_failed_took_all_back_and_stays_so_under_its_key(
+    inbox: CommandInbox, url: str, order: str, answer: str, reason: str
+) -> None:
+    assert inbox.take(command(order)) == "worked"
+    (due,) = inbox.due()
+    assert (due.reply.answer, due.reply.reason, due.reply.body) == (answer, reason, b"null")
+    inbox.sent([due])
+    assert inbox.take(command("A")) == "repeated", "whoever asks anew after a failure has another key"
+    assert answered(inbox) == [("k", answer, b"null")]
+    assert slots(url) == []
+
+
+def test_what_the_data_do_not_allow_is_refused(inbox: CommandInbox, url: str) -> None:
+    inbox.take(command())
+    answered(inbox)
+    inbox.take(command(key="k2"))
+    assert answered(inbox) == [("k2", "refused", b"null")]
+    assert slots(url) == ["A"]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        pytest.param(b'{"order":7}', "book", id="another type"),
+        pytest.param(b"{", "book", id="no JSON"),
+        pytest.param(b'{"order":"A"}', "fetch", id="a command that is not there"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused(inbox: CommandInbox, url: str, body: bytes, name: str) -> None:
+    wrong = command()
+    wrong = Command(**{field: getattr(wrong, field) for field in wrong.__slots__} | {"body": body, "name": name})
+    inbox.take(wrong)
+    assert answered(inbox) == [("k", "refused", b"null")]
+    assert slots(url) == []
+
+
+def test_an_undo_undoes_what_was_done_and_is_answered_for_once(inbox: CommandInbox, url: str) -> None:
+    inbox.take(command())
+    assert inbox.take(undo()) == "worked"
+    assert slots(url) == []
+    answered(inbox)
+    assert inbox.take(undo()) == "repeated"
+    assert answered(inbox) == [("u", "succeeded", b"null")]
+
+
+def test_an_undo_that_comes_first_makes_the_late_command_be_refused(inbox: CommandInbox, url: str) -> None:
+    assert inbox.take(undo()) == "nothing_to_undo"
+    assert inbox.take(command()) == "undone_before"
+    assert answered(inbox) == [("k", "refused", b"null"), ("u", "succeeded", b"null")]
+    assert slots(url) == []
+
+
+@pytest.mark.parametrize("order", ["refused", "unavailable"])
+def test_there_is_nothing_to_undo_of_what_failed(inbox: CommandInbox, url: str, order: str) -> None:
+    inbox.take(command(order))
+    assert inbox.take(undo(order)) == "nothing_to_undo"
+    assert inbox.take(command(order)) == "undone_before"
+    assert slots(url) == []
+
+
+def test_a_command_after_its_undo_is_refused(inbox: CommandInbox, url: str) -> None:
+    inbox.take(command())
+    inbox.take(undo())
+    assert inbox.take(command()) == "undone_before"
+    assert answered(inbox) == [("k", "refused", b"null"), ("u", "succeeded", b"null")]
+    assert slots(url) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param(command(epoch=2), command(epoch=1), id="a command under the same key"),
+        pytest.param(undo(epoch=2), command(epoch=1), id="a command whose undo a newer one asked for"),
+        pytest.param(command(epoch=2), undo(epoch=1), id="an undo of what a newer one asked for"),
+    ],
+)
+def test_an_owner_of_the_past_is_neither_obeyed_nor_answered(
+    inbox: CommandInbox, url: str, first: Command, then: Command
+) -> None:
+    inbox.take(first)
+    answered(inbox)
+    before = slots(url)
+    assert inbox.take(then) == "fenced"
+    assert (answered(inbox), slots(url)) == ([], before)
+
+
+def test_a_reply_that_was_not_published_is_due_after_a_restart(inbox: CommandInbox, url: str) -> None:
+    inbox.take(command())
+    with closing(CommandInbox("shipping", url, {})) as again:
+        assert [each.reply.message_id for each in again.due()] == ["reply:k"]
+
+
+async def _waits(tx: Transaction, order: Order) -> None: ...
+
+
+def _untyped(tx: Transaction, order) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+
+
+def _endless(tx: Transaction, order: Order): ...  # type: ignore[no-untyped-def]  # noqa: ANN202
+
+
+@pytest.mark.parametrize("function", [_waits, _untyped, _endless, lambda: None])
+def test_a_handler_that_cannot_work_is_refused_where_it_is_declared(function: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Handler.of("shipping", "book", function, None)
+    assert caught.value.code == "AM2005"
