@@ -9,6 +9,9 @@ from amends.schemas.avro.fields import JSON, LONG, STRING, TIME, UUID, array_of,
 from amends.schemas.events import Cause, Failure, VerifiedBy
 from amends.schemas.published import Published
 
+Proof = Literal["proven", "flagged", "pending"]
+"""All that was expected held; something did not; something is still to be read back."""
+
 OutcomeStatus = Literal["completed", "compensated", "parked", "killed"]
 
 
@@ -52,6 +55,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...]
     log_version: int
     log_hash: str
+    proof: Proof | None = None
+    """Of a completed run from which something was expected; None is unproven."""
 
 
 _FAILURE: Final = record_of(
@@ -100,6 +105,7 @@ _OUTCOME: Final = record_of(
     field("evidence", array_of(STRING), "Audit ids of the evidence."),
     field("log_version", LONG, "Version of the run's last entry: the head of its chain."),
     field("log_hash", STRING, "Hash of that entry."),
+    optional("proof", STRING, "proven, flagged or pending: whether what was expected of a completed run held."),
 )
 
 OUTCOMES: Final = Published(name="outcome", topic="outcomes", kind=Outcome, avro=writer_schema(_OUTCOME))

@@ -1,6 +1,6 @@
 """Runs as text for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from amends.coordinator.cli.explaining_text import (
@@ -18,18 +18,20 @@ from amends.coordinator.reading.events import in_short
 from amends.coordinator.reading.facts import QUARANTINED
 from amends.coordinator.reading.times import clock, day_and_clock, took
 from amends.coordinator.reading.words import counted
+from amends.schemas.ids import SagaId
 from amends.schemas.instants import instant_of
+from amends.schemas.outcome import Proof
 
 _RESULT_MAX = 200
 _NAME_WIDTH = 9
 
 
-def runs_text(rows: Iterable[RunRow]) -> str:
+def runs_text(rows: Iterable[RunRow], proofs: Mapping[SagaId, Proof]) -> str:
     """One line a run."""
     shown = [
         [
             day_and_clock(row.started_at),
-            _status(row),
+            _status(row, proofs.get(row.saga_id)),
             f"{row.saga} v{row.definition_version}",
             row.business_key,
             row.idempotency_key + (f" · generation {row.generation}" if row.generation else ""),
@@ -43,15 +45,22 @@ def runs_text(rows: Iterable[RunRow]) -> str:
     return columns(shown, heads=["started (UTC)", "status", "saga", "business key", "request", "took", "run"])
 
 
-def _status(row: RunRow) -> str:
+def _status(row: RunRow, proof: Proof | None) -> str:
     if row.quarantined:
         return status_text(QUARANTINED)
-    return status_text(row.status) + (f", {row.cause}" if row.cause else "")
+    more = row.cause or proof_text(proof)
+    return status_text(row.status) + (f", {more}" if more else "")
+
+
+def proof_text(proof: Proof | None) -> str:
+    """The word for it; a run that waits for a read-back is not proven yet."""
+    return "" if proof is None else "proof pending" if proof == "pending" else proof
 
 
 def facts_text(facts: dict[str, Any]) -> str:
     """`runs show` for people."""
-    cause = f", {facts['cause']}" if facts["cause"] else ""
+    more = facts["cause"] or proof_text(facts["proof"])
+    cause = f", {more}" if more else ""
     told = facts["explanation"]
     lines = [
         toned("bold", f"{facts['saga']} v{facts['definition_version']} · {facts['business_key']}"),
@@ -97,6 +106,9 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     found += [["lock", text] for text in _locks(facts)]
     if facts["waiting_for"] and facts["explanation"] is None:
         found.append(["waits for", facts["waiting_for"]])
+    for each in facts["expectations"]:
+        why = f": {each['message']}" if each["message"] else ""
+        found.append(["expected", f"{each['name']} {'✔ holds' if each['held'] else '✖ does not hold'}{why}"])
     if failure is not None:
         found.append(["failure", f"{failure.step}, attempt {failure.attempt}, {failure.kind}: {failure.message}"])
     if parked is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from amends.coordinator.ports.rows import RunRow
     from amends.coordinator.ports.store import LogReading, Store
     from amends.coordinator.reading.history import Moment
+    from amends.schemas.outcome import Proof
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Saga id, 8 or more characters of one, or SAGA/IDEMPOTENCY-KEY.")
@@ -32,21 +33,32 @@ def list_runs(  # noqa: PLR0917  options of a command
     key: Annotated[str | None, typer.Option(metavar="K", help="Idempotency key or business key.")] = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Started since: 2h, or an RFC 3339 time.")] = None,
     limit: AtMost = 100,
+    proof: Annotated[
+        str | None, typer.Option(metavar="P", help="Only completed runs that are proven, flagged or pending.")
+    ] = None,
 ) -> None:
     """Runs, newest first."""
+    from itertools import islice
+
     from amends.coordinator.cli.output import show_list
     from amends.coordinator.cli.run_texts import runs_text
     from amends.coordinator.reading.facts import QUARANTINED, quarantined, run_facts
+    from amends.coordinator.reading.proofs import proofs_of, runs_of_proof
 
     _known_status(status)
+    wanted = _known_proof(proof, status)
     with call.store() as store:
         first = instant(since, store)
-        if status == QUARANTINED:
+        if wanted is not None:
+            found = runs_of_proof(store, wanted, saga=saga, key=key, since=first)
+            rows = [row for row, _ in islice(found, limit)]
+        elif status == QUARANTINED:
             rows = quarantined(store, saga=saga, key=key, since=first)[:limit]
         else:
             rows = store.runs(status=status, saga=saga, key=key, since=first, limit=limit)
             rows = [row for row in rows if status is None or not row.quarantined]
-    show_list(call, (run_facts(row) for row in rows), lambda _: runs_text(rows))
+        proofs = proofs_of(store, rows)
+    show_list(call, (run_facts(row, proofs.get(row.saga_id)) for row in rows), lambda _: runs_text(rows, proofs))
 
 
 @command(RUNS, "show", example="amends runs show refund/R-77")
@@ -148,6 +160,23 @@ def _known_status(status: str | None) -> None:
 
     if status is not None and status not in STATUS_SYMBOLS:
         raise UsageError("AM5005", f"--status {status!r} is no status", do=nearest(status, STATUS_SYMBOLS))
+
+
+def _known_proof(proof: str | None, status: str | None) -> "Proof | None":
+    from typing import get_args
+
+    from amends.coordinator.definition.findings import nearest
+    from amends.schemas.outcome import Proof
+
+    if proof is None:
+        return None
+    if status not in {None, "completed"}:
+        raise UsageError("AM5005", f"--proof is of completed runs, not of {status} ones", do="leave --status out")
+    known: tuple[Proof, ...] = get_args(Proof)
+    found = next((each for each in known if each == proof), None)
+    if found is None:
+        raise UsageError("AM5005", f"--proof {proof!r} is no proof", do=nearest(proof, known))
+    return found
 
 
 def instant(since: str | None, store: "Store", *, option: str = "--since") -> int | None:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from amends.coordinator.core.asking import given_to_a_person, question
 from amends.coordinator.core.drain import running_until
+from amends.coordinator.core.expectations import everything_done
 from amends.coordinator.core.pending import pending_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
@@ -110,7 +111,7 @@ def next_due(plan: Plan, state: State) -> Instant | None:
             dues.append(_undo_due(plan, path, effect))
     if state.savepoint is not UNSET:
         dues.append(state.deadline_at)
-    elif state.status != "compensating" and not pivot_passed(plan, state):
+    elif state.status != "compensating" and not pivot_passed(plan, state) and not everything_done(plan, state):
         dues.append(state.deadline_at)
         if plan.form.budget.wall_ms is not None:
             dues.append(state.running_since + plan.form.budget.wall_ms * MILLISECOND)

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from amends.coordinator.core.moment import PROGRESS, Moment, with_effect
-from amends.coordinator.core.state import Awaited, Doubt, Effect, Fan, State, Undone
+from amends.coordinator.core.state import Awaited, Checked, Doubt, Effect, Fan, State, Undone
 from amends.schemas import events as e
 from amends.schemas.events import Event, Failure
 from amends.schemas.ids import Direction
@@ -222,6 +222,10 @@ def _raised(state: State, event: e.GenerationRaised, _: Moment) -> State:
         failure=before.failure,
         correlations=before.correlations,
     )
+    checked = state.expectations or {}
+    if event.path in checked:
+        others = {path: each for path, each in checked.items() if path != event.path}
+        state = replace(state, expectations=others or UNSET)
     return with_effect(state, event.path, event.direction, effect)
 
 
@@ -277,6 +281,12 @@ def _answered(state: State, event: e.AnswerReceived, _: Moment) -> State:
     return with_effect(state, event.path, event.direction, replace(before, awaited=UNSET))
 
 
+def _checked(state: State, event: e.ExpectationChecked, _: Moment) -> State:
+    effect = replace(state.effect(event.path, "forward"), phase="done", due_at=None)
+    expectations = {**(state.expectations or {}), event.path: Checked(held=event.held, message=event.message)}
+    return with_effect(state, event.path, "forward", effect, expectations=expectations, **PROGRESS)
+
+
 EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.StepRequested: _requested,
     e.StepSucceeded: _succeeded,
@@ -288,6 +298,7 @@ EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.StepPending: _pending,
     e.AnswerReceived: _answered,
     e.StepVerified: _verified,
+    e.ExpectationChecked: _checked,
     e.FanOutPlanned: _planned,
     e.FanOutEnded: _repeated,
     e.RoundPlanned: _round,

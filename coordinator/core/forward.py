@@ -1,5 +1,6 @@
 """Going forward: retry what failed, settle what is in doubt, request what is ready, finish."""
 
+from amends.coordinator.core.expectations import ask, everything_done, judge, not_answered
 from amends.coordinator.core.items import OVER
 from amends.coordinator.core.limits import forward_limit
 from amends.coordinator.core.pending import tend_pending
@@ -72,6 +73,8 @@ def _request(turn: Turn, step: StepForm) -> None:
     elif step.repeats:
         if not _stopped_by_limit(turn, step):
             begin_repeating(turn, step)
+    elif step.kind == "expect":
+        ask(turn, step)
     elif turn.has_handler(step.handler.name) and not _stopped_by_limit(turn, step):
         request_step(turn, step)
 
@@ -86,7 +89,9 @@ def _retry_or_fail(turn: Turn, step: StepForm, effect: Effect) -> None:
         schedule_retry(turn, step.path, "forward")
         return
     if not effect.retriable or not attempts_left(step.retry, effect.counted):
-        if may_fail(turn, step.path):
+        if step.kind == "expect":
+            not_answered(turn, step)
+        elif may_fail(turn, step.path):
             go_on_without(turn, step.path)
         else:
             fail(turn, step.path)
@@ -119,6 +124,7 @@ def _finished(turn: Turn) -> bool:
     for path, effect in effects.items():
         if effect.phase not in OVER and not (effect.phase == "idle" and path not in turn.plan.paths):
             return False
+    judge(turn)
     result = turn.plan.result
     turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
     return True
@@ -129,7 +135,7 @@ def _stopped_by_time(turn: Turn) -> bool:
     state, wall_ms = turn.state, turn.plan.form.budget.wall_ms
     late = turn.now >= state.deadline_at
     spent = wall_ms is not None and turn.now >= state.running_since + wall_ms * MILLISECOND
-    if not (late or spent) or pivot_passed(turn.plan, state):
+    if not (late or spent) or pivot_passed(turn.plan, state) or everything_done(turn.plan, state):
         return False
     if late or wall_ms is None:
         turn.emit(DrainStarted(cause="deadline", failure=None, reason=None))

@@ -3,6 +3,7 @@
 from msgspec import UNSET
 
 from amends.coordinator.core.again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
+from amends.coordinator.core.expectations import everything_done
 from amends.coordinator.core.messages import ResolutionWished
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
@@ -32,6 +33,8 @@ def may_cancel(plan: Plan, state: State) -> str | None:
         return "the run is being undone already"
     if pivot_passed(plan, state):
         return "the run has passed its pivot and can only go forward"
+    if everything_done(plan, state):
+        return "everything is done, and it is only asked whether it is as expected"
     return None
 
 

@@ -126,13 +126,19 @@ class Plan:
         return any(step.wait is not None or step.may_pend for step in self.form.every_step())
 
     @cached_property
+    def expectations(self) -> tuple[StepForm, ...]:
+        """What is asked once everything is done."""
+        return tuple(step for step in self.form.steps if step.kind == "expect")
+
+    @cached_property
     def result(self) -> str | None:
         """The step whose result is the run's: `@saga.result`, else the only step that nothing waits for."""
         declared = next((step.path for step in self.form.steps if step.kind == "result"), None)
         if declared is not None:
             return declared
-        waited_for = {before for step in self.form.steps for before in step.after}
-        last = [step.path for step in self.form.steps if step.path not in waited_for]
+        steps = [step for step in self.form.steps if step.kind != "expect"]
+        waited_for = {before for step in steps for before in step.after}
+        last = [step.path for step in steps if step.path not in waited_for]
         return last[0] if len(last) == 1 else None
 
     @cached_property

@@ -140,6 +140,13 @@ class Locks(msgspec.Struct, frozen=True, kw_only=True):
     held: bool = False
 
 
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether what was expected holds, and why not."""
+
+    held: bool
+    message: str | None
+
+
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """A step that was undone, in the order it happened."""
 
@@ -198,6 +205,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     outcome_version: int | None = None
     """The entry that last parked or ended the run: what its next outcome supersedes."""
     superseded_version: int | None = None
+    expectations: dict[str, Checked] | msgspec.UnsetType = msgspec.UNSET
+    """By path, of those that were checked. Unset until then: states of older histories stay what they are."""
     savepoint: str | msgspec.UnsetType = msgspec.UNSET
     """While a run turns back only as far as a step, from which it goes forward again: that step."""
     locks: Locks | msgspec.UnsetType = msgspec.UNSET

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from amends.coordinator.definition.assignable import assignable
 from amends.coordinator.definition.calling import DeclaredCall, DeclaredEach, DeclaredLoop
 from amends.coordinator.definition.conditions import ConditionReader
@@ -129,7 +131,7 @@ class CallBuilder:
     ) -> StepForm:
         """A step that does all that is called for every item, or in every round."""
         one = Argument(source="result", step=call.name + ITEM)
-        steps = include(form, call.name, trigger=one, after=(), when=None)
+        steps = include(self._without_expectations(call, form), call.name, trigger=one, after=(), when=None)
         returns = call.returned_path
         if isinstance(repeat, DeclaredEach):
             arguments = {"items": given}
@@ -155,6 +157,16 @@ class CallBuilder:
         )
         handler = HandlerForm(name=call.name, arguments={"first": given}, timeout_ms=TIMEOUT_MS)
         return StepForm(path=call.name, kind="loop", handler=handler, after=after, when=when, loop=loop)
+
+    def _without_expectations(self, call: DeclaredCall, form: DefinitionForm) -> DefinitionForm:
+        """What is expected is asked once for all: of an item or a round it is not."""
+        steps = tuple(step for step in form.steps if step.kind != "expect")
+        for step in form.steps:
+            if step.kind == "expect":
+                what = f"what is expected by {step.path!r} of saga {form.name!r} is not asked where it is repeated"
+                do = f"expect of {self.draft.name!r} what is to hold of all that {call.name!r} did"
+                self._note("AM1111", f"{what}, by {call.name!r}", do=do, at=call)
+        return replace(form, steps=steps)
 
     def _key(self, call: DeclaredCall, key: str) -> str:
         """The JSON way to what tells items apart."""

@@ -31,8 +31,9 @@ def include(
 
 def last_of(called: DefinitionForm, name: str) -> tuple[str, ...]:
     """The paths after which the whole of a called graph is over."""
-    waited_for = {before for step in called.steps for before in step.after}
-    return tuple(path_under(name, step.path) for step in called.steps if step.path not in waited_for)
+    steps = [step for step in called.steps if step.kind != "expect"]
+    waited_for = {before for step in steps for before in step.after}
+    return tuple(path_under(name, step.path) for step in steps if step.path not in waited_for)
 
 
 class _Inclusion:

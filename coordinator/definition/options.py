@@ -64,6 +64,15 @@ class ResultOptions(TypedDict, total=False):
     timeout: Duration
 
 
+class ExpectOptions(TypedDict, total=False):
+    """Options of what is expected: `retry` is how often one that cannot be answered is asked."""
+
+    name: str
+    dependency: object
+    retry: Retry
+    timeout: Duration
+
+
 class VerifyOptions(TypedDict, total=False):
     """Options of a read-back: `verify_within` is how long a False is asked again."""
 

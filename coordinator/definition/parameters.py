@@ -55,7 +55,7 @@ class ParameterReader:
                 parameter="return",
             )
             return None
-        if role != "step":
+        if role != "step" or self.step.kind == "expect":
             self._check_answer(hints["return"])
         return hints["return"]
 
@@ -112,7 +112,8 @@ class ParameterReader:
             return "item is what for_each gives, and this step has none"
         for step in self.step.draft.steps:
             returned = (step.handler.hints().get("return", UNKNOWN)) if _resolves(step) else UNKNOWN
-            if step is not self.step and step.kind != "result" and (step.name == name or returned == hint != UNKNOWN):
+            gives = step is not self.step and step.kind not in {"result", "expect"}
+            if gives and (step.name == name or returned == hint != UNKNOWN):
                 return f"write {name} = {step.name}.result"
         return f"give it a reference or a constant, or call it ctx or trigger ({nearest(name, ('ctx', 'trigger'))})"
 
@@ -150,6 +151,11 @@ class ParameterReader:
 
     def _check_answer(self, hint: object) -> None:
         role, label = self.handler.role, self.handler.label
+        if self.step.kind == "expect":
+            if not assignable(hint, bool):
+                what = f"{label} says what is expected and returns {name_of_type(hint)}"
+                self._note("AM1041", what, do="let it return bool", parameter="return")
+            return
         if self.handler.may_pend():
             what = f"{label} is the {role} of {self.step.name!r} and may be pending: a question is answered at once"
             self._note("AM1086", what, do="let it return its answer, and nothing else", parameter="return")

@@ -15,6 +15,7 @@ from amends.coordinator.definition.locks import locks_of
 from amends.coordinator.definition.options import (
     ActionOptions,
     After,
+    ExpectOptions,
     ReadOptions,
     ResultOptions,
     dependency_of,
@@ -29,7 +30,15 @@ from amends.coordinator.definition.options import (
 from amends.coordinator.definition.places import Place, calling_frame, spot_of
 from amends.coordinator.definition.policies import Budget, bad_option, here, positive_ms, whole_number
 from amends.coordinator.definition.references import Reference, Target
-from amends.coordinator.definition.steps import Action, Called, Read, handler_of, refuse_closed, refuse_twice
+from amends.coordinator.definition.steps import (
+    Action,
+    Called,
+    Read,
+    VerifyDecorator,
+    handler_of,
+    refuse_closed,
+    refuse_twice,
+)
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.waiting import Waits
 from amends.coordinator.pending import Pending
@@ -39,6 +48,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 U = TypeVar("U")
+V = TypeVar("V", bound=bool | Coroutine[Any, Any, bool])
 
 STEP_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 SAGA_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
@@ -174,6 +184,19 @@ class Saga(Calls, Waits, Generic[T]):
             first = next((each for each in self._draft.steps if each.kind == "result"), None)
             refuse_twice(step, "result", first.handler if first else None)
             return Called(self._added(step).handler)
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def expect(self, function: Callable[P, V], /) -> Called[P, V]: ...
+    @overload
+    def expect(self, /, **options: Unpack[ExpectOptions]) -> VerifyDecorator: ...
+    def expect(self, function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Declare what holds once everything is done. It undoes nothing: a run is proven by it, or flagged."""
+
+        def declare(function: Callable[..., Any]) -> Called[..., Any]:
+            refuse_unknown("expect", options, ExpectOptions)
+            return Called(self._added(self._declare("expect", function, options)).handler)
 
         return declare if function is None else declare(function)
 

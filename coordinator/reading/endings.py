@@ -15,7 +15,7 @@ def ending(state: State, waiting_for: str | None = None) -> list[str]:
     """One sentence, more where a person has to act. `waiting_for` is of a run in which nothing else is to be done."""
     match state.status:
         case "completed":
-            return [_completed(state)]
+            return [_completed(state), *_expected(state)]
         case "compensated":
             return [_compensated(state)]
         case "killed":
@@ -46,8 +46,18 @@ def _waits(state: State) -> list[str]:
     return [text for _, text in sorted(found)]
 
 
+def _expected(state: State) -> list[str]:
+    """Whether the run is proven."""
+    checked = state.expectations or {}
+    failed = [path for path, each in checked.items() if not each.held]
+    if failed:
+        return [f"Flagged: not as expected: {', '.join(failed)}."]
+    return [f"Proven: {counted(len(checked), 'expectation')} held."] if checked else []
+
+
 def _completed(state: State) -> str:
-    done = sum(effect.phase == "done" for effect in state.forward.values())
+    checked = state.expectations or {}
+    done = sum(effect.phase == "done" and path not in checked for path, effect in state.forward.items())
     skipped = sum(effect.phase == "skipped" for effect in state.forward.values())
     return f"Everything is done: {counted(done, 'step')}{f', {skipped} skipped' if skipped else ''}."
 

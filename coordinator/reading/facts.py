@@ -6,6 +6,7 @@ import msgspec
 
 from amends.coordinator.core.people import resolutions
 from amends.coordinator.core.plan import Plan, plan_of
+from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import IDLE, Effect, State
 from amends.coordinator.definition.form import StepForm, read_stored
@@ -14,9 +15,11 @@ from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.history import Payloads
 from amends.coordinator.reading.parking import failure_of, parked_way
+from amends.coordinator.reading.proofs import expectations_told
 from amends.schemas.entry import Entry
 from amends.schemas.events import RerunStarted
 from amends.schemas.instants import Instant, text_of
+from amends.schemas.outcome import Proof
 
 Facts = dict[str, Any]
 
@@ -27,7 +30,7 @@ QUARANTINED = "quarantined"
 """Stands for the status of a run whose fold or decision raised: nothing is appended to it (rule 19)."""
 
 
-def run_facts(row: RunRow) -> Facts:
+def run_facts(row: RunRow, proof: Proof | None = None) -> Facts:
     """One line of `runs list`."""
     return {
         "saga_id": row.saga_id,
@@ -42,6 +45,7 @@ def run_facts(row: RunRow) -> Facts:
         "updated_at": text_of(row.updated_at),
         "ended_at": None if row.ended_at is None else text_of(row.ended_at),
         "version": row.version,
+        "proof": proof,
     }
 
 
@@ -62,7 +66,7 @@ def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads
     """What `runs show` gives: the row, and what the fold says."""
     result = payloads(state.result) if state.result is not None else None
     return {
-        **run_facts(row),
+        **run_facts(row, proof_of(state)),
         "trigger": _trigger(row),
         "steps": [_step(state, step) for step in plan.of(state).form.steps] if plan else _steps_seen(state),
         "waiting_for": row.waiting_for,
@@ -71,6 +75,7 @@ def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads
         "result": None if result is None else msgspec.Raw(result),
         "failure": failure_of(state),
         "cost_usd": NO_COST,
+        "expectations": expectations_told(state),
     }
 
 

@@ -5,6 +5,7 @@ from typing import cast
 
 import msgspec
 
+from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.parking import failure_of
@@ -51,6 +52,7 @@ def outcome_of(state: State, payloads: Payloads) -> Outcome:
         evidence=tuple(f"{state.saga_id}/{place}" for place in state.evidence),
         log_version=state.version,
         log_hash=state.hash,
+        proof=proof_of(state),
     )
 
 

@@ -155,6 +155,11 @@ class Telling:
             line.said = "✔ done"
         line.place = ", ".join(each for each in (self._place(event.path, line.external_id), remark) if each)
 
+    def _checked(self, event: e.ExpectationChecked) -> None:
+        line = self._line(event.path, "forward")
+        why = f": {event.message}" if event.message else ""
+        line.said = f"{'✔ as expected' if event.held else '✖ not as expected'}{why}{_tries(line)}"
+
     def _failed(self, event: e.StepFailed | e.UndoFailed) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepFailed) else "undo")
         line.said, line.place = f"✖ {event.kind}{_tries(line)}: {event.message}", ""
@@ -290,6 +295,7 @@ class Telling:
         e.MessageReceived: _received,
         e.StepPending: _pends,
         e.StepVerified: _verified,
+        e.ExpectationChecked: _checked,
         e.FanOutPlanned: _planned,
         e.FanOutEnded: _fan_ended,
         e.RoundPlanned: _round,

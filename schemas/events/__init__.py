@@ -20,6 +20,7 @@ from amends.schemas.events.ending import (
 )
 from amends.schemas.events.evidence import CheckpointRecorded, EvidenceRecorded, PermissionDenied
 from amends.schemas.events.pending import AnswerReceived, StepPending
+from amends.schemas.events.proving import ExpectationChecked
 from amends.schemas.events.repeating import FanOutEnded, FanOutPlanned, LoopEnded, RoundPlanned
 from amends.schemas.events.starting import LockReleased, LocksRequested, LocksTaken, RerunStarted, SagaStarted
 from amends.schemas.events.steps import (
@@ -73,6 +74,7 @@ Event = (
     | UndoSucceeded
     | UndoFailed
     | UndoVerified
+    | ExpectationChecked
     | SagaCompleted
     | SagaCompensated
     | SagaParked
@@ -101,6 +103,7 @@ __all__ = [
     "DrainStarted",
     "Event",
     "EvidenceRecorded",
+    "ExpectationChecked",
     "Failure",
     "FanOutEnded",
     "FanOutPlanned",

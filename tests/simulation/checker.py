@@ -45,6 +45,9 @@ class Checker:
     undone: list[str] = field(default_factory=list)
     undoing: str | None = None
     savepoint: str | None = None
+    asked: set[str] = field(default_factory=set)
+    """What is expected that has been asked for, and has not been judged."""
+    judged: set[str] = field(default_factory=set)
     at_own_risk: set[str] = field(default_factory=set)
     """Steps that a person had sent again though nothing could settle whether they had happened."""
     requests: int = 0
@@ -77,6 +80,8 @@ class Checker:
             case e.UndoVerified():
                 self._undo_verified(event)
             case e.DrainStarted():
+                whole = not (self.asked or self.judged) or self.savepoint is not None
+                self.require(whole, "S8", f"{told(event)} when everything is done, and only its proof is looked for")
                 self.cause_seen = True
                 self.parked = False
                 self.savepoint = None
@@ -105,6 +110,9 @@ class Checker:
                 self.limited = False
             case e.SavepointReached():
                 self._reached(event)
+            case e.ExpectationChecked():
+                self.asked.discard(event.path)
+                self.judged.add(event.path)
             case e.WaitStarted() | e.MessageReceived() | e.StepSkipped():
                 self._waited(event)
             case _:
@@ -148,6 +156,8 @@ class Checker:
                 self._settled(event.path)
             case e.GenerationRaised() if event.direction == "forward":
                 self.stands[event.path] = False
+                self.asked.discard(event.path)
+                self.judged.discard(event.path)
 
     def _settled(self, path: str) -> None:
         self.waiting.discard(path)
@@ -174,6 +184,8 @@ class Checker:
         if by_person and event.same_request:
             self.at_own_risk.add(event.path)
         self.order[event.path] = len(self.events)
+        if self.plan.steps[event.path].kind == "expect":
+            self.asked.add(event.path)
         self.open_attempts.add(event.path)
         self.intents.add((event.path, "forward", event.attempt, event.idempotency_key))
         self.left.discard(event.path)
@@ -249,6 +261,8 @@ class Checker:
 
     def _ended(self, event: Event, at: Instant) -> None:
         self.ended_by, self.ended_at = event, at
+        if isinstance(event, e.SagaCompleted):
+            self.require(not self.asked, "S11", f"completed before {self.asked} is known")
         if isinstance(event, e.SagaCompensated):
             rest = set(self.expected) - set(self.undone) - self.left
             self.require(not rest, "S6", f"{rest} not undone")

@@ -215,6 +215,11 @@ def until(path: str, after: tuple[str, ...] = _FOLLOWS, *, field: str = "ship_at
     return replace(read(path, after), kind="wait", handler=handler, wait=WaitForm(awaits="instant"))
 
 
+def expect(path: str, after: tuple[str, ...] = _FOLLOWS, *, takes: tuple[str, ...] = (), attempts: int = 3) -> StepForm:
+    """What `@saga.expect` makes: a read that is asked once everything is done."""
+    return replace(read(path, after, takes=takes, attempts=attempts), kind="expect")
+
+
 def result(path: str = "outcome") -> StepForm:
     """What `@saga.result` makes: a read that comes last."""
     return replace(read(path), kind="result")

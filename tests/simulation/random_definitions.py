@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
 from amends.coordinator.definition.form import Argument, DefinitionForm, StepForm
 from amends.schemas.canonical import encode
-from tests.simulation.definitions import action, pause, pivot, read, result, retriable, saga, wait
+from tests.simulation.definitions import action, expect, pause, pivot, read, result, retriable, saga, wait
 
 _WINDOWS = (None, None, 8_000, 60_000)
 _SETTLE = (0, 0, 2_000, 20_000)
@@ -16,6 +16,7 @@ DICE = range(10)
 """What conditions are about: a trigger is `{"dice": n}`."""
 DICE_OF_TRIGGER: Final = Argument(source="trigger", field="dice")
 _WAITING: Final = 1 / 3
+_EXPECTING: Final = 1 / 4
 _TIMEOUTS: Final[tuple[Literal["fail", "skip", "park"], ...]] = ("fail", "skip", "park")
 
 
@@ -51,7 +52,7 @@ def random_saga(random: Random) -> DefinitionForm:
         steps.append(result())
     locks = _locks(steps)
     return saga(
-        *_with_waits(steps),
+        *_with_expectations(_with_waits(steps)),
         deadline_ms=random.choice((3_600_000, 3_600_000, 20_000, 3_000)),
         wall_ms=random.choice((None, None, None, 10_000)),
         attempts=random.choice((None, None, None, 8, 20)),
@@ -83,6 +84,18 @@ def _with_waits(steps: list[StepForm]) -> list[StepForm]:
             found.insert(n + 1, _wait(drawn, "v", (step.path,)))
             break
     return found
+
+
+def _with_expectations(steps: list[StepForm]) -> list[StepForm]:
+    """In a quarter of the stories: one or two. They follow from what was drawn, as locks do."""
+    drawn = Random(sum(len(encode(step)) for step in steps) + 1)
+    if drawn.random() >= _EXPECTING:
+        return steps
+    last = {step.path for step in steps} - {before for step in steps for before in step.after}
+    return [
+        *steps,
+        *(expect(f"e{n}", tuple(last), attempts=drawn.randrange(1, 4)) for n in range(drawn.randrange(1, 3))),
+    ]
 
 
 def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:

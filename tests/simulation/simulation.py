@@ -245,7 +245,8 @@ class Simulation:
 
     def _read(self, name: tuple[str, str, str, int], call: "Call") -> None:
         ends_at = self.run.now + self.random.randrange(1, 900) * MILLISECOND
-        answer: Answer = Done(result=self.run.keep("read"))
+        expected = self.run.plan.steps[call.command.path].kind == "expect"
+        answer: Answer = Done(result=self.run.keep(self._percent(70) if expected else "read"))
         if self._percent(self.faults.unavailable):
             answer = Failed(kind="unavailable", message="", retriable=True)
         elif self._percent(self.faults.raises):

@@ -54,6 +54,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return "compensate " + (", ".join(event.undo_list) or "nothing")
         case e.SagaParked():
             return f"parked {event.phase}: {event.step} ({event.kind})"
+        case e.ExpectationChecked():
+            return f"{event.path} {'held' if event.held else f'not held ({event.message})'}"
         case e.ParkingResolved():
             return f"resolved {event.step}: {event.resolution}"
         case e.SavepointChosen():

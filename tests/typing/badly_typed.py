@@ -67,6 +67,11 @@ def no_undo_for_reads(trigger: Order) -> int:
 async def nothing(ctx: Context) -> None: ...
 
 
+@shop.expect  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]  # wrong: what is expected holds, or does not
+def is_shipped_at_all(ctx: Context) -> str:
+    return "yes"
+
+
 shop.call("other", shop, trigger=no_undo_for_reads.result)  # type: ignore[misc]  # pyright: ignore[reportArgumentType]  # wrong: it is called with an order
 
 

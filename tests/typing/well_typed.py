@@ -177,3 +177,13 @@ def bill(booked: Reversal = book.result) -> Reversal | Pending:
 
 
 assert_type(bill.result, Reversal)
+
+
+@booking.expect
+def is_billed(ctx: Context, billed: Reversal = bill.result) -> bool:
+    return True
+
+
+@booking.expect(name="is_booked", timeout="5s")
+async def booked(booked: Reversal = book.result) -> bool:
+    return True

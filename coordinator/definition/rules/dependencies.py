@@ -11,7 +11,7 @@ STEPS_MAX: Final = 300
 
 def has_a_step(shape: Shape) -> Iterator[Fault]:
     """AM1004."""
-    if not any(step.kind != "result" for step in shape.form.steps):
+    if not any(step.kind not in {"result", "expect"} for step in shape.form.steps):
         yield Fault(
             code="AM1004",
             message=f"saga {shape.form.name!r} has no steps",

@@ -11,6 +11,7 @@ from amends.coordinator.definition.rules.dependencies import (
     waits_only_for_known_steps,
 )
 from amends.coordinator.definition.rules.doubt import can_settle_doubt
+from amends.coordinator.definition.rules.expecting import expects_not_too_much
 from amends.coordinator.definition.rules.pending import answers_come_in_time, only_actions_pend
 from amends.coordinator.definition.rules.pivot import has_one_pivot, keeps_the_order, pivot_has_no_undo
 from amends.coordinator.definition.rules.repeating import collects_only_single_effects, repeats_no_pivot
@@ -43,6 +44,7 @@ _THEN: Final[tuple[Check, ...]] = (
     waits_end_in_time,
     only_actions_pend,
     answers_come_in_time,
+    expects_not_too_much,
 )
 
 

@@ -87,6 +87,9 @@ _TABLE: Final = (
     Rule(code="AM1096", asks="undoes, verifies and looks up what acts, never what waits"),
     Rule(code="AM1097", asks="gives its waits no longer than it has itself"),
     Rule(code="AM1098", asks="says how long it waits for a message"),
+    # what is expected
+    Rule(code="AM1110", asks="expects 20 things at most"),
+    Rule(code="AM1111", asks="expects nothing of a saga that is repeated", severity="warning"),
     # loading an app
     Rule(code="AM1100", asks="stands in an APP that is there"),
     Rule(code="AM1101", asks="stands in an APP that can be imported"),

@@ -40,7 +40,7 @@ CONTRACT = {
     "outcomes": "--follow --limit",
     "parked list": "",
     "parked resolve": (
-        "RUN --step --retry --done-by-hand --evidence --skip --go-forward --reason --as --wait --timeout"
+        "RUN --step --retry --done-by-hand --evidence --skip --go-forward --undo-to --reason --as --wait --timeout"
     ),
     "parked show": "RUN",
     "plan": "APP --against",
@@ -51,7 +51,7 @@ CONTRACT = {
     "runs cancel": "RUN --reason --as --wait --timeout",
     "runs events": "RUN --at --bundle",
     "runs kill": "RUN --reason --as --wait --timeout",
-    "runs list": "--status --saga --key --since --limit",
+    "runs list": "--status --saga --key --since --limit --proof",
     "runs rerun": "RUN --reason --as --wait --timeout",
     "runs show": "RUN --at --bundle",
     "runs state": "RUN --at --bundle",

@@ -13,6 +13,8 @@ FACTS = {
     "business_key": "A-1",
     "generation": 0,
     "version": 3,
+    "proof": None,
+    "expectations": [],
     "started_at": "2026-11-22T01:20:39.702787Z",
     "updated_at": "2026-11-22T01:20:39.702787Z",
     "trigger": {"topic": "orders", "partition": 0, "offset": 0, "duplicates": 0, "origins": []},

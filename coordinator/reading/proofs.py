@@ -1,0 +1,64 @@
+"""What is known of runs that completed: proven, flagged, or still to be read back; nothing where nothing is expected."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from amends.coordinator.core.proof import proof_of
+from amends.coordinator.core.state import State
+from amends.coordinator.definition.form import DefinitionForm, read_stored
+from amends.coordinator.errors import FoundFault
+from amends.coordinator.ports.rows import RunRow
+from amends.coordinator.ports.store import LogReading, Store
+from amends.coordinator.reading.history import run_history
+from amends.schemas.ids import SagaId
+from amends.schemas.instants import Instant
+from amends.schemas.outcome import Proof
+
+PAGE = 200
+
+
+def proofs_of(store: LogReading, rows: Iterable[RunRow]) -> dict[SagaId, Proof]:
+    """Of those runs that have one. Only runs of which something is expected are read for it."""
+    expecting: dict[str, bool] = {}
+    found: dict[SagaId, Proof] = {}
+    for row in rows:
+        if row.status != "completed":
+            continue
+        if row.definition_hash not in expecting:
+            stored = store.definition(row.definition_hash)
+            expecting[row.definition_hash] = stored is not None and _expects(read_stored(stored.body).form)
+        proof = _proof(store, row.saga_id) if expecting[row.definition_hash] else None
+        if proof is not None:
+            found[row.saga_id] = proof
+    return found
+
+
+def runs_of_proof(
+    store: Store, proof: Proof, *, saga: str | None, key: str | None, since: Instant | None
+) -> Iterator[tuple[RunRow, Proof]]:
+    """Completed runs of this proof, newest first."""
+    before = None
+    while page := store.runs(status="completed", saga=saga, key=key, since=since, limit=PAGE, before=before):
+        proofs = proofs_of(store, page)
+        yield from ((row, proof) for row in page if proofs.get(row.saga_id) == proof)
+        before = (page[-1].started_at, page[-1].saga_id)
+
+
+def expectations_told(state: State) -> list[dict[str, Any]]:
+    """What was expected, and whether it held."""
+    return [
+        {"name": path, "held": each.held, "message": each.message} for path, each in (state.expectations or {}).items()
+    ]
+
+
+def _expects(form: DefinitionForm) -> bool:
+    return any(step.kind == "expect" for step in form.steps)
+
+
+def _proof(store: LogReading, saga_id: SagaId) -> Proof | None:
+    """None also of one whose entries are in an archive, or cannot be read."""
+    try:
+        moments = run_history(store, saga_id, opened=False)
+    except FoundFault:
+        return None
+    return proof_of(moments[-1].state) if moments else None
