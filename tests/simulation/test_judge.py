@@ -10,7 +10,11 @@ import pytest
 from amends.connectors.stores.grants import grant
 from amends.connectors.stores.memory.locks import Locks
 from amends.connectors.stores.memory.log import Log
+from amends.connectors.stores.memory.messages import Messages
+from amends.connectors.stores.messages import delivery
 from amends.coordinator.errors import StoreUnavailable
+from amends.coordinator.ports.rows import AwaitedRow, MessageRow
+from amends.coordinator.runtime import batching
 from amends.coordinator.runtime.batching import Decision, Pending
 from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.engine import Engine
@@ -135,6 +139,19 @@ def locks_are_given_to_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Locks, "_hand_on", careless)
 
 
+def messages_come_to_all(patch: pytest.MonkeyPatch) -> None:
+    take = Messages._take
+
+    def careless(messages: Messages, message: MessageRow, awaited: AwaitedRow) -> None:
+        take(messages, message, awaited)
+        for other in [*messages._tables.awaited.values()]:
+            if (other.correlation_key, other.type) == (awaited.correlation_key, awaited.type):
+                told = delivery(message, other)
+                messages._tables.inbox.setdefault(told.message_id, told)
+
+    patch.setattr(Messages, "_take", careless)
+
+
 BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a lock is given to all who want it": (locks_are_given_to_all, "rule 16"),
     "a step begins again whose reply is being written": (attempts_are_forgotten, "S4|S14"),
@@ -152,6 +169,9 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a wish is taken from a reading that is out of date": (deletions_are_forgotten, "S18"),
     "a shard that cannot be read is taken for empty": (unread_shards_are_empty, "L1|S4"),
     "messages are lost while the store is away": (messages_are_lost, "L1|S18"),
+    "a message that came too late is not given back": (forgotten(Pending, "give_back"), "L1"),
+    "who waits is not noted": (lambda patch: patch.setattr(batching, "_note_waits", nothing), "L1"),
+    "a message is brought to all who wait for it": (messages_come_to_all, "L1|S18"),
     "records are lost while the store is away": (records_are_lost, "S2"),
 }
 

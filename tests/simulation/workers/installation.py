@@ -23,6 +23,7 @@ from tests.simulation.workers.connection import Weather
 from tests.simulation.workers.judge import Judge
 from tests.simulation.workers.people import People
 from tests.simulation.workers.process import LEASE_MS, Process
+from tests.simulation.workers.senders import Senders
 from tests.simulation.workers.topic import Partition, Topic
 from tests.simulation.workers.troubles import Troubles, drawn
 
@@ -102,6 +103,8 @@ class Installation:
         while self._heap:
             self._next()  # What is on its way to the participants gets there.
         self.judge.finish()
+        self.weather.fired["a message was taken"] += len(self.judge.messages.taken)
+        self.weather.fired["a message was given back"] += self.judge.messages.given_back
         return Counter(judged.state.status for judged in self.judge.runs.values())
 
     def go_on(self, *, until: Instant) -> None:
@@ -159,6 +162,11 @@ class Installation:
         for times, happening in happenings:
             for _ in range(times):
                 self.at(self.clock.now + random.randrange(STORM_US * 3 // 4), happening)
+        if Senders.are_needed(self.saga.form):
+            senders = Senders(random=random, store=self.store)
+            for _ in range(random.choice((0, 10, 40))):
+                at = self.clock.now + random.randrange(2 * STORM_US)
+                self.at(at, lambda: senders.send(self.clock.now))
         self.at(self.clock.now + STORM_US, self._calm)
 
     def _publish(self) -> None:

@@ -25,6 +25,7 @@ from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND, Instant, instant_of
 from tests.simulation.checker import Checker, InvariantBroken
 from tests.simulation.telling import told
+from tests.simulation.workers.messages import Messages
 from tests.simulation.workers.topic import Published, Topic
 from tests.simulation.workers.turns import Turns
 from tests.simulation.world import World
@@ -60,12 +61,14 @@ class Judge:
     """By shard: that of the last entry."""
     consumed_wishes: set[str] = field(default_factory=set)
     turns: Turns = field(init=False)
+    messages: Messages = field(init=False)
     _done: list[str] = field(default_factory=list)
     _waiting: dict[str, bytes] = field(default_factory=dict)
     """Of the inbox's rows that the batch now tried would delete, those that are there."""
 
     def __post_init__(self) -> None:
         self.turns = Turns(require=self.require)
+        self.messages = Messages(require=self.require)
 
     def require(self, holds: bool, rule: str, why: str) -> None:  # noqa: FBT001  a sentence reads best this way
         """Raise `InvariantBroken` unless it holds."""
@@ -88,9 +91,12 @@ class Judge:
                 self.require(part.epoch >= self.epochs[part.shard], "S16", f"an entry of epoch {part.epoch} comes late")
                 self.epochs[part.shard] = part.epoch
         self.turns.committed(batch)
+        self.messages.committed(batch)
         for _, entry in entries:
             self._entry(entry)
+            self.messages.entry(entry)
             self.turns.entry(entry, self.runs[entry.saga_id].state)
+        self.messages.heard_of(self.store)
 
     def fenced(self, batch: Batch, shards: tuple[int, ...]) -> None:
         """An owner is fenced by the next one, and by nothing else."""
@@ -236,6 +242,7 @@ class Judge:
         for number, partition in enumerate(self.topic.partitions):
             self.accounted_for(number, len(partition.records))
         self.require(not self.store.locks(), "rule 16", "locks are left when every run has ended")
+        self.messages.finish(self.store)
         for judged in self.runs.values():
             judged.checker.finish(judged.world)
             row = self.store.run(judged.state.saga_id)

@@ -103,6 +103,8 @@ KINDS: Final = frozenset(
         "a handler outlived its lease",
         "a shard could be read only in part",
         "the store was away at an append",
+        "a message was taken",
+        "a message was given back",
     }
 )
 """Each must have happened in some of the stories, or they say nothing of it."""
