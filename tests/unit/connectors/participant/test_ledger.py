@@ -229,10 +229,10 @@ def test_a_reply_that_was_not_published_is_due_after_a_restart(inbox: CommandInb
 async def _waits(tx: Transaction, order: Order) -> None: ...
 
 
-def _untyped(tx: Transaction, order) -> None: ...  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _untyped(tx: Transaction, order) -> None: ...  # type: ignore[no-untyped-def]
 
 
-def _endless(tx: Transaction, order: Order): ...  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _endless(tx: Transaction, order: Order): ...  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("function", [_waits, _untyped, _endless, lambda: None])
