@@ -24,6 +24,10 @@ _UNDO_HEADS: Final[dict[UndoPhase, str]] = {
     "draining": "will be undone once all that was sent is settled, in this order",
     "compensating": "must be undone, in this order",
 }
+_NOT_UNDONE: Final[dict[UndoPhase, str]] = {
+    "past_the_pivot": "its pivot is passed",
+    "all_done": "everything is done",
+}
 _MARKS: Final = {"done": "✔", "failed": "✖", "in_doubt": "?", "ended": "?", "skipped": "·", "idle": "·"}
 _UNDO_SAID: Final = {
     "requested": "under way",
@@ -53,8 +57,8 @@ def undo_text(told: Explanation) -> list[str]:
     """What must be undone, and what would stay."""
     lines: list[str] = []
     order = told.undo
-    if order.phase == "past_the_pivot":
-        lines += ["", *wrapped("its pivot is passed: nothing is undone any more", first="  ", rest="  ")]
+    if order.phase in _NOT_UNDONE:
+        lines += ["", f"  {_NOT_UNDONE[order.phase]}: nothing is undone any more"]
     if order.steps:
         then = "" if order.savepoint is None else f"; then it goes forward from {order.savepoint}"
         lines += _section(_UNDO_HEADS[order.phase] + then, listed(_rows(told, map(_undo, order.steps))))

@@ -6,6 +6,7 @@ import msgspec
 
 from amends.coordinator.core.asking import question
 from amends.coordinator.core.drain import running_until
+from amends.coordinator.core.expectations import everything_done
 from amends.coordinator.core.pending import key_of, pending_until
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
@@ -217,7 +218,7 @@ def turns_back_at(plan: Plan, state: State) -> str | None:
         return None
     if state.status == "compensating":
         return None if state.savepoint is msgspec.UNSET else text_of(state.deadline_at)
-    if pivot_passed(plan, state):
+    if pivot_passed(plan, state) or everything_done(plan, state):
         return None
     dues = [state.deadline_at]
     if plan.form.budget.wall_ms is not None:

@@ -35,6 +35,7 @@ UndoPhase = Literal[
     "draining",  # it has turned back: what was sent is awaited and settled first
     "compensating",
     "past_the_pivot",  # nothing may be undone any more
+    "all_done",  # nor here: it is only asked whether all is as expected
     "left",  # the run was killed: nobody undoes anything
 ]
 

@@ -156,8 +156,13 @@ def _while_under_way(tried: _Tried) -> _Verdict:
     lost = _if_lost(tried)
     if left > 0:
         return "yes", f"up to {left} more if it fails, unless for good; {lost}"
-    then = "a person decides" if _behind_the_pivot(tried) or tried.direction == "undo" else "the run turns back"
-    return "no", f"this attempt is the last; if it fails, {then}; {lost}"
+    return "no", f"this attempt is the last; if it fails, {_after_the_last(tried)}; {lost}"
+
+
+def _after_the_last(tried: _Tried) -> str:
+    if tried.plan.steps[tried.path].kind == "expect":
+        return "the run is flagged"
+    return "a person decides" if _behind_the_pivot(tried) or tried.direction == "undo" else "the run turns back"
 
 
 def _if_lost(tried: _Tried, lost: str = "if its reply is lost") -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from amends.coordinator.core.expectations import everything_done
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.savepoints import to_undo
@@ -26,8 +27,9 @@ def undo_order_of(plan: Plan, state: State) -> UndoOrder:
         )
     if state.undo_list is not None:
         return _order(plan, state, "compensating", state.undo_list)
-    if pivot_passed(plan, state):
-        return UndoOrder(phase="past_the_pivot", savepoint=None, steps=(), stays=())
+    if pivot_passed(plan, state) or everything_done(plan, state):
+        phase: UndoPhase = "past_the_pivot" if pivot_passed(plan, state) else "all_done"
+        return UndoOrder(phase=phase, savepoint=None, steps=(), stays=())
     paths = to_undo(plan, _if_all_happened(plan, state))
     if state.draining:
         return _order(plan, state, "draining", paths)

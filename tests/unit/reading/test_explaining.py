@@ -54,6 +54,7 @@ def check(plan: Plan, state: State, moments: Sequence[Moment], now: Instant) -> 
     due = next_due(plan, state)
     untils = {each.until for each in said.waits} | {said.turns_back_at}
     assert due is None or text_of(due) in untils, f"at {text_of(due)} something is decided: {said.waits}"
+    assert said.turns_back_at is None or (due is not None and text_of(due) <= said.turns_back_at)
     if state.undo_list is not None:
         assert tuple(each.path for each in said.undo.steps) == state.undo_list
         assert {each.path for each in said.pending} <= set(state.undo_list)
