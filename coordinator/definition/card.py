@@ -45,7 +45,13 @@ def trigger_lines(form: DefinitionForm) -> tuple[str, ...]:
     """What starts a run, for its box."""
     trigger = form.trigger
     lines = (trigger.topic, f"trigger · {trigger.model}") if trigger.topic else ("called", f"with · {trigger.model}")
-    return tuple(_short(line) for line in lines)
+    return tuple(_short(line) for line in (*lines, *shared_of(form)))
+
+
+def shared_of(form: DefinitionForm) -> tuple[str, ...]:
+    """What its runs shut each other out by, and whose data they are sealed for."""
+    locks = tuple(f"locks {lock.name} by trigger.{lock.field}" for lock in form.locks)
+    return locks if form.subject is None else (*locks, f"sealed for trigger.{form.subject}")
 
 
 def start_of(form: DefinitionForm) -> str:

@@ -2,7 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from amends.coordinator.definition.card import repeating_of, start_of, symbol_of, trigger_lines, undo_name, waiting_of
+from amends.coordinator.definition.card import (
+    repeating_of,
+    shared_of,
+    start_of,
+    symbol_of,
+    trigger_lines,
+    undo_name,
+    waiting_of,
+)
 from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.edges import undo_edges
@@ -16,6 +24,7 @@ def as_text(form: DefinitionForm) -> str:
     within, form = repeated(form), flattened(form)
     deadline = text_of_ms(form.deadline_ms)
     lines = [f"{form.name} v{form.version} · {start_of(form)} · deadline {deadline}{_budget(form)}"]
+    lines += [f"  {each}" for each in shared_of(form)]
     width = max((len(step.path) for step in form.steps), default=0)
     pivot = next((step for step in form.steps if step.pivot), None)
     followed = _followed(form)
@@ -45,7 +54,8 @@ def as_mermaid(form: DefinitionForm) -> str:
     """
     within, form = repeated(form), flattened(form)
     ids = {step.path: f"s{index}" for index, step in enumerate(form.steps)}
-    lines = ["flowchart TD", f'    trigger(["{_escaped(trigger_lines(form)[0])}"])']
+    begins = "<br/>".join(_escaped(line) for line in (trigger_lines(form)[0], *shared_of(form)))
+    lines = ["flowchart TD", f'    trigger(["{begins}"])']
     lines.extend(f"    {line}" for line in _nodes(form, ids))
     for step in form.steps:
         when = f'|"{_escaped(condition_text(step.when))}"|' if step.when is not None else ""

@@ -42,6 +42,21 @@ def test_a_definition_is_drawn_as_a_mermaid_flowchart() -> None:
     assert as_mermaid(shop().close().form) == MERMAID
 
 
+def test_what_runs_lock_by_and_whose_data_they_seal_stands_with_the_trigger() -> None:
+    topic = Topic("orders", Order, idempotency_key="request_id")
+    saga = Saga("order", trigger=topic, locks={"order": "order_id"}, subject="request_id")
+    saga.pause("breathe", "10m")
+    form = saga.close().form
+    assert [line.strip() for line in as_text(form).splitlines()[1:3]] == [
+        "locks order by trigger.order_id",
+        "sealed for trigger.request_id",
+    ]
+    assert 'trigger(["orders<br/>locks order by trigger.order_id<br/>sealed for trigger.request_id"])' in as_mermaid(
+        form
+    )
+    assert "locks order by trigger.order_id, sealed for trigger.request_id<" in as_svg(form)
+
+
 def test_a_wait_says_for_what_until_when_and_what_then() -> None:
     saga = Saga("order", trigger=Topic("orders", Order, idempotency_key="request_id"), deadline="7d")
     paid = saga.wait("paid", Charge, correlation=saga.trigger.order_id, timeout="2d", on_timeout="park")
