@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS amends_commands (
     saga_id TEXT NOT NULL,
     at TEXT NOT NULL,
     body_digest TEXT,
+    answer TEXT,
     result TEXT,
     reason TEXT,
     external_id TEXT,
@@ -45,7 +46,7 @@ ON CONFLICT (key) DO UPDATE SET
 RETURNING state, epoch, body_digest, result
 """
 _DECIDE: Final = """
-UPDATE amends_commands SET state = ?, command = ?, body_digest = ?, result = ?, reason = ?, external_id = ?,
+UPDATE amends_commands SET state = ?, command = ?, body_digest = ?, answer = ?, result = ?, reason = ?, external_id = ?,
     correlation = ?, reply_topic = ?, traceparent = ?, reply_due = 1
 WHERE key = ?
 """
@@ -54,7 +55,7 @@ UPDATE amends_commands SET command = ?, correlation = ?, reply_topic = ?, tracep
 """
 _SET_STATE: Final = "UPDATE amends_commands SET state = ? WHERE key = ?"
 _DUE: Final = """
-SELECT key, state, command, correlation, reply_topic, traceparent, result, reason, external_id FROM amends_commands
+SELECT key, answer, command, correlation, reply_topic, traceparent, result, reason, external_id FROM amends_commands
 WHERE reply_due = 1 ORDER BY at LIMIT ?
 """
 _SENT: Final = "UPDATE amends_commands SET reply_due = 0 WHERE key = ?"
@@ -148,6 +149,7 @@ def _decide(session: Session, command: Command, worked: Worked, *, state: State 
             state or worked.state,
             command.name,
             sha256_hex(command.body),
+            _ANSWERS[worked.state],
             worked.result,
             worked.reason,
             worked.external_id,
@@ -163,25 +165,18 @@ def _reply_again(session: Session, command: Command) -> None:
     session.run(_AGAIN, (command.name, command.correlation, command.reply_topic, command.traceparent, command.key))
 
 
-_ANSWERS: Final[dict[State, Answer]] = {
-    "asked": "unknown",
-    "done": "succeeded",
-    "refused": "refused",
-    "unavailable": "unavailable",
-    "tombstone": "refused",
-    "undone": "refused",
-}
+_ANSWERS: Final[dict[str, Answer]] = {"done": "succeeded", "refused": "refused", "unavailable": "unavailable"}
 
 
 def _due(row: Row) -> DueReply:
-    state: State = row["state"]
+    answer: Answer = row["answer"]
     reply = Reply(
         key=row["key"],
         correlation=row["correlation"],
         command=row["command"],
-        answer=_ANSWERS[state],
+        answer=answer,
         reason=row["reason"],
         external_id=row["external_id"],
-        body=(row["result"] if state == "done" else NO_RESULT).encode(),
+        body=row["result"].encode(),
     )
     return DueReply(reply=reply, topic=row["reply_topic"], traceparent=row["traceparent"])

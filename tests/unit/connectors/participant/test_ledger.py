@@ -220,6 +220,14 @@ def test_an_owner_of_the_past_is_neither_obeyed_nor_answered(
     assert (answered(inbox), slots(url)) == ([], before)
 
 
+def test_a_reply_tells_what_came_of_its_command_though_that_was_undone_before_it_was_published(
+    inbox: CommandInbox,
+) -> None:
+    inbox.take(command())
+    inbox.take(undo())
+    assert answered(inbox) == [("k", "succeeded", b'{"slot":"A-1"}'), ("u", "succeeded", b"null")]
+
+
 def test_a_reply_that_was_not_published_is_due_after_a_restart(inbox: CommandInbox, url: str) -> None:
     inbox.take(command())
     with closing(CommandInbox("shipping", url, {})) as again:
