@@ -33,7 +33,7 @@ payments = Http(
 parking = Saga("parking", trigger=Topic("fees", Fee, idempotency_key="ticket", business_key="plate"))
 
 
-@parking.action(dependency=payments, timeout="1s", retry=Retry(attempts=3, wait="300ms"), pivot=True)
+@parking.action(dependency=payments, retry=Retry(attempts=3, wait="300ms"), pivot=True)
 async def charge(trigger: Fee) -> Payment:
     """Charge the card. A refusal is final, a server that is away is asked again, a lost answer is in doubt."""
     body = {"order_id": trigger.ticket, "card": trigger.card, "amount": trigger.amount, "currency": "EUR"}

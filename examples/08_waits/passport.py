@@ -42,7 +42,7 @@ photo = passport.wait(
     "photo",
     Photo,
     correlation=passport.trigger.applicant,  # what both sides know
-    timeout="8s",  # a week, where time does not have to fit into an example
+    timeout="12s",  # a week, where time does not have to fit into an example
     on_timeout="fail",
     after=take_number,
 )

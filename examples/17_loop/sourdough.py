@@ -50,7 +50,6 @@ dough = bread.loop(
     trigger=bread.trigger,
     until=is_enough.result,
     max=6,  # Every loop has an end.
-    every="100ms",  # a day, where time does not have to fit into an example
     carry=True,  # A round begins with what the one before returned.
     returns=feed,
 )

@@ -61,7 +61,7 @@ tiles = bathroom.wait(
     "tiles",
     Tiles,
     correlation=bathroom.trigger.customer,
-    timeout="3s",  # two weeks, where time does not have to fit into an example
+    timeout="6s",  # two weeks, where time does not have to fit into an example
     on_timeout="park",
     after=order,
 )
