@@ -17,6 +17,11 @@ class Items:
     """Something was begun, and not everything is over."""
     untouched: set[int] = field(default_factory=set)
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do for any of them."""
+        return not self.at_work and not self.untouched
+
     def look(self, effects: dict[str, Effect], index: int, paths: Iterable[str]) -> None:
         """Find out how far one of them is."""
         begun = left = False
@@ -27,8 +32,12 @@ class Items:
             else:
                 begun = True
                 left = left or effect.phase not in OVER
-        (self.at_work.add if begun and left else self.at_work.discard)(index)
-        (self.untouched.discard if begun else self.untouched.add)(index)
+        self.at_work.discard(index)
+        self.untouched.discard(index)
+        if not begun:
+            self.untouched.add(index)
+        elif left:
+            self.at_work.add(index)
 
 
 class Progress:
@@ -53,9 +62,9 @@ class Progress:
         if items is not None:
             items.look(state.forward, index, plan.copies[owner][index])
 
-    def forget(self) -> None:
-        """The run has other steps than before."""
-        self._items.clear()
+    def planned(self, owner: str) -> None:
+        """The step repeats others for other items than before, or for one round more."""
+        self._items.pop(owner, None)
 
 
 def in_turn(items: Items, *, room: int) -> Iterator[int]:

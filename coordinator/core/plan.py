@@ -8,13 +8,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from amends.coordinator.core.state import State
-from amends.coordinator.core.unfolding import unfolded
+from amends.coordinator.core.unfolding import Copied, unfolded
 from amends.coordinator.definition.copies import copies, owner_and_index, owner_of
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm, graph_hash
 from amends.schemas.ids import Direction
 
 UNFOLDED_MAX: Final = 64
 """Shapes of runs whose plans are kept: many runs of a definition have the same."""
+COPIED_MAX: Final = 20_000
+"""Items and rounds whose copies are kept: each plan has most of them from the one before."""
 
 
 @dataclass(frozen=True, slots=False, kw_only=True)
@@ -28,6 +30,7 @@ class Plan:
     origin: "Plan | None" = None
     """What this one was unfolded from."""
     _unfolded: "OrderedDict[tuple[tuple[str, int], ...], Plan]" = field(default_factory=OrderedDict, repr=False)
+    _copied: Copied = field(default_factory=dict, repr=False)
 
     def of(self, state: State) -> "Plan":
         """The plan of one run, with what is repeated in it unfolded as far as it was planned."""
@@ -39,7 +42,9 @@ class Plan:
         shape = tuple((path, fan.count) for path, fan in fans.items())
         found = self._unfolded.pop(shape, None)
         if found is None:
-            steps = tuple(unfolded(self.form.steps, fans))
+            if len(self._copied) > COPIED_MAX:
+                self._copied.clear()
+            steps = tuple(unfolded(self.form.steps, fans, self._copied))
             found = Plan(form=replace(self.form, steps=steps), hash=self.hash, missing=self.missing, origin=self)
             while len(self._unfolded) >= UNFOLDED_MAX:
                 self._unfolded.popitem(last=False)

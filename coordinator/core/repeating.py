@@ -6,7 +6,7 @@ In between its copies are steps like any other: see `unfolding.py`.
 from collections.abc import Iterator
 from typing import Final
 
-from amends.coordinator.core.items import OVER, in_turn
+from amends.coordinator.core.items import in_turn
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.copies import owner_of, until
@@ -52,12 +52,9 @@ def begin_repeating(turn: Turn, step: StepForm) -> None:
 
 def tend_repeating(turn: Turn, step: StepForm) -> None:
     """End it, or begin the next round, once all copies are over."""
-    effects, count = turn.state.forward, _count(turn.state, step)
-    for paths in turn.plan.copies.get(step.path, ()):
-        for path in paths:
-            effect = effects.get(path)
-            if effect is None or effect.phase not in OVER:
-                return
+    if not turn.progress.of(turn.plan, turn.state, step.path).over:
+        return
+    count = _count(turn.state, step)
     if step.each is not None:
         turn.emit(FanOutEnded(path=step.path, failed=_failed(turn, step)))
         return

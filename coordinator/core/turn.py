@@ -20,7 +20,7 @@ Payloads = Callable[[Digest], bytes]
 """Gives a payload's JSON text; conditions are evaluated over it."""
 
 
-_PLANNING = {FanOutPlanned, RoundPlanned}
+_PLANNING = (FanOutPlanned, RoundPlanned)
 """Events after which the run has other steps."""
 
 
@@ -47,10 +47,10 @@ class Turn:
             moment = Moment(self.now, self.state.version + 1, len(self.events))
             self.events.append(event)
             self.state = evolve(self.state, event, moment)
-            if type(event) in _PLANNING:
-                self.plan = self.plan.folded.of(self.state)
-                self.progress.forget()
-            elif self.plan.origin is not None:
+            if isinstance(event, _PLANNING):
+                self.plan = self.plan.of(self.state)
+                self.progress.planned(event.path)
+            if self.plan.origin is not None:
                 self.progress.noticed(self.plan, self.state, getattr(event, "path", ""))
 
     def holds(self, condition: Expression) -> bool:

@@ -10,12 +10,18 @@ from amends.coordinator.core.state import Fan
 from amends.coordinator.definition.copies import copies
 from amends.coordinator.definition.form import StepForm
 
+Copied = dict[tuple[str, int], tuple[StepForm, ...]]
+"""What was copied before, by the path of the step that repeats it and by item or round: all runs have it alike."""
 
-def unfolded(steps: tuple[StepForm, ...], fans: Mapping[str, Fan]) -> Iterator[StepForm]:
-    """The steps, and behind each that repeats others the copies that were planned."""
+
+def unfolded(steps: tuple[StepForm, ...], fans: Mapping[str, Fan], copied: Copied) -> Iterator[StepForm]:
+    """The steps, and behind each that repeats others the copies that were planned; new ones are added to `copied`."""
     for step in steps:
         yield step
         fan = fans.get(step.path)
         if fan is not None:
             for index in range(fan.count):
-                yield from unfolded(copies(step, index), fans)
+                found = copied.get((step.path, index))
+                if found is None:
+                    found = copied[step.path, index] = copies(step, index)
+                yield from unfolded(found, fans, copied)

@@ -139,6 +139,17 @@ def test_what_is_repeated_may_repeat() -> None:
     assert run.ok("ship[0]/send") == ["ship[0]/send succeeded", "ship ended", "completed"]
 
 
+def test_no_more_items_are_at_work_than_may_be_where_each_begins_by_repeating_others() -> None:
+    boxes = Argument(source="result", step="ship[]", field="boxes")
+    inner = for_each("ship/pack", action("ship/pack", ()), items=boxes, after=())
+    outer = for_each("ship", inner, items=LINES, key="sku", concurrency=1)
+    run = Run.of(saga(outer), trigger={"lines": [{"sku": "a", "boxes": [1]}, {"sku": "b", "boxes": [2]}]})
+    assert run.story[1:] == ["plan ship for a, b", "plan ship[0]/pack for 1", "request ship[0]/pack[0]"]
+    assert run.ok("ship[0]/pack[0]") == [
+        "ship[0]/pack[0] succeeded", "ship[0]/pack ended", "plan ship[1]/pack for 2", "request ship[1]/pack[0]",
+    ]  # fmt: skip
+
+
 def ready(step: str) -> Expression:
     return Compare(left=Reference(step=step, field="ready"), how="==", right=Value(value=True))
 
