@@ -12,6 +12,7 @@ FaultKind = Literal[
     "lost_after",  # it acted, and the reply is lost
     "lost_before_always",
     "lost_after_always",
+    "lands_late",  # every request is lost; the first one acts when nobody counts on it any more
     "raises_before",  # an exception that says nothing, before it acts, in every attempt
     "raises_between",  # … between two of its requests, in every attempt
     "raises_after",  # … after it acted
@@ -34,6 +35,7 @@ NOT_MADE: Final = frozenset(
         "unavailable_once",
         "lost_before",
         "lost_before_always",
+        "lands_late",
         "raises_before",
         "claimed",
         "died_before",
@@ -44,6 +46,7 @@ ALWAYS: Final = frozenset(
     {
         "unavailable",
         "lost_before_always",
+        "lands_late",
         "lost_after_always",
         "raises_before",
         "raises_between",
@@ -85,6 +88,7 @@ _SAID: Final[dict[str, str]] = {
     "lost_after": "the reply of {name} is lost after it acted",
     "lost_before_always": "every request of {name} is lost before it acts",
     "lost_after_always": "every reply of {name} is lost after it acted",
+    "lands_late": "every request of {name} is lost, and the first one acts as late as its participant allows",
     "raises_before": "{name} raises an exception before it acts, in every attempt",
     "raises_between": "{name} raises an exception after its request {request}, in every attempt",
     "raises_after": "{name} raises an exception after it acted, in every attempt",

@@ -35,6 +35,7 @@ _ITS_OWN: Final = frozenset(
         "unavailable",
         "lost_before_always",
         "lost_after_always",
+        "lands_late",
         "raises_before",
         "raises_between",
         "raises_after",

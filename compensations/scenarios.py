@@ -28,6 +28,8 @@ class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
     pivot: bool = False
     past_pivot: bool = False
     class_c: bool = False
+    late_ms: int = 0
+    """How late a request may still act, by what its participant promises; 0: it promises nothing of it."""
     refuses: bool = False
     """Its own code raises a refusal."""
     waits: bool = False
@@ -145,6 +147,8 @@ def _faults_of(call: Call, step: StepFacts) -> Iterator[Fault]:
     for request in range(1, call.requests):
         yield msgspec.structs.replace(_at(call, "died_between"), request=request)
         yield msgspec.structs.replace(_at(call, "raises_between"), request=request)
+    if step.late_ms and call.direction == "forward":
+        yield _at(call, "lands_late")
     if _is_read_back(call, step):
         yield _at(call, "claimed")
 

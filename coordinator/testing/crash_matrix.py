@@ -7,7 +7,6 @@ from typing import Final
 from amends.compensations.faults import DEATHS, all_said
 from amends.compensations.scenarios import Scenario, forward_scenarios, turned_scenarios
 from amends.compensations.worlds import Difference, differences
-from amends.coordinator.testing.facts import facts_of
 from amends.coordinator.testing.rehearsing import SCENARIOS_MAX, triggers_of
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.theater import MakeStore, Theater, theater
@@ -87,7 +86,7 @@ class _Course:
         self._first, second = place.play(trigger, ()), place.play(trigger, ())
         between = differences(self._first.after, second.after, ignore=place.sandbox.ignore)
         self._ignore = (*place.sandbox.ignore, *(each.path for each in between))
-        steps, course = facts_of(place.saga, place.sandbox), self._first.course
+        steps, course = place.steps, self._first.course
         planned = (*forward_scenarios(course, steps, number), *turned_scenarios(course, steps, number, ()))
         self.deaths = [each for each in dict.fromkeys(planned) if each.faults[-1].kind in DEATHS]
 

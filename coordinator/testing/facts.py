@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from typing import Final
 
 from amends.compensations.scenarios import StepFacts
 from amends.coordinator.core.plan import plan_of
@@ -11,6 +12,9 @@ from amends.coordinator.definition.form import StepForm
 from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.places import place_of_function, shown
 from amends.coordinator.testing.sandbox import Sandbox
+
+TOMBSTONED_MS: Final = 3600 * 1_000
+"""How late a request comes to a participant that promises to refuse it however late it is."""
 
 
 def facts_of(saga: ClosedSaga, sandbox: Sandbox) -> dict[str, StepFacts]:
@@ -48,10 +52,18 @@ def _facts(step: StepForm, saga: ClosedSaga, *, past_pivot: bool, unseen: bool) 
         pivot=step.pivot,
         past_pivot=past_pivot,
         class_c=step.class_c,
+        late_ms=_late_ms(step),
         waits=(step.wait is not None and step.wait.awaits == "message") or step.may_pend,
         refuses=handler is not None and _refuses(handler),
         unseen=unseen,
     )
+
+
+def _late_ms(step: StepForm) -> int:
+    """An undo that buries the key shuts a request out for ever; where a lookup is believed, `settle_s` counts."""
+    if step.certainty.tombstones and step.lookup is None:
+        return TOMBSTONED_MS
+    return max(0, step.certainty.settle_ms - 1)
 
 
 def _outermost(path: str, behind: set[str]) -> bool:

@@ -1,7 +1,7 @@
 """Rehearsing a saga: it is run in its sandbox, and failed, doubted and crashed at every moment, one at a time."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from amends.compensations.scenarios import (
 )
 from amends.compensations.worlds import differences
 from amends.coordinator.errors import UsageError
-from amends.coordinator.testing.facts import facts_of, places_of
+from amends.coordinator.testing.facts import places_of
 from amends.coordinator.testing.report import Rehearsal
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.theater import Faultless, MakeStore, Played, Theater, theater
@@ -72,7 +72,6 @@ class _Rehearsing:
     scenarios_max: int
     ends_at: float
     progress: Progress
-    steps: dict[str, StepFacts] = field(init=False)
     found: dict[tuple[object, ...], Finding] = field(default_factory=dict)
     planned: int = 0
     cut: int = 0
@@ -82,8 +81,9 @@ class _Rehearsing:
     undone: dict[str, int] = field(default_factory=dict)
     """In how many scenarios a step's undo really ran."""
 
-    def __post_init__(self) -> None:
-        self.steps = facts_of(self.theater.saga, self.theater.sandbox)
+    @property
+    def steps(self) -> Mapping[str, StepFacts]:
+        return self.theater.steps
 
     def all(self, triggers: tuple[Trigger, ...]) -> Rehearsal:
         """Every trigger in every scenario."""

@@ -1,7 +1,8 @@
 """One scenario on stage: the real engine, decide, store and dispatch, with one fault at one moment."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, cast
 
@@ -24,6 +25,7 @@ from amends.coordinator.testing.caller import Caller
 from amends.coordinator.testing.world import Appending, Clock, Script, World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
+from amends.schemas.instants import MILLISECOND, Instant
 
 ACTOR: Final = "rehearsal"
 NO: Final = False
@@ -105,6 +107,30 @@ class Hands(Script):
     made: list[Call] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     """Connectors without a stand-in that were asked."""
+    late_ms: Mapping[str, int] = field(default_factory=dict)
+    """By handler: how late a request of it may act."""
+    on_its_way: tuple[Instant, Work] | None = None
+    """A request that acts late, and when."""
+
+    def next_due(self) -> Instant | None:
+        return self.on_its_way[0] if self.on_its_way is not None else None
+
+    def come_up(self) -> None:
+        """Let what is late act; nobody hears its reply."""
+        if self.on_its_way is None or self.on_its_way[0] > self.clock.now:
+            return
+        assert self.caller is not None, "a rehearsal has a caller"
+        (_, work), self.on_its_way = self.on_its_way, None
+        before = self.look()
+        call = self._note(work, 0, made=True)
+        with suppress(Exception):  # Whatever it raises, its worker has stopped listening.
+            self.caller.call(f"the handler {work.handler.name!r}", lambda: self._called(work))
+        changed = tuple(each.path for each in differences(before, self.look()))
+        self.made[-1] = msgspec.structs.replace(call, changed=changed)
+
+    def forget(self) -> None:
+        """The process died; what is on its way goes on."""
+        self.arrived.clear()
 
     def submit(self, works: list[Work]) -> None:
         for work in works:
@@ -124,6 +150,8 @@ class Hands(Script):
             self._note(work, nth, made=False)
             if kind in DEATHS:
                 self._die(fault)
+            if kind == "lands_late" and nth == fault.nth:
+                self._put_on_its_way(work)
             return self._instead(work, fault.kind)
         item = self._really(work, nth, fault)
         if fault is not None and kind == "died_after":
@@ -142,7 +170,7 @@ class Hands(Script):
                 return answers.raised(work, StepRefused("refused by the rehearsal"))
             case "unavailable" | "unavailable_once":
                 return answers.raised(work, StepUnavailable("not reached, by the rehearsal"))
-            case "lost_before" | "lost_before_always":
+            case "lost_before" | "lost_before_always" | "lands_late":
                 return answers.raised(work, StepUnknown("the request was lost"))
             case "claimed":
                 return answers.returned(work, self.results.get((work.identity.path, work.handler.name)))
@@ -150,6 +178,13 @@ class Hands(Script):
                 return answers.returned(work, NO)
             case _:
                 return answers.raised(work, HandlerBroke("before it acted"))
+
+    def _put_on_its_way(self, work: Work) -> None:
+        """It was sent in time, and so is taken for in time by whoever it reaches."""
+        sent_at = self.clock.now
+        own = {name: getattr(work.attempt, name) for name in Attempt.__struct_fields__}
+        work.attempt = Attempt(**{**own, "places": self.places, "clock": lambda: sent_at})
+        self.on_its_way = (sent_at + self.late_ms[work.handler.name] * MILLISECOND, work)
 
     def _die(self, fault: Fault) -> NoReturn:
         if fault in self.faults.active:
@@ -249,6 +284,7 @@ def hands_of(
     caller: Caller,
     places: dict[str, str | None],
     look: Callable[[], Snapshot],
+    late_ms: Mapping[str, int],
 ) -> Hands:
     """Hands for one scenario."""
     return Hands(
@@ -258,6 +294,7 @@ def hands_of(
         caller=caller,
         places=places,
         look=look,
+        late_ms=late_ms,
     )
 
 

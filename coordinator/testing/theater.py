@@ -1,19 +1,20 @@
 """Where scenarios are played: each in a world of its own, from the same beginning."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from amends.compensations.faults import Fault
 from amends.compensations.judging import Ending, Park
-from amends.compensations.scenarios import Course
+from amends.compensations.scenarios import Course, StepFacts
 from amends.compensations.worlds import World as Snapshot
 from amends.compensations.worlds import differences
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.store import Store
 from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.facts import facts_of
 from amends.coordinator.testing.rehearsed_run import RehearsedRun
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.stage import Hands, Stage, hands_of
@@ -47,7 +48,9 @@ def theater(sandbox: Sandbox, make_store: MakeStore) -> Iterator["Theater"]:
     caller = Caller()
     try:
         with sandbox.opened(), _quiet():
-            yield Theater(sandbox=sandbox, saga=sandbox.saga.close(), make_store=make_store, caller=caller)
+            saga = sandbox.saga.close()
+            steps = facts_of(saga, sandbox)
+            yield Theater(sandbox=sandbox, saga=saga, steps=steps, make_store=make_store, caller=caller)
     finally:
         caller.close()
 
@@ -58,6 +61,7 @@ class Theater:
 
     sandbox: Sandbox
     saga: ClosedSaga
+    steps: Mapping[str, StepFacts]
     make_store: MakeStore
     caller: Caller
     played: int = 0
@@ -74,7 +78,8 @@ class Theater:
                 return caller.call("the sandbox's snapshot", sandbox.snapshot)
 
             before, clock = look(), Clock()
-            hands = hands_of(clock, faults, caller=caller, places=places, look=look)
+            late_ms = {step.handler: step.late_ms for step in self.steps.values()}
+            hands = hands_of(clock, faults, caller=caller, places=places, look=look, late_ms=late_ms)
             if base is not None:
                 hands.results.update(base.played.results)
             stage = Stage(self.make_store(clock), self.saga, clock=clock, hands=hands)

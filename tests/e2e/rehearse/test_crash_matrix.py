@@ -49,6 +49,33 @@ def counting(*, careful: bool) -> Sandbox:
     return Sandbox(saga, triggers=[Order(id="1")], begin=seen.clear, snapshot=snapshot)
 
 
+def burying(*, buries: bool) -> Sandbox:
+    """A participant that promises to refuse what comes after its undo, and keeps that, or does not."""
+    seen: dict[str, bool] = {}
+    saga = Saga("burying", trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=True, tombstones=True)
+    def put(ctx: Context, trigger: Order) -> None:
+        seen.setdefault(ctx.idempotency_key, True)
+
+    @put.undo(verify="reply", idempotent=True)
+    def take(ctx: Context) -> None:
+        assert ctx.undoing is not None
+        if buries or ctx.undoing.idempotency_key in seen:
+            seen[ctx.undoing.idempotency_key] = False
+
+    return Sandbox(
+        saga, triggers=[Order(id="1")], begin=seen.clear, snapshot=lambda: {"there": sorted(k for k in seen if seen[k])}
+    )
+
+
+def test_a_request_that_acts_after_its_undo_is_found_where_the_promised_tombstone_is_not_kept() -> None:
+    assert rehearse(burying(buries=True)).ok
+    (finding,) = rehearse(burying(buries=False)).errors
+    assert (finding.kind, finding.handler) == ("not_restored", "put.undo")
+    assert finding.when == "every request of put is lost, and the first one acts as late as its participant allows"
+
+
 @pytest.mark.parametrize("name", ["wrong_order_mended", "follow_up_mended", "verify_mended"])
 def test_a_sound_saga_has_one_final_world(name: str) -> None:
     found = crash_matrix(sample(name).sandbox)

@@ -21,7 +21,8 @@ TAKE = StepFacts(
 )
 WAIT = StepFacts(path="paid", kind="wait", handler="paid", waits=True)
 SHIP = StepFacts(path="ship", kind="action", handler="ship", past_pivot=True, class_c=True)
-STEPS = {step.path: step for step in (READ, TAKE, WAIT, SHIP)}
+LATE = StepFacts(path="late", kind="action", handler="late", undo="late.undo", late_ms=29_999)
+STEPS = {step.path: step for step in (READ, TAKE, WAIT, SHIP, LATE)}
 
 
 def call(path: str, role: Any = "step", **more: Any) -> Call:
@@ -45,6 +46,7 @@ ACTING = {
         pytest.param(call("look"), {"refused", "unavailable_once", "died_before"}, id="a read is never in doubt"),
         pytest.param(call("take"), ACTING | {"claimed"}, id="an action that is read back may lie"),
         pytest.param(call("ship"), ACTING, id="one that nobody reads back is believed"),
+        pytest.param(call("late"), ACTING | {"lands_late"}, id="a request may come as late as is declared"),
         pytest.param(call("take", "verify"), {"denied", "unread", "died_before"}, id="a read-back denies or fails"),
         pytest.param(call("take", "lookup"), set(), id="a lookup is asked where something else failed"),
         pytest.param(
