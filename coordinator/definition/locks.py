@@ -6,11 +6,11 @@ from typing import Final
 
 from amends.coordinator.definition.declared import Draft
 from amends.coordinator.definition.fields import name_of_type
-from amends.coordinator.definition.findings import Finding, finding, nearest
+from amends.coordinator.definition.findings import Finding, finding
 from amends.coordinator.definition.form import DefinitionForm, LockForm
-from amends.coordinator.definition.json_schema import Schema, types_of
+from amends.coordinator.definition.json_schema import Schema
+from amends.coordinator.definition.key_paths import KeyPath, key_path_findings
 from amends.coordinator.definition.policies import bad_option
-from amends.coordinator.definition.trigger import KEYS, WORDS, Missing, schema_at
 
 LOCKS_MAX: Final = 16
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
@@ -38,16 +38,10 @@ def lock_findings(draft: Draft, schema: Schema) -> Iterator[Finding]:
         yield finding("AM1092", what, do="lock what several of them belong to", at=at, saga=saga)
     for lock in draft.locks:
         option = f"Saga(locks={{{lock.name!r}: {lock.field!r}}})"
-        found = schema_at(schema, lock.field)
-        if isinstance(found, Missing):
-            what = f"{option}: the records of {model} have no field {found.name!r}"
-            yield finding("AM1090", what, do=nearest(found.name, found.known), at=at, saga=saga)
+        key = KeyPath(lock.field, option, "a lock is named by", "AM1090", "AM1091")
+        yield from (wrong := list(key_path_findings(key, schema, model=model, at=at, saga=saga)))
+        if any(each.code == key.no_field for each in wrong):
             continue
-        types = types_of(schema, found)
-        if types is not None and not types & KEYS:
-            held = " or ".join(sorted(WORDS.get(each, each) for each in types))
-            what = f"{option}: the field holds {held}, and a lock is named by text or an integer"
-            yield finding("AM1091", what, do="name a field that holds text or an integer", at=at, saga=saga)
         if lock.field == draft.subject:
             yield finding(
                 "AM1093",

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from amends.coordinator.definition.declared import Draft
 from amends.coordinator.definition.fields import name_of_type
-from amends.coordinator.definition.findings import Finding, finding, nearest
+from amends.coordinator.definition.findings import Finding, finding
 from amends.coordinator.definition.form import DefinitionForm
-from amends.coordinator.definition.json_schema import Schema, types_of
-from amends.coordinator.definition.trigger import KEYS, WORDS, Missing, schema_at
+from amends.coordinator.definition.json_schema import Schema
+from amends.coordinator.definition.key_paths import KeyPath, key_path_findings
 
 
 def subject_findings(draft: Draft, schema: Schema) -> Iterator[Finding]:
@@ -24,26 +24,10 @@ def subject_findings(draft: Draft, schema: Schema) -> Iterator[Finding]:
             )
         return
     model = name_of_type(draft.topic.model)
-    found = schema_at(schema, draft.subject)
-    if isinstance(found, Missing):
-        yield finding(
-            "AM1081",
-            f"Saga(subject={draft.subject!r}): the records of {model} have no field {found.name!r}",
-            do=nearest(found.name, found.known),
-            at=at,
-            saga=saga,
-        )
+    key = KeyPath(draft.subject, f"Saga(subject={draft.subject!r})", "a subject is named by", "AM1081", "AM1082")
+    yield from (wrong := list(key_path_findings(key, schema, model=model, at=at, saga=saga)))
+    if any(each.code == key.no_field for each in wrong):
         return
-    types = types_of(schema, found)
-    if types is not None and not types & KEYS:
-        held = " or ".join(sorted(WORDS.get(each, each) for each in types))
-        yield finding(
-            "AM1082",
-            f"Saga(subject={draft.subject!r}): the field holds {held}, and a subject is named by text or an integer",
-            do="name a field that holds text or an integer",
-            at=at,
-            saga=saga,
-        )
     keys = (("idempotency_key", draft.topic.idempotency_key), ("business_key", draft.topic.business_key))
     for option, path in keys:
         if path == draft.subject:

@@ -8,15 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from amends.coordinator.definition.fields import fields_of, name_of_type
-from amends.coordinator.definition.findings import Finding, finding, nearest
+from amends.coordinator.definition.findings import Finding, finding
 from amends.coordinator.definition.form import TriggerForm
 from amends.coordinator.definition.handler import told
-from amends.coordinator.definition.json_schema import Schema, member, resolved, types_of
+from amends.coordinator.definition.json_schema import Schema
+from amends.coordinator.definition.key_paths import KeyPath, Missing, key_path_findings, missing, schema_at
 from amends.coordinator.definition.places import Place
-
-KEYS = frozenset({"string", "integer"})
-"""JSON types of what can be a key."""
-WORDS = {"array": "a list", "object": "an object", "number": "a number", "boolean": "a bool"}
 
 
 class TriggerInvalid(Exception):
@@ -68,10 +65,12 @@ def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Pl
     keys = {"idempotency_key": form.idempotency_key, "business_key": form.business_key}
     for option, path in keys.items():
         if path is not None:
-            yield from _key_findings(option, path, name_of_type(model), schema, at=at, saga=saga)
+            key = KeyPath(path, f"Topic({option}={path!r})", "a key is", "AM1070", "AM1072")
+            yield from key_path_findings(key, schema, model=name_of_type(model), at=at, saga=saga)
     for path in form.volatile:
         if isinstance(found := schema_at(schema, path), Missing):
-            yield _missing("volatile", path, found, name_of_type(model), at=at, saga=saga)
+            option = f"Topic(volatile={path!r})"
+            yield missing("AM1070", option, found, model=name_of_type(model), at=at, saga=saga)
     if form.idempotency_key is not None and form.idempotency_key == form.business_key:
         yield finding(
             "AM1071",
@@ -81,54 +80,3 @@ def trigger_findings(model: object, schema: Schema, form: TriggerForm, *, at: Pl
             at=at,
             saga=saga,
         )
-
-
-def _key_findings(option: str, path: str, model: str, schema: Schema, *, at: Place, saga: str) -> Iterator[Finding]:
-    found = schema_at(schema, path)
-    if isinstance(found, Missing):
-        yield _missing(option, path, found, model, at=at, saga=saga)
-        return
-    types = types_of(schema, found)
-    if types is not None and not types & KEYS:
-        held = " or ".join(sorted(WORDS.get(each, each) for each in types))
-        yield finding(
-            "AM1072",
-            f"Topic({option}={path!r}): the field holds {held}, and a key is text or an integer",
-            do="name a field that holds text or an integer",
-            at=at,
-            saga=saga,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A path leads nowhere: what is not there, and what is."""
-
-    name: str
-    known: tuple[str, ...]
-
-
-def _missing(option: str, path: str, missing: Missing, model: str, *, at: Place, saga: str) -> Finding:
-    return finding(
-        "AM1070",
-        f"Topic({option}={path!r}): the records of {model} have no field {missing.name!r}",
-        do=nearest(missing.name, missing.known),
-        at=at,
-        saga=saga,
-    )
-
-
-def schema_at(schema: Schema, path: str) -> Schema | Missing:
-    """The schema along dotted names; one that allows anything where nothing can be said."""
-    current = resolved(schema, schema)
-    for name in path.split("."):
-        found, known = member(schema, current, name)
-        if found is None:
-            return Missing(name, known)
-        current = resolved(schema, found)
-    return current
-
-
-def types_at(schema: Schema, found: Schema) -> set[str] | None:
-    """JSON types of what stands there, `null` apart; None where anything goes."""
-    return types_of(schema, found)
