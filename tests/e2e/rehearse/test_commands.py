@@ -45,7 +45,7 @@ def test_the_report_for_people_is_this(samples: Installation) -> None:
     assert done.out.splitlines() == [
         "order v1: 72 scenarios",
         "  ✖ reserve  ✖ 1 finding",
-        "  ✔ charge   its undo brings the world back: forgotten_field_broken.py:57, in 42 scenarios",
+        "  ✔ charge   its undo brings the world back: forgotten_field_broken.py:57, in 43 scenarios",
         "",
         f"forgotten_field_broken.py:34: error not_restored: {NOT_AS_BEFORE}",
         "    when every reply of reserve is lost after it acted (and in 46 other scenarios)",
