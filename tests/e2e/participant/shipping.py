@@ -76,5 +76,5 @@ if __name__ == "__main__":
     database.close()
     import amends.connectors.participant.service as serving
 
-    serving.CommandInbox = DyingInbox  # type: ignore[misc]
+    serving.CommandInbox = DyingInbox  # type: ignore[attr-defined]
     shipping.run()

@@ -1,0 +1,182 @@
+"""`Participant.send`: what is published, what it leaves behind, what a failure of the bus says about a command."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from amends import Participant, Pending, StepRefused, StepUnavailable, StepUnknown
+from amends.connectors.participant.wire import NoCommand, read_command
+from amends.coordinator.attempt import Attempt, Undoing, attempting
+from amends.coordinator.context import context_of
+from amends.coordinator.errors import BusUnavailable, RecordTooLarge, UsageError
+from amends.coordinator.loop_resources import close_all
+from amends.coordinator.ports.bus import Outgoing, Place
+from amends.schemas.events import EvidenceRecorded
+from amends.schemas.ids import EffectKey
+from amends.schemas.record import Record
+from amends.testing import connector_kit
+
+AWAY = BusUnavailable("AM4101", "the broker is away", do="wait")
+
+
+@dataclass(slots=True)
+class Bus:
+    """A bus that fails as it is told to, before or after it has taken the record."""
+
+    refuses_start: Exception | None = None
+    refuses: Exception | None = None
+    stands_still: bool = False
+    published: list[Outgoing] = field(default_factory=list)
+
+    async def start(self) -> None:
+        if self.refuses_start is not None:
+            raise self.refuses_start
+
+    async def publish(self, records: Sequence[Outgoing]) -> list[Place]:
+        self.published += records
+        if self.stands_still:
+            await asyncio.Event().wait()
+        if self.refuses is not None:
+            raise self.refuses
+        return [Place(topic=each.topic, partition=0, offset=0) for each in records]
+
+    async def stop(self) -> None: ...
+
+
+def attempt(bus: Bus | None, **changes: Any) -> Attempt:
+    found = connector_kit.attempt_at(connector_kit.new_saga_id())
+    return replace(found, commands=None if bus is None else lambda: bus, **changes)
+
+
+async def sent(attempt: Attempt, body: object = "x", *, timeout_s: float = 5.0, **options: Any) -> Pending:
+    shipping = Participant("shipping", commands="c", replies="r", timeout_s=timeout_s)
+    with attempting(attempt):
+        try:
+            return await shipping.send(context_of(attempt), "book", body, **options)
+        finally:
+            await close_all()
+
+
+def evidence(attempt: Attempt) -> list[tuple[str, str, str]]:
+    return [(note.action, note.resource, note.status) for note in attempt.notes if isinstance(note, EvidenceRecorded)]
+
+
+async def test_a_command_carries_what_the_participant_needs_and_leaves_evidence() -> None:
+    bus = Bus()
+    own = attempt(bus, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
+    pending = await sent(own, {"order": "A"}, timeout="5m")
+    assert pending == Pending(correlation=own.idempotency_key, timeout="5m")
+    (record,) = bus.published
+    assert (record.topic, record.key, record.value) == ("c", own.saga_id.encode(), b'{"order":"A"}')
+    command = read_command(Record(topic="c", partition=0, offset=0, value=record.value, headers=record.headers))
+    assert (command.name, command.key, command.undoes) == ("book", own.idempotency_key, None)
+    assert (command.correlation, command.reply_topic, command.epoch) == (own.idempotency_key, "r", own.epoch)
+    assert command.traceparent == own.traceparent
+    assert evidence(own) == [("book", "c", "published")]
+
+
+async def test_an_undo_says_what_it_undoes() -> None:
+    bus = Bus()
+    undoing = Undoing(state="succeeded", idempotency_key=EffectKey("key-of-step"), external_id=None, argument_digest="")
+    await sent(attempt(bus, undoing=undoing, role="undo", direction="undo"))
+    assert dict(bus.published[0].headers)["amends-undoes"] == b"key-of-step"
+    assert dict(bus.published[0].headers)["amends-direction"] == b"undo"
+
+
+@pytest.mark.parametrize(
+    ("bus", "error", "status"),
+    [
+        pytest.param(Bus(refuses_start=AWAY), StepUnavailable, "unavailable", id="not reached: nothing was published"),
+        pytest.param(Bus(refuses=AWAY), StepUnknown, "lost", id="an acknowledgment that was lost"),
+        pytest.param(Bus(stands_still=True), StepUnknown, "lost", id="a bus that stands still"),
+        pytest.param(
+            Bus(refuses=RecordTooLarge(topic="c", index=0, size_bytes=9)),
+            StepRefused,
+            "refused",
+            id="a topic's refusal",
+        ),
+        pytest.param(None, StepUnavailable, "unavailable", id="no bus"),
+    ],
+)
+async def test_what_a_failure_says(bus: Bus | None, error: type[Exception], status: str) -> None:
+    own = attempt(bus)
+    with pytest.raises(error):
+        await sent(own, timeout_s=0.2)
+    assert evidence(own) == [("book", "c", status)]
+    assert bool(own.acted) == (error is StepUnknown)
+
+
+@pytest.mark.parametrize(
+    ("body", "options"),
+    [
+        pytest.param(object(), {}, id="what cannot be written as JSON"),
+        pytest.param("x" * 1_000_000, {}, id="too much"),
+    ],
+)
+async def test_what_cannot_be_sent_is_refused_before_anything_is(body: object, options: dict[str, Any]) -> None:
+    bus = Bus()
+    with pytest.raises(StepRefused):
+        await sent(attempt(bus), body, **options)
+    assert bus.published == []
+
+
+async def test_what_may_not_act_sends_nothing() -> None:
+    bus = Bus()
+    with pytest.raises(StepRefused):
+        await sent(attempt(bus, may_act=False, role="lookup"))
+    assert bus.published == []
+
+
+async def test_a_second_command_of_a_step_needs_a_name() -> None:
+    own = attempt(Bus())
+    await sent(own, "a")
+    with pytest.raises(UsageError) as caught:
+        await sent(own, "b")
+    assert caught.value.code == "AM2004"
+    assert (await sent(own, "b", part="second")).correlation != own.idempotency_key
+
+
+async def test_outside_an_attempt_nothing_is_sent() -> None:
+    own = attempt(Bus())
+    with pytest.raises(UsageError) as caught:
+        await Participant("shipping", commands="c", replies="r").send(context_of(own), "book")
+    assert caught.value.code == "AM2001"
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        pytest.param(lambda: Participant("", commands="c", replies="r"), id="no name"),
+        pytest.param(lambda: Participant("s", commands="c\n", replies="r"), id="a topic of two lines"),
+        pytest.param(lambda: Participant("s", commands="c", replies="c"), id="one topic for both"),
+        pytest.param(lambda: Participant("s", commands="c", replies="r", timeout_s=0), id="no time"),
+        pytest.param(lambda: Participant("s", commands="c", replies="r", idempotent="soon"), id="no duration"),
+    ],
+)
+def test_a_declaration_that_cannot_work_is_refused(declare: Callable[[], Participant]) -> None:
+    with pytest.raises(UsageError) as caught:
+        declare()
+    assert caught.value.code == "AM2005"
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        pytest.param("idempotency-key", b"", id="no key"),
+        pytest.param("amends-command", b"\xff", id="no text"),
+        pytest.param("amends-epoch", b"-1", id="an epoch below 0"),
+        pytest.param("amends-epoch", b"9" * 30, id="an epoch beyond all numbers"),
+        pytest.param("amends-correlation", b"x" * 256, id="a correlation that is too long"),
+        pytest.param("amends-reply-topic", b"a\0b", id="a topic with a NUL"),
+    ],
+)
+async def test_a_record_that_lacks_what_a_command_has_is_none(header: str, value: bytes) -> None:
+    bus = Bus()
+    await sent(attempt(bus))
+    headers = tuple((name, value if name == header else text) for name, text in bus.published[0].headers)
+    with pytest.raises(NoCommand, match=header):
+        read_command(Record(topic="c", partition=0, offset=0, value=b"{}", headers=headers))
