@@ -1,6 +1,7 @@
 """A saga crashed at every entry and around every effect comes to one final world; one that does not is told."""
 
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,7 @@ def test_a_participant_of_the_user_s_own_is_rehearsed_by_begin_and_snapshot() ->
 @pytest.mark.timeout(300)
 def test_the_saga_that_uses_everything_is_undone_from_wherever_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EVERYTHING))
-    import festival  # type: ignore[import-not-found]  # noqa: PLC0415  its folder is on the path now
-
+    festival = import_module("festival")
     found = rehearse(
         Sandbox(
             festival.festival,
