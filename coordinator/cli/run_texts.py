@@ -15,7 +15,7 @@ from amends.coordinator.cli.output import columns, shortened, status_text, toned
 from amends.coordinator.cli.steps_text import steps_text
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.reading.events import in_short
-from amends.coordinator.reading.facts import QUARANTINED
+from amends.coordinator.reading.facts import QUARANTINED, ended_status
 from amends.coordinator.reading.times import clock, day_and_clock, took
 from amends.coordinator.reading.words import counted
 from amends.schemas.ids import SagaId
@@ -49,7 +49,7 @@ def _status(row: RunRow, proof: Proof | None) -> str:
     if row.quarantined:
         return status_text(QUARANTINED)
     more = row.cause or proof_text(proof)
-    return status_text(row.status) + (f", {more}" if more else "")
+    return status_text(ended_status(row) or row.status) + (f", {more}" if more else "")
 
 
 def proof_text(proof: Proof | None) -> str:
@@ -109,6 +109,11 @@ def _particulars(facts: dict[str, Any], cause: str) -> list[list[str]]:
     for each in facts["expectations"]:
         why = f": {each['message']}" if each["message"] else ""
         found.append(["expected", f"{each['name']} {'✔ holds' if each['held'] else '✖ does not hold'}{why}"])
+    for each in facts["verifications"]:
+        what = each["path"] if each["direction"] == "forward" else f"the undo of {each['path']}"
+        why = f": {each['message']}" if each["message"] else ""
+        said = {None: f"from {_time(each['due_at'])}", True: "✔ stands", False: f"✖ does not stand{why}"}[each["held"]]
+        found.append(["read back", f"{what} {said}"])
     if failure is not None:
         found.append(["failure", f"{failure.step}, attempt {failure.attempt}, {failure.kind}: {failure.message}"])
     if parked is not None:

@@ -12,7 +12,7 @@ from amends.coordinator.cli.endings import outcome_lines
 from amends.coordinator.cli.following import EXIT_CODES, wait_for, waiting_s
 from amends.coordinator.cli.output import note, show, write
 from amends.coordinator.errors import UsageError
-from amends.coordinator.ports.rows import CLOSED, InboxRow, RunRow
+from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.judging import Judged, quarantined, refusal
 from amends.coordinator.reading.logs import latest_outcome
@@ -94,7 +94,7 @@ def _waits(store: Store, left: _Left) -> bool:
 
 def _outcome_after(store: Store, saga_id: SagaId, version: int) -> Outcome | None:
     row = store.run(saga_id)
-    if row is None or not (row.status in CLOSED or row.status == "parked"):
+    if row is None or not (row.ended_at is not None or row.status == "parked"):
         return None
     outcome = latest_outcome(store, saga_id)
     newer = outcome is not None and (outcome.log_version > version or row.version == version)

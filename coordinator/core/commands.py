@@ -17,7 +17,8 @@ from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
 from amends.coordinator.core.settle import move_of, policy_of
-from amends.coordinator.core.state import Effect, State
+from amends.coordinator.core.state import Effect, State, Verification
+from amends.coordinator.core.verifying import asked_verifications, due_of
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
 from amends.schemas.instants import MILLISECOND, Instant
@@ -41,7 +42,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 def commands(plan: Plan, state: State, now: Instant) -> tuple[Command, ...]:
     """Every handler that should be running."""
     if state.closed:
-        return ()
+        return tuple(_verify(each, handler) for each, handler in asked_verifications(plan.of(state), state))
     plan = plan.of(state)
     found: list[Command] = []
     for direction in _DIRECTIONS:
@@ -97,9 +98,23 @@ def _ask(plan: Plan, path: str, direction: Direction, role: Role | None, effect:
     )
 
 
+def _verify(each: Verification, handler: str) -> Command:
+    return Command(
+        path=each.path,
+        direction=each.direction,
+        role="verify",
+        number=each.number,
+        handler=handler,
+        timeout_at=None,
+        not_before=each.due_at,
+    )
+
+
 def next_due(plan: Plan, state: State) -> Instant | None:
     """The next instant at which `decide` must look at the run again without a message."""
-    if state.closed or state.status == "parked":
+    if state.closed:
+        return due_of(state)
+    if state.status == "parked":
         return None
     dues: list[Instant | None] = []
     timed = _TIMED_IN_DRAIN if state.draining else _TIMED

@@ -8,6 +8,7 @@ from amends.coordinator.core.savepoints import go_forward_from
 from amends.coordinator.core.settle import request_from_reserve, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.core.verifying import plan_verifications
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import GenerationRaised, SagaCompensated, SagaParked
 
@@ -23,6 +24,7 @@ def compensate(turn: Turn) -> None:
         go_forward_from(turn, turn.state.savepoint)
         return
     if path is None:
+        plan_verifications(turn, "undo")
         turn.emit(SagaCompensated())
         return
     _tend(turn, turn.plan.steps[path], turn.state.effect(path, "undo"))

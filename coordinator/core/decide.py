@@ -34,6 +34,7 @@ from amends.coordinator.core.replies import record_readback, record_reply
 from amends.coordinator.core.savepoints import choose_savepoint, too_late_for_savepoint
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Payloads, Turn
+from amends.coordinator.core.verifying import ask_due
 from amends.coordinator.core.waiting import record_message
 from amends.schemas.events import DrainStarted, Event, RerunStarted, SagaStarted, StepRequested, UndoRequested
 from amends.schemas.instants import MILLISECOND, Instant, text_of
@@ -136,7 +137,10 @@ def _advance(turn: Turn) -> None:
 
 def _stage(turn: Turn) -> None:
     state = turn.state
-    if state.closed or state.status == "parked":
+    if state.closed:
+        ask_due(turn)
+        return
+    if state.status == "parked":
         return
     if too_late_for_savepoint(state, turn.now):
         turn.emit(DrainStarted(cause="deadline", failure=None, reason=None))

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from amends.coordinator.core.moment import PROGRESS, Moment, with_effect
-from amends.coordinator.core.state import Awaited, Checked, Doubt, Effect, Fan, State, Undone
+from amends.coordinator.core.state import Awaited, Checked, Doubt, Effect, Fan, State, Undone, Verification
 from amends.schemas import events as e
 from amends.schemas.events import Event, Failure
 from amends.schemas.ids import Direction
@@ -287,6 +287,48 @@ def _checked(state: State, event: e.ExpectationChecked, _: Moment) -> State:
     return with_effect(state, event.path, "forward", effect, expectations=expectations, **PROGRESS)
 
 
+def _planned_verification(state: State, event: e.VerificationPlanned, _: Moment) -> State:
+    planned = Verification(path=event.path, direction=event.direction, due_at=instant_of(event.due_at))
+    return replace(state, verifications=(*(state.verifications or ()), planned))
+
+
+def _asked_verification(state: State, event: e.VerificationRequested, moment: Moment) -> State:
+    def asked(each: Verification) -> Verification:
+        first = moment.at if each.asked_at is None else each.asked_at
+        return replace(each, number=event.number, due_at=instant_of(event.due_at), asked_at=first)
+
+    return replace(state, verifications=_with(state, event, asked))
+
+
+def _amended(state: State, event: e.OutcomeAmended, moment: Moment) -> State:
+    def amended(each: Verification) -> Verification:
+        return replace(each, held=event.held, message=event.message)
+
+    state = replace(
+        state,
+        verifications=_with(state, event, amended),
+        outcome_version=moment.version,
+        superseded_version=state.outcome_version,
+    )
+    if not event.held:
+        return state
+    effect = replace(state.effect(event.path, event.direction), verified_by="readback")
+    undone = tuple(
+        replace(each, verified_by="readback") if event.direction == "undo" and each.step == event.path else each
+        for each in state.undone
+    )
+    return with_effect(state, event.path, event.direction, effect, undone=undone)
+
+
+def _with(
+    state: State,
+    event: e.VerificationRequested | e.OutcomeAmended,
+    now: Callable[[Verification], Verification],
+) -> tuple[Verification, ...]:
+    about = (event.path, event.direction)
+    return tuple(now(each) if (each.path, each.direction) == about else each for each in state.verifications or ())
+
+
 EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.StepRequested: _requested,
     e.StepSucceeded: _succeeded,
@@ -299,6 +341,9 @@ EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {
     e.AnswerReceived: _answered,
     e.StepVerified: _verified,
     e.ExpectationChecked: _checked,
+    e.VerificationPlanned: _planned_verification,
+    e.VerificationRequested: _asked_verification,
+    e.OutcomeAmended: _amended,
     e.FanOutPlanned: _planned,
     e.FanOutEnded: _repeated,
     e.RoundPlanned: _round,

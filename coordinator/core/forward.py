@@ -11,6 +11,7 @@ from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.settle import fail, schedule_retry, settle
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.core.verifying import plan_verifications
 from amends.coordinator.core.waiting import begin_wait, end_wait
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import (
@@ -125,6 +126,7 @@ def _finished(turn: Turn) -> bool:
         if effect.phase not in OVER and not (effect.phase == "idle" and path not in turn.plan.paths):
             return False
     judge(turn)
+    plan_verifications(turn, "forward")
     result = turn.plan.result
     turn.emit(SagaCompleted(result=effects[result].result if result is not None else None))
     return True

@@ -127,8 +127,8 @@ class Plan:
 
     @cached_property
     def waits(self) -> bool:
-        """Whether any step waits for a message or an instant, or may be pending until a message comes."""
-        return any(step.wait is not None or step.may_pend for step in self.form.every_step())
+        """Whether any step waits for a message or an instant, may be pending, or is read back after the end."""
+        return any(step.wait is not None or step.may_pend or step.delays for step in self.form.every_step())
 
     @cached_property
     def expectations(self) -> tuple[StepForm, ...]:
@@ -156,14 +156,26 @@ class Plan:
         step = self.steps[path]
         if direction == "forward":
             return step.lookup
-        return step.undo.verify if step.undo else None
+        return _at_once(step.undo.verify) if step.undo else None
 
     def readback(self, path: str, direction: Direction) -> HandlerForm | None:
-        """Who confirms an effect that the participant's reply claims."""
+        """Who confirms at once an effect that the participant's reply claims."""
         step = self.steps[path]
         if direction == "forward":
-            return step.verify
-        return step.undo.verify if step.undo else None
+            return _at_once(step.verify)
+        return _at_once(step.undo.verify) if step.undo else None
+
+    def delayed(self, path: str, direction: Direction) -> HandlerForm | None:
+        """Who confirms it after the run has ended."""
+        step = self.steps[path]
+        verify = step.verify
+        if direction == "undo":
+            verify = step.undo.verify if step.undo is not None else None
+        return verify if verify is not None and verify.verify_after_ms else None
+
+
+def _at_once(verify: HandlerForm | None) -> HandlerForm | None:
+    return None if verify is None or verify.verify_after_ms else verify
 
 
 class _Steps(dict[str, StepForm]):

@@ -1,4 +1,4 @@
-"""Whether a completed run is proven: everything that was expected of it held."""
+"""Whether a run is proven: everything that was expected of it held, and what is read back later did as well."""
 
 from msgspec import UNSET
 
@@ -7,7 +7,13 @@ from amends.schemas.outcome import Proof
 
 
 def proof_of(state: State) -> Proof | None:
-    """None of a run that did not complete, and where nothing is expected."""
-    if state.status != "completed" or state.expectations is UNSET:
+    """None of a run that has not ended, or was killed, and where nothing is expected and nothing read back later."""
+    if state.status not in {"completed", "compensated"}:
         return None
-    return "proven" if all(each.held for each in state.expectations.values()) else "flagged"
+    expected = state.expectations if state.status == "completed" and state.expectations is not UNSET else {}
+    held = [each.held for each in expected.values()] + [each.held for each in state.verifications or ()]
+    if not held:
+        return None
+    if False in held:
+        return "flagged"
+    return "pending" if None in held else "proven"

@@ -5,6 +5,7 @@ from typing import Literal
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.core.verifying import ask_anew
 from amends.schemas.events import RunResumed, SagaParked, StepFailed, StepInDoubt
 from amends.schemas.ids import Direction
 
@@ -54,6 +55,9 @@ def is_suspect(state: State, *, clean: bool) -> bool:
 def recover(turn: Turn, *, clean: bool) -> None:
     """Record what the stop cut off."""
     state = turn.state
+    if state.closed:
+        ask_anew(turn)
+        return
     at_work = _at_work(state)
     if not at_work:
         return

@@ -11,6 +11,7 @@ from amends.coordinator.core.retrying import polling_delay_ms
 from amends.coordinator.core.settle import doubt_of, key_open, settle, time_left
 from amends.coordinator.core.state import Effect
 from amends.coordinator.core.turn import Turn
+from amends.coordinator.core.verifying import record_verification
 from amends.schemas.events import (
     LateReplyRecorded,
     RetryScheduled,
@@ -61,8 +62,11 @@ def _known_to_run(message: Replied, effect: Effect) -> bool:
 
 def record_readback(turn: Turn, message: ReadBack) -> None:
     """The reply to a question. An old question's answer changes nothing."""
+    if turn.state.closed:
+        record_verification(turn, message)
+        return
     effect = turn.state.effect(message.path, message.direction)
-    if turn.state.closed or effect.asks != message.asked:
+    if effect.asks != message.asked:
         return
     if message.role != question(turn.plan, turn.state, message.path, message.direction, turn.now):
         return
@@ -144,7 +148,7 @@ def _record_success(turn: Turn, message: Replied, answer: Done) -> None:
 def _read_back(turn: Turn, path: str) -> bool:
     """Whether the world is asked before the step counts as done; not for what is undone next."""
     step = turn.plan.steps[path]
-    return step.verify is not None and (step.pivot or not turn.state.draining)
+    return turn.plan.readback(path, "forward") is not None and (step.pivot or not turn.state.draining)
 
 
 def _is_definite(turn: Turn, message: Replied, answer: Failed, effect: Effect) -> bool:

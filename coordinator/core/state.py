@@ -147,6 +147,20 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None
 
 
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read back after the end."""
+
+    path: str
+    direction: Direction
+    due_at: Instant
+    number: int = 0
+    """Of the question; 0 before the first."""
+    asked_at: Instant | None = None
+    """When it was asked first."""
+    held: bool | None = None
+    message: str | None = None
+
+
 class Undone(msgspec.Struct, frozen=True, kw_only=True):
     """A step that was undone, in the order it happened."""
 
@@ -207,6 +221,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     superseded_version: int | None = None
     expectations: dict[str, Checked] | msgspec.UnsetType = msgspec.UNSET
     """By path, of those that were checked. Unset until then: states of older histories stay what they are."""
+    verifications: tuple[Verification, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Planned by the entry that ended the run. Unset where nothing is: older histories stay what they are."""
     savepoint: str | msgspec.UnsetType = msgspec.UNSET
     """While a run turns back only as far as a step, from which it goes forward again: that step."""
     locks: Locks | msgspec.UnsetType = msgspec.UNSET

@@ -187,6 +187,7 @@ class _Builder:
             arguments={each.name: each.argument for each in parameters},
             timeout_ms=declared.timeout_ms,
             within_ms=within_ms,
+            verify_after_ms=declared.verify_after_ms,
         )
         self.handlers[step.name, declared.role] = BuiltHandler(
             name=form.name,

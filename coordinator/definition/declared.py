@@ -33,6 +33,7 @@ class DeclaredHandler:
     """Where it was decorated: names of hints resolve there too. Dropped when the saga closes."""
     timeout_ms: int = TIMEOUT_MS
     within_ms: int | None = None
+    verify_after_ms: int = 0
     spot: Spot | None = None
     """Where it was said what stands in its place, if it is nobody's function: a wait has none."""
     _hints: dict[str, object] | None = None

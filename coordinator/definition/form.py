@@ -52,6 +52,8 @@ class HandlerForm(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ms: int
     within_ms: int = 0
     """For read-backs: how long a `False` is asked again (`verify_within`)."""
+    verify_after_ms: int = 0
+    """For read-backs: 0 is at once, before anything that depends on it; else so long after, when the run has ended."""
 
 
 class PendingForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +180,12 @@ class StepForm(msgspec.Struct, frozen=True, kw_only=True):
         return self.pending is not None or (self.undo is not None and self.undo.pending is not None)
 
     @property
+    def delays(self) -> bool:
+        """Whether it, or its undo, is read back only after the run has ended."""
+        undo = self.undo.verify if self.undo is not None else None
+        return any(each is not None and each.verify_after_ms > 0 for each in (self.verify, undo))
+
+    @property
     def class_c(self) -> bool:
         """Whether its participant can settle no doubt: it has neither key window, nor tombstones, nor lookup."""
         promised = self.certainty
@@ -277,6 +285,7 @@ _ADDED_LATER: Final[dict[str, object]] = {
     "each": None,
     "loop": None,
     "pending": None,
+    "verify_after_ms": 0,
     "subject": None,
     "seal_result": False,
     "locks": (),

@@ -74,10 +74,14 @@ class ExpectOptions(TypedDict, total=False):
 
 
 class VerifyOptions(TypedDict, total=False):
-    """Options of a read-back: `verify_within` is how long a False is asked again."""
+    """Options of a read-back: `verify_within` is how long a False is asked again.
+
+    With `verify_after` nothing waits for it: it is asked so long after the reply, once the run has ended.
+    """
 
     timeout: Duration
     verify_within: Duration
+    verify_after: Duration
 
 
 class LookupOptions(TypedDict, total=False):

@@ -231,6 +231,7 @@ def verify_handler(role: Role, function: Callable[..., Any], options: dict[str, 
     """Declare a read-back."""
     declared = handler_of(role, function, options, owner="verify")
     declared.within_ms = optional_ms("verify", options, "verify_within")
+    declared.verify_after_ms = optional_ms("verify", options, "verify_after") or 0
     return declared
 
 

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from amends.coordinator.core.state import State
+from amends.coordinator.core.verifying import open_verifications
 from amends.coordinator.definition.form import graph_hash
 from amends.coordinator.evidence.bundle import Bundle
 from amends.coordinator.evidence.bundle_log import BundleLog
@@ -165,7 +166,8 @@ class _Run:
             return
         for name in _OF_ROW:
             said, folded = getattr(self.row, name), getattr(state, name)
-            if name == "status" and said == "waiting" and self.row.waiting_for is not None and not state.closed:
+            waits = said == "waiting" and self.row.waiting_for is not None
+            if name == "status" and waits and (not state.closed or open_verifications(state)):
                 continue  # What an open run waits for, a handler for instance, may be no event.
             if said != folded:
                 self._row(f"the index of runs says {name} {said!r}, the entries give {folded!r}")

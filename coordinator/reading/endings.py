@@ -5,6 +5,7 @@ from collections import Counter
 from msgspec import UNSET
 
 from amends.coordinator.core.state import State
+from amends.coordinator.core.verifying import name_of
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.times import day_and_clock
 from amends.coordinator.reading.words import counted
@@ -17,7 +18,7 @@ def ending(state: State, waiting_for: str | None = None) -> list[str]:
         case "completed":
             return [_completed(state), *_expected(state)]
         case "compensated":
-            return [_compensated(state)]
+            return [_compensated(state), *_expected(state)]
         case "killed":
             return [f"Killed. {_left(state) or 'Nothing is left in the world.'}"]
         case "parked":
@@ -48,11 +49,17 @@ def _waits(state: State) -> list[str]:
 
 def _expected(state: State) -> list[str]:
     """Whether the run is proven."""
-    checked = state.expectations or {}
+    checked, later = state.expectations or {}, state.verifications or ()
     failed = [path for path, each in checked.items() if not each.held]
+    failed += [name_of(each) for each in later if each.held is False]
     if failed:
         return [f"Flagged: not as expected: {', '.join(failed)}."]
-    return [f"Proven: {counted(len(checked), 'expectation')} held."] if checked else []
+    due = [f"{name_of(each)} from {day_and_clock(each.due_at)}" for each in later if each.held is None]
+    if due:
+        return [f"Not proven yet: to be read back: {', '.join(due)}."]
+    said = [counted(len(checked), "expectation")] if checked else []
+    said += [counted(len(later), "late read-back")] if later else []
+    return [f"Proven: {' and '.join(said)} held."] if said else []
 
 
 def _completed(state: State) -> str:

@@ -10,12 +10,12 @@ from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import IDLE, Effect, State
 from amends.coordinator.definition.form import StepForm, read_stored
-from amends.coordinator.ports.rows import RunRow
+from amends.coordinator.ports.rows import RunRow, Status
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.history import Payloads
 from amends.coordinator.reading.parking import failure_of, parked_way
-from amends.coordinator.reading.proofs import expectations_told
+from amends.coordinator.reading.proofs import expectations_told, verifications_told
 from amends.schemas.entry import Entry
 from amends.schemas.events import RerunStarted
 from amends.schemas.instants import Instant, text_of
@@ -39,7 +39,7 @@ def run_facts(row: RunRow, proof: Proof | None = None) -> Facts:
         "idempotency_key": row.idempotency_key,
         "business_key": row.business_key,
         "generation": row.generation,
-        "status": QUARANTINED if row.quarantined else row.status,
+        "status": QUARANTINED if row.quarantined else ended_status(row) or row.status,
         "cause": row.cause,
         "started_at": text_of(row.started_at),
         "updated_at": text_of(row.updated_at),
@@ -47,6 +47,13 @@ def run_facts(row: RunRow, proof: Proof | None = None) -> Facts:
         "version": row.version,
         "proof": proof,
     }
+
+
+def ended_status(row: RunRow) -> Status | None:
+    """How a run has ended that stands among the waiting ones, because it is still to be read back."""
+    if row.status != "waiting" or row.ended_at is None:
+        return None
+    return "completed" if row.cause is None else "compensated"
 
 
 def quarantined(store: LogReading, *, saga: str | None, key: str | None, since: Instant | None) -> list[RunRow]:
@@ -76,6 +83,7 @@ def whole_facts(row: RunRow, state: State, plan: Plan | None, payloads: Payloads
         "failure": failure_of(state),
         "cost_usd": NO_COST,
         "expectations": expectations_told(state),
+        "verifications": verifications_told(state),
     }
 
 

@@ -49,8 +49,10 @@ def _of_an_open_run(
     row, state, plan = standing.row, standing.state, standing.plan
     if row.quarantined:
         return quarantined(row)
-    if row.status in CLOSED:
-        return wrong(row, f"it is {row.status} already", "a run that has ended stays as it is")
+    if row.status in CLOSED or (state is not None and state.closed):
+        return wrong(
+            row, f"it is {row.status if state is None else state.status} already", "a run that has ended stays as it is"
+        )
     if state is None:
         return standing.fault or wrong(row, "its entries are not in the store", "see: amends audit verify --all")
     if plan is None:

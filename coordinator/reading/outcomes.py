@@ -9,19 +9,19 @@ from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.state import State
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.parking import failure_of
-from amends.schemas.events import Digest, Event, SagaCompensated, SagaCompleted, SagaKilled, SagaParked
+from amends.schemas.events import Digest, Event, OutcomeAmended, SagaCompensated, SagaCompleted, SagaKilled, SagaParked
 from amends.schemas.ids import outcome_id_of
 from amends.schemas.instants import text_of
 from amends.schemas.outcome import Outcome, OutcomeStatus, Undone
 
-_OUTCOMES = (SagaCompleted, SagaCompensated, SagaParked, SagaKilled)
+_OUTCOMES = (SagaCompleted, SagaCompensated, SagaParked, SagaKilled, OutcomeAmended)
 
 Payloads = Callable[[Digest], bytes | None]
 """Gives a payload's JSON text; None where it is not to be had (sealed and erased, or external and elsewhere)."""
 
 
 def has_outcome(events: tuple[Event, ...]) -> bool:
-    """Whether an entry with these events parks or ends its run."""
+    """Whether an entry with these events parks or ends its run, or amends how it ended."""
     return any(isinstance(event, _OUTCOMES) for event in events)
 
 
@@ -43,7 +43,7 @@ def outcome_of(state: State, payloads: Payloads) -> Outcome:
         status=cast("OutcomeStatus", state.status),
         cause=state.cause,
         started_at=text_of(state.started_at),
-        ended_at=text_of(state.at),
+        ended_at=text_of(state.at if state.ended_at is None else state.ended_at),
         result=msgspec.Raw(_result(state, payloads)),
         failure=failure_of(state),
         undone=tuple(Undone(step=undone.step, verified_by=undone.verified_by) for undone in state.undone),

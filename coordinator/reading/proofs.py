@@ -1,4 +1,4 @@
-"""What is known of runs that completed: proven, flagged, or still to be read back; nothing where nothing is expected."""
+"""The proof of runs that have ended: proven, flagged, or pending; nothing where nothing is expected."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import LogReading, Store
 from amends.coordinator.reading.history import run_history
 from amends.schemas.ids import SagaId
-from amends.schemas.instants import Instant
+from amends.schemas.instants import Instant, text_of
 from amends.schemas.outcome import Proof
 
 PAGE = 200
@@ -22,7 +22,7 @@ def proofs_of(store: LogReading, rows: Iterable[RunRow]) -> dict[SagaId, Proof]:
     expecting: dict[str, bool] = {}
     found: dict[SagaId, Proof] = {}
     for row in rows:
-        if row.status != "completed":
+        if row.ended_at is None or row.status == "killed":
             continue
         if row.definition_hash not in expecting:
             stored = store.definition(row.definition_hash)
@@ -36,9 +36,9 @@ def proofs_of(store: LogReading, rows: Iterable[RunRow]) -> dict[SagaId, Proof]:
 def runs_of_proof(
     store: Store, proof: Proof, *, saga: str | None, key: str | None, since: Instant | None
 ) -> Iterator[tuple[RunRow, Proof]]:
-    """Completed runs of this proof, newest first."""
+    """Ended runs of this proof, newest first."""
     before = None
-    while page := store.runs(status="completed", saga=saga, key=key, since=since, limit=PAGE, before=before):
+    while page := store.runs(saga=saga, key=key, since=since, limit=PAGE, before=before):
         proofs = proofs_of(store, page)
         yield from ((row, proof) for row in page if proofs.get(row.saga_id) == proof)
         before = (page[-1].started_at, page[-1].saga_id)
@@ -51,8 +51,22 @@ def expectations_told(state: State) -> list[dict[str, Any]]:
     ]
 
 
+def verifications_told(state: State) -> list[dict[str, Any]]:
+    """What is read back after the end: until when nobody knows, and what it said."""
+    return [
+        {
+            "path": each.path,
+            "direction": each.direction,
+            "due_at": text_of(each.due_at),
+            "held": each.held,
+            "message": each.message,
+        }
+        for each in state.verifications or ()
+    ]
+
+
 def _expects(form: DefinitionForm) -> bool:
-    return any(step.kind == "expect" for step in form.steps)
+    return any(step.kind == "expect" or step.delays for step in form.every_step())
 
 
 def _proof(store: LogReading, saga_id: SagaId) -> Proof | None:

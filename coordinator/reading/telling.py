@@ -160,6 +160,13 @@ class Telling:
         why = f": {event.message}" if event.message else ""
         line.said = f"{'✔ as expected' if event.held else '✖ not as expected'}{why}{_tries(line)}"
 
+    def _amended(self, event: e.OutcomeAmended) -> None:
+        what = event.path if event.direction == "forward" else f"the undo of {event.path}"
+        why = f": {event.message}" if event.message else ""
+        self._event(
+            "read back", f"{'✔' if event.held else '✖'} {what} {'stands' if event.held else 'does not stand'}{why}"
+        )
+
     def _failed(self, event: e.StepFailed | e.UndoFailed) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepFailed) else "undo")
         line.said, line.place = f"✖ {event.kind}{_tries(line)}: {event.message}", ""
@@ -296,6 +303,7 @@ class Telling:
         e.StepPending: _pends,
         e.StepVerified: _verified,
         e.ExpectationChecked: _checked,
+        e.OutcomeAmended: _amended,
         e.FanOutPlanned: _planned,
         e.FanOutEnded: _fan_ended,
         e.RoundPlanned: _round,

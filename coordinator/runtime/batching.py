@@ -217,7 +217,7 @@ class Pending:
         if run.plan.waits:
             _note_waits(part, run, before, state)
         run.state, run.due = state, due
-        shard.open_runs += (before is None) - state.closed
+        shard.open_runs += (before is None) - (state.closed and (before is None or not before.closed))
         self.ended += state.closed and (before is None or not before.closed)
         if before is None:
             part.started.append(_row(run, waiting_for))

@@ -68,6 +68,7 @@ class CarryingOut:
         if run.running:
             self.lingering.update({run.saga_id} if over else ())
         elif over:
+            self.sleeps(run)  # One that has ended may still be read back, long after.
             del self.runs[run.saga_id]
         elif waits_for_handler(run, now):
             self.resting.add(run.saga_id)

@@ -65,6 +65,8 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:  # noq
             return _answered(entry, first)
         case "recovery" if isinstance(first, e.RunResumed):
             return Recovered(clean=first.clean)
+        case "recovery" if isinstance(first, e.VerificationRequested):
+            return Recovered(clean=False)
         case "locks":
             return LocksGranted()
         case "cancel" | "kill" | "resolve" | "release":
@@ -138,6 +140,21 @@ def _answered(entry: Entry, event: e.AnswerReceived) -> Delivered:
     )
 
 
+def _late_answer(state: State, event: e.VerificationRequested | e.OutcomeAmended, notes: tuple[Note, ...]) -> ReadBack:
+    """The number that was asked stands in the state before it."""
+    number = next(
+        each.number
+        for each in state.verifications or ()
+        if (each.path, each.direction) == (event.path, event.direction)
+    )
+    answer: Yes | No | NoAnswer = No()
+    if isinstance(event, e.OutcomeAmended) and event.held:
+        answer = Yes()
+    elif isinstance(event, e.OutcomeAmended) and event.message is not None:
+        answer = NoAnswer(message=event.message)
+    return ReadBack(path=event.path, direction=event.direction, role="verify", asked=number, answer=answer, notes=notes)
+
+
 def _reply(event: Event, notes: tuple[Note, ...], at: Instant = 0) -> Replied:
     answer: Answer
     match event:
@@ -166,6 +183,8 @@ def _reply(event: Event, notes: tuple[Note, ...], at: Instant = 0) -> Replied:
 
 def _answer(plan: Plan, state: State, entry: Entry, event: Event, notes: tuple[Note, ...]) -> ReadBack:
     answer: Yes | No | NoAnswer = No()
+    if isinstance(event, e.VerificationRequested | e.OutcomeAmended):
+        return _late_answer(state, event, notes)
     match event:
         case e.StepVerified() | e.UndoVerified():
             answer = Yes()

@@ -156,7 +156,9 @@ class World:
         self.script = script or Script(clock, defaultdict(deque))
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
         self._waits = any(
-            step.wait is not None or step.may_pend for saga in self.sagas for step in saga.form.every_step()
+            step.wait is not None or step.may_pend or step.delays
+            for saga in self.sagas
+            for step in saga.form.every_step()
         )
         self._refuse_unknown(self.script.replies)
         self._namespace = namespace

@@ -20,7 +20,12 @@ from amends.schemas.events.ending import (
 )
 from amends.schemas.events.evidence import CheckpointRecorded, EvidenceRecorded, PermissionDenied
 from amends.schemas.events.pending import AnswerReceived, StepPending
-from amends.schemas.events.proving import ExpectationChecked
+from amends.schemas.events.proving import (
+    ExpectationChecked,
+    OutcomeAmended,
+    VerificationPlanned,
+    VerificationRequested,
+)
 from amends.schemas.events.repeating import FanOutEnded, FanOutPlanned, LoopEnded, RoundPlanned
 from amends.schemas.events.starting import LockReleased, LocksRequested, LocksTaken, RerunStarted, SagaStarted
 from amends.schemas.events.steps import (
@@ -75,6 +80,7 @@ Event = (
     | UndoFailed
     | UndoVerified
     | ExpectationChecked
+    | VerificationPlanned
     | SagaCompleted
     | SagaCompensated
     | SagaParked
@@ -84,6 +90,8 @@ Event = (
     | RunResumed
     | SagaKilled
     | LateReplyRecorded
+    | VerificationRequested
+    | OutcomeAmended
     | LimitReached
     | EvidenceRecorded
     | PermissionDenied
@@ -116,6 +124,7 @@ __all__ = [
     "LoopEnded",
     "MessageReceived",
     "Origin",
+    "OutcomeAmended",
     "ParkingResolved",
     "PermissionDenied",
     "RerunStarted",
@@ -143,6 +152,8 @@ __all__ = [
     "UndoRequested",
     "UndoSucceeded",
     "UndoVerified",
+    "VerificationPlanned",
+    "VerificationRequested",
     "VerifiedBy",
     "WaitStarted",
 ]

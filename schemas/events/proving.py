@@ -1,6 +1,7 @@
-"""What shows that a completed run achieved what it was for."""
+"""What shows that a run achieved what it was for."""
 
 from amends.schemas.events.base import EventStruct
+from amends.schemas.ids import Direction
 
 
 class ExpectationChecked(EventStruct, frozen=True, kw_only=True):
@@ -9,3 +10,30 @@ class ExpectationChecked(EventStruct, frozen=True, kw_only=True):
     path: str
     held: bool
     message: str | None
+
+
+class VerificationPlanned(EventStruct, frozen=True, kw_only=True):
+    """The run ends, and what this step or undo did is read back later, from `due_at` on."""
+
+    path: str
+    direction: Direction
+    due_at: str
+
+
+class VerificationRequested(EventStruct, frozen=True, kw_only=True):
+    """The read-back of an ended run is asked, at `due_at`; with a higher number again."""
+
+    path: str
+    direction: Direction
+    number: int
+    due_at: str
+
+
+class OutcomeAmended(EventStruct, frozen=True, kw_only=True):
+    """The read-back has answered after the end: the outcome is published again, with what is proven now (rule 12)."""
+
+    path: str
+    direction: Direction
+    held: bool
+    message: str | None
+    """Why it does not hold, where the answer does not say so."""

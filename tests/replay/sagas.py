@@ -110,6 +110,32 @@ def expecting_saga() -> Saga[Order]:
     return saga
 
 
+def read_back_saga() -> Saga[Order]:
+    """One step and its undo, each read back two hours after it was done."""
+    saga = Saga("read_back", trigger=Topic("orders", Order, idempotency_key="id", business_key="order"))
+
+    @saga.action(idempotent=True)
+    def charge(ctx: Context, trigger: Order) -> Done:
+        return Done(id="ch_1")
+
+    @charge.verify(verify_after="2h", verify_within="2s")
+    def is_charged(ctx: Context, charged: Done = charge.result) -> bool:
+        return True
+
+    @charge.undo
+    def give_back(ctx: Context, charged: Done | None = charge.maybe) -> None: ...
+
+    @give_back.verify(verify_after="2h", verify_within="2s")
+    def is_given_back(ctx: Context, trigger: Order) -> bool:
+        return True
+
+    @saga.read
+    def assess(ctx: Context, charged: Done = charge.result) -> Done:
+        return Done(id="assessed")
+
+    return saga
+
+
 def long_saga() -> Saga[Order]:
     """Sixty steps in a row."""
     saga = Saga("long", version=3, trigger=Topic("orders", Order, idempotency_key="id"))

@@ -15,7 +15,16 @@ from amends.schemas.events import Resolution
 from amends.schemas.instants import SECOND
 from amends.schemas.message import Answer as Verdict
 from amends.testing import fails, late, ok, raises, times_out, unavailable, unknown, world
-from tests.replay.sagas import Done, expecting_saga, long_saga, order_saga, pending_saga, repeating_saga, waiting_saga
+from tests.replay.sagas import (
+    Done,
+    expecting_saga,
+    long_saga,
+    order_saga,
+    pending_saga,
+    read_back_saga,
+    repeating_saga,
+    waiting_saga,
+)
 
 Replies = Mapping[str, Reply | Iterable[Reply]]
 Story = Callable[[], World]
@@ -177,6 +186,9 @@ STORIES: Final[Mapping[str, Story]] = {
     "external-payload": lambda: played(order_saga(), {"ship": ok(Done(id="parcel_1", note="long " * 20_000))}),
     "proven": lambda: played(expecting_saga(), {"is_paid": [unavailable(), ok(value=True)]}),
     "flagged": lambda: played(expecting_saga(), {"is_paid": raises(OSError("no bank")), "is_booked": ok(value=False)}),
+    "read-back-late": lambda: played(read_back_saga(), until_s=3 * 3600),
+    "read-back-late-denied": lambda: played(read_back_saga(), {"charge.verify": ok(value=False)}, until_s=3 * 3600),
+    "undo-read-back-late": lambda: played(read_back_saga(), {"assess": fails("not ours")}, until_s=3 * 3600),
     "waited": lambda: waited(paid=True),
     "waited-in-vain": lambda: waited(paid=False),
     "pending": lambda: answered("succeeded"),

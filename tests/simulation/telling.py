@@ -56,6 +56,8 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"parked {event.phase}: {event.step} ({event.kind})"
         case e.ExpectationChecked():
             return f"{event.path} {'held' if event.held else f'not held ({event.message})'}"
+        case e.VerificationPlanned() | e.VerificationRequested() | e.OutcomeAmended():
+            return _verification(event)
         case e.ParkingResolved():
             return f"resolved {event.step}: {event.resolution}"
         case e.SavepointChosen():
@@ -76,6 +78,13 @@ def told(event: Event) -> str:  # noqa: C901, PLR0912  one line for each type
             return f"denied to {_what(event)}"
         case e.SagaStarted() | e.SagaCompleted() | e.SagaCompensated() | e.SagaKilled():
             return type(event).__name__.removeprefix("Saga").lower()
+
+
+def _verification(event: e.VerificationPlanned | e.VerificationRequested | e.OutcomeAmended) -> str:
+    what = f"undo of {event.path}" if event.direction == "undo" else event.path
+    if isinstance(event, e.OutcomeAmended):
+        return f"{what} {'verified' if event.held else f'not verified ({event.message})'} after the end"
+    return f"{'verify' if isinstance(event, e.VerificationPlanned) else 'ask about'} {what} later"
 
 
 def _what(event: Event) -> str:

@@ -23,6 +23,7 @@ from amends.coordinator.definition.rules.undo import (
     undoes_only_what_can_be,
     uses_only_what_it_may,
 )
+from amends.coordinator.definition.rules.verifying import reads_back_within_bounds
 from amends.coordinator.definition.rules.waits import waits_end_in_time, waits_only_wait
 
 Check = Callable[[Shape], Iterator[Fault]]
@@ -45,6 +46,7 @@ _THEN: Final[tuple[Check, ...]] = (
     only_actions_pend,
     answers_come_in_time,
     expects_not_too_much,
+    reads_back_within_bounds,
 )
 
 

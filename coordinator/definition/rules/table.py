@@ -90,6 +90,8 @@ _TABLE: Final = (
     # what is expected
     Rule(code="AM1110", asks="expects 20 things at most"),
     Rule(code="AM1111", asks="expects nothing of a saga that is repeated", severity="warning"),
+    # what is read back later
+    Rule(code="AM1112", asks="reads back later by a second at least, and by 30 days at most"),
     # loading an app
     Rule(code="AM1100", asks="stands in an APP that is there"),
     Rule(code="AM1101", asks="stands in an APP that can be imported"),

@@ -15,6 +15,7 @@ FACTS = {
     "version": 3,
     "proof": None,
     "expectations": [],
+    "verifications": [],
     "started_at": "2026-11-22T01:20:39.702787Z",
     "updated_at": "2026-11-22T01:20:39.702787Z",
     "trigger": {"topic": "orders", "partition": 0, "offset": 0, "duplicates": 0, "origins": []},
