@@ -1,5 +1,6 @@
 """Calls as a saga declares them: once, for every item of a list, or in rounds until a condition holds."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -43,7 +44,7 @@ class LoopOptions(_Options, total=False):
     carry: bool
 
 
-class Calls:
+class Calls(ABC):
     """What `Saga` has of it."""
 
     _draft: Draft
@@ -268,11 +269,11 @@ class Calls:
         self._add_call(call)
         return Call(call)
 
-    def _add_call(self, call: DeclaredCall) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _add_call(self, call: DeclaredCall) -> None: ...
 
-    def _waited_for(self, kind: str, after: After) -> tuple[Waited, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _waited_for(self, kind: str, after: After) -> tuple[Waited, ...]: ...
 
 
 def _step_of(draft: Draft, returns: object, call: str) -> DeclaredStep:

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from amends.coordinator.definition.expression import Expression, Reference, with_references
+from amends.coordinator.definition.expression import Expression, Reference, joined, with_references
 from amends.coordinator.definition.form import ITEM, Argument, EachForm, HandlerForm, LoopForm, StepForm
 
 _COPY: Final = re.compile(r"(.+)\[([0-9]+)\][^\[\]]*")
@@ -102,7 +102,7 @@ class _Copy:
         if reference.step is None:
             return reference
         if reference.step == self._path + ITEM:
-            return Reference(step=self._item.step, field=_joined(self._item.field, reference.field))
+            return Reference(step=self._item.step, field=joined(self._item.field, reference.field))
         return Reference(step=self._own(reference.step), field=reference.field)
 
     def _all(self, steps: tuple[StepForm, ...]) -> tuple[StepForm, ...]:
@@ -116,7 +116,7 @@ class _Copy:
         if argument.step is None:
             return argument
         if argument.step == self._path + ITEM:
-            return replace(self._item, field=_joined(self._item.field, argument.field))
+            return replace(self._item, field=joined(self._item.field, argument.field))
         return replace(argument, step=self._own(argument.step))
 
     def _maybe_own(self, path: str | None) -> str | None:
@@ -135,7 +135,3 @@ def _item(step: StepForm, index: int) -> Argument:
     if index and step.loop.carry and step.loop.returns is not None:
         return Argument(source="result", step=copy_path(step.path, step.loop.returns, index - 1))
     return step.handler.arguments.get("first", Argument(source="trigger"))
-
-
-def _joined(outer: str, inner: str) -> str:
-    return ".".join(each for each in (outer, inner) if each)

@@ -160,6 +160,11 @@ def accessors(field: str) -> tuple[str | int, ...]:
     return tuple(field.split(".")) if "[" not in field else _with_places(field)
 
 
+def joined(outer: str, inner: str) -> str:
+    """The way that goes on where the outer one leads; either may be empty."""
+    return ".".join(each for each in (outer, inner) if each)
+
+
 @lru_cache(maxsize=4_096)
 def _with_places(field: str) -> tuple[str | int, ...]:
     found: list[str | int] = []

@@ -6,7 +6,7 @@ caller, and what it reads of its trigger it reads of the caller's value instead.
 
 import msgspec
 
-from amends.coordinator.definition.expression import AllOf, Expression, Reference, with_references
+from amends.coordinator.definition.expression import AllOf, Expression, Reference, joined, with_references
 from amends.coordinator.definition.form import CONTEXT, TRIGGER, Argument, DefinitionForm, HandlerForm, StepForm
 
 
@@ -80,12 +80,12 @@ class _Inclusion:
         if argument.source == CONTEXT:
             return argument
         if argument.source == TRIGGER:
-            return msgspec.structs.replace(self.trigger, field=_joined(self.trigger.field, argument.field))
+            return msgspec.structs.replace(self.trigger, field=joined(self.trigger.field, argument.field))
         return msgspec.structs.replace(argument, step=self._path(argument.step or ""))
 
     def _reference(self, reference: Reference) -> Reference:
         if reference.step is None:
-            return Reference(step=self.trigger.step, field=_joined(self.trigger.field, reference.field))
+            return Reference(step=self.trigger.step, field=joined(self.trigger.field, reference.field))
         return Reference(step=self._path(reference.step), field=reference.field)
 
     def _maybe_path(self, path: str | None) -> str | None:
@@ -98,7 +98,3 @@ class _Inclusion:
 def _both(outer: Expression | None, inner: Expression | None) -> Expression | None:
     both = tuple(each for each in (outer, inner) if each is not None)
     return AllOf(parts=both) if len(both) > 1 else next(iter(both), None)
-
-
-def _joined(outer: str, inner: str) -> str:
-    return ".".join(each for each in (outer, inner) if each)

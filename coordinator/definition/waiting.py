@@ -1,5 +1,6 @@
 """Waits as a definition declares them: for a message from outside, for an instant, or for some time to pass."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Required, TypedDict, TypeVar, Unpack
@@ -62,7 +63,7 @@ class Wait(Read[[], NoReturn, R], Generic[R]):
             raise AttributeError(name)
 
 
-class Waits:
+class Waits(ABC):
     """What `Saga` has of it."""
 
     _draft: Draft
@@ -121,11 +122,11 @@ class Waits:
         )
         return Wait(self._added(step))
 
-    def _added(self, step: DeclaredStep) -> DeclaredStep:
-        raise NotImplementedError
+    @abstractmethod
+    def _added(self, step: DeclaredStep) -> DeclaredStep: ...
 
-    def _waited_for(self, kind: str, after: After) -> tuple[Waited, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def _waited_for(self, kind: str, after: After) -> tuple[Waited, ...]: ...
 
 
 def read_wait(step: DeclaredStep, wait: DeclaredWait, findings: list[Finding]) -> HandlerForm:

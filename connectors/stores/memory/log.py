@@ -14,7 +14,6 @@ from amends.coordinator.ports.rows import (
     CLOSED,
     ORIGINS_KEPT,
     Batch,
-    DeadLetterRow,
     Duplicate,
     ShardAppend,
     StoredEntry,
@@ -100,11 +99,6 @@ class Log(Messages, Locks):
             self._tables.inbox.pop(message_id, None)
         self._meet_messages(append)
 
-    def _put_dead_letter(self, letter: DeadLetterRow) -> None:
-        letters = self._tables.dead_letters
-        if all(_same_record(known) != _same_record(letter) for known in letters):
-            letters.append(msgspec.structs.replace(letter, n=len(letters) + 1))
-
     def _count_duplicates(self, duplicates: Sequence[Duplicate]) -> None:
         new: defaultdict[SagaId, list[Origin]] = defaultdict(list)
         for duplicate in duplicates:
@@ -117,9 +111,3 @@ class Log(Messages, Locks):
                 self._tables.runs[saga_id] = msgspec.structs.replace(
                     row, duplicates=row.duplicates + len(fresh), origins=(*row.origins, *fresh)[:ORIGINS_KEPT]
                 )
-
-
-def _same_record(letter: DeadLetterRow) -> tuple[object, ...]:
-    """What makes two dead letters one: the record, read again, and the saga that refused it."""
-    at = (letter.topic, letter.partition, letter.offset, letter.saga)
-    return (*at, letter.size_bytes, letter.key or b"", letter.value or b"")

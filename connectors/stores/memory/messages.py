@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from amends.connectors.stores.memory.tables import Part
 from amends.connectors.stores.messages import delivery
-from amends.coordinator.ports.rows import AwaitedRow, DeadLetterRow, MessageRow, ShardAppend
+from amends.coordinator.ports.rows import AwaitedRow, MessageRow, ShardAppend
 from amends.coordinator.ports.store import LetterOf
 from amends.schemas.instants import Instant
 
@@ -38,9 +38,6 @@ class Messages(Part):
                     self._put_dead_letter(letter_of(row))
             self._tables.mark += 1
             return len(over)
-
-    def _put_dead_letter(self, letter: DeadLetterRow) -> None:
-        raise NotImplementedError
 
     def _put(self, row: MessageRow) -> bool:
         if row.message_id in self._tables.messages:

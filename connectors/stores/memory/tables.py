@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from amends.coordinator.ports.rows import (
     ArchivedRow,
     AwaitedRow,
@@ -77,3 +79,15 @@ class Part:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+
+    def _put_dead_letter(self, letter: DeadLetterRow) -> None:
+        """Keep it once; under the lock."""
+        letters = self._tables.dead_letters
+        if all(_same_record(known) != _same_record(letter) for known in letters):
+            letters.append(msgspec.structs.replace(letter, n=len(letters) + 1))
+
+
+def _same_record(letter: DeadLetterRow) -> tuple[object, ...]:
+    """What makes two dead letters one: the record, read again, and the saga that refused it."""
+    at = (letter.topic, letter.partition, letter.offset, letter.saga)
+    return (*at, letter.size_bytes, letter.key or b"", letter.value or b"")
