@@ -36,7 +36,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 def compared(before: StoredDefinition, after: StoredDefinition) -> tuple[Change, ...]:
     """Every difference, the trigger's first, then those of the whole, of steps, of what handlers read and return."""
-    return (*compared_forms(before.form, after.form), *_schemas(before, after))
+    return (*compared_forms(before.form, after.form), *_topics(before, after), *_schemas(before, after))
 
 
 def compared_forms(before: DefinitionForm, after: DefinitionForm) -> tuple[Change, ...]:
@@ -92,6 +92,12 @@ def _changes(what: What, path: str | None, before: object, after: object, field:
 def _is_leaf(value: dict[str, Any]) -> bool:
     """A handler's parameter may be called `source` as well; what it holds is no text."""
     return any(isinstance(value.get(name), str) for name in _LEAVES)
+
+
+def _topics(before: StoredDefinition, after: StoredDefinition) -> Iterator[Change]:
+    """Of commands and answers; their order says nothing."""
+    old, new = sorted(before.topics), sorted(after.topics)
+    yield from _changes("saga", None, old or None, new or None, "topics")
 
 
 def _schemas(before: StoredDefinition, after: StoredDefinition) -> Iterator[Change]:

@@ -68,7 +68,7 @@ def test_every_field_of_a_definition_is_compared(way: Way) -> None:
 def test_only_what_says_which_definition_it_is_is_left_out() -> None:
     everything = msgspec.to_builtins(rich())
     assert everything.keys() - members(rich()).keys() == IDENTITY == {"name", "version"}
-    assert {"form", "schemas", "trigger_schema"} == set(StoredDefinition.__struct_fields__)
+    assert {"form", "schemas", "trigger_schema", "topics"} == set(StoredDefinition.__struct_fields__)
     assert {"parameters", "result"} == set(HandlerSchemas.__struct_fields__)
 
 
@@ -127,6 +127,22 @@ def test_a_parameter_may_have_the_name_of_a_member_of_the_form() -> None:
         ("added", "a", "handler.arguments.op"),
     ]
     assert ("added", "a", "handler.arguments.trigger") in changes_of(saga(before), saga(A))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(("a", "b"), ("b", "a"), [], id="in another order"),
+        pytest.param((), ("a",), [("added", None, ["a"])], id="a first one"),
+        pytest.param(("a",), ("b", "a"), [("changed", ["a"], ["a", "b"])], id="another one"),
+        pytest.param(("a",), (), [("removed", ["a"], None)], id="none any more"),
+    ],
+)
+def test_topics_of_commands_are_compared(before: tuple[str, ...], after: tuple[str, ...], expected: list[Any]) -> None:
+    stored = shop().close().stored
+    changes = compared(replace(stored, topics=before), replace(stored, topics=after))
+    assert [(each.change, each.before, each.after) for each in changes] == expected
+    assert {(each.what, each.path, each.field) for each in changes} <= {("saga", None, "topics")}
 
 
 def with_schema(stored: StoredDefinition, handler: str, **parameters: bytes) -> StoredDefinition:
