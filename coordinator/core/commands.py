@@ -17,7 +17,7 @@ from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
 from amends.coordinator.core.settle import move_of, policy_of
-from amends.coordinator.core.state import Effect, State, Verification
+from amends.coordinator.core.state import OVER, Effect, State, Verification
 from amends.coordinator.core.verifying import asked_verifications, due_of
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
@@ -209,5 +209,5 @@ def _not_requested(plan: Plan, state: State) -> list[str]:
         for step in plan.form.steps
         if step.handler.name in plan.missing
         and state.effect(step.path, "forward").phase in {"idle", "absent"}
-        and all(state.effect(before, "forward").phase in {"done", "skipped"} for before in step.after)
+        and all(state.effect(before, "forward").phase in OVER for before in step.after)
     ]

@@ -6,20 +6,18 @@ from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.savepoints import go_forward_from
 from amends.coordinator.core.settle import request_from_reserve, schedule_retry, settle
-from amends.coordinator.core.state import Effect
+from amends.coordinator.core.state import OVER, Effect
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.core.verifying import plan_verifications
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import GenerationRaised, SagaCompensated, SagaParked
-
-_OVER = frozenset({"done", "skipped"})
 
 
 def compensate(turn: Turn) -> None:
     """Everything that is due now for the one undo that is at work."""
     undo_list = turn.state.undo_list
     assert undo_list is not None, "the compensation begins with its frozen list"
-    path = next((path for path in undo_list if turn.state.effect(path, "undo").phase not in _OVER), None)
+    path = next((path for path in undo_list if turn.state.effect(path, "undo").phase not in OVER), None)
     if path is None and turn.state.savepoint is not UNSET:
         go_forward_from(turn, turn.state.savepoint)
         return

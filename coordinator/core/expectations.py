@@ -1,10 +1,9 @@
 """What is expected of a run once everything is done. It is asked like a read, and decides nothing but the proof."""
 
-from amends.coordinator.core.items import OVER
 from amends.coordinator.core.limits import whole_limit
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.requesting import request_step
-from amends.coordinator.core.state import State
+from amends.coordinator.core.state import OVER, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import ExpectationChecked
@@ -12,7 +11,7 @@ from amends.schemas.events import ExpectationChecked
 
 def everything_done(plan: Plan, state: State) -> bool:
     """Whether only what is expected is still to be asked: no deadline, limit or wish turns the run back any more."""
-    plan = plan.folded.of(state)
+    plan = plan.of(state)
     if not plan.expectations:
         return False
     effects = state.forward

@@ -1,7 +1,6 @@
 """Going forward: retry what failed, settle what is in doubt, request what is ready, finish."""
 
 from amends.coordinator.core.expectations import ask, everything_done, judge, not_answered
-from amends.coordinator.core.items import OVER
 from amends.coordinator.core.limits import forward_limit
 from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.pivot import may_pivot, pivot_passed
@@ -9,7 +8,7 @@ from amends.coordinator.core.repeating import begin_repeating, beginnable, go_on
 from amends.coordinator.core.requesting import request_step
 from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.settle import fail, schedule_retry, settle
-from amends.coordinator.core.state import Effect
+from amends.coordinator.core.state import OVER, Effect
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.core.verifying import plan_verifications
 from amends.coordinator.core.waiting import begin_wait, end_wait

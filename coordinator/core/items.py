@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.state import Effect, State
-
-OVER = frozenset({"done", "skipped"})
+from amends.coordinator.core.state import OVER, Effect, State
 
 
 @dataclass(slots=True, kw_only=True)

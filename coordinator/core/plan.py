@@ -33,7 +33,10 @@ class Plan:
     _copied: Copied = field(default_factory=dict, repr=False)
 
     def of(self, state: State) -> "Plan":
-        """The plan of one run, with what is repeated in it unfolded as far as it was planned."""
+        """The plan of one run, with what is repeated in it unfolded as far as it was planned.
+
+        Asked of a run's own plan it is that of the run as it is by now.
+        """
         if self.origin is not None:
             return self.origin.of(state)
         fans = state.fans
@@ -50,11 +53,6 @@ class Plan:
                 self._unfolded.popitem(last=False)
         self._unfolded[shape] = found
         return found
-
-    @property
-    def folded(self) -> "Plan":
-        """The definition's own."""
-        return self.origin or self
 
     @cached_property
     def steps(self) -> dict[str, StepForm]:

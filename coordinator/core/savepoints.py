@@ -20,7 +20,7 @@ from amends.schemas.instants import Instant
 
 def savepoints(plan: Plan, state: State) -> tuple[str, ...]:
     """The steps that a parked run may be undone to now, in the definition's order."""
-    plan = plan.folded.of(state)
+    plan = plan.of(state)
     if why_no_savepoint(plan, state) is not None:
         return ()
     return tuple(step.path for step in plan.form.steps if why_not_back_to(plan, state, step.path) is None)

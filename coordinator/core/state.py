@@ -31,6 +31,8 @@ Phase = Literal[
 
 STANDING: frozenset[Phase] = frozenset({"verifying", "done", "ended", "tombstone"})
 """Phases in which a step that acts is undone by the compensation."""
+OVER: frozenset[Phase] = frozenset({"done", "skipped"})
+"""Phases in which what waits for the effect may go on."""
 
 
 class Doubt(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,8 @@ All front ends produce it; the coordinator stores, checks, draws and runs it. It
 expressions (`expression.py`), handlers are names. `graph_hash` covers what decides a run's course, never schemas,
 docstrings or code (rule 14).
 
-Paths leave room for what a saga will be able to say later: `ship/reserve` (call), `notify[2]` (for_each, loop).
+The steps of a called saga stand in the form under its name, `ship/reserve`. What is repeated stands in it once, within
+the step that repeats it; a run has it as `notify[2]` (`../core/unfolding.py`).
 """
 
 from collections.abc import Iterator

@@ -87,7 +87,7 @@ def _resolve(standing: Standing, wish: wishes.Resolve) -> Conflict | None:
 def _undo_to(row: RunRow, state: State, plan: Plan, step: str) -> AmendsError | None:
     if state.parked is None:
         return wrong(row, f"it is {state.status}, not parked", "only a parked run is undone to a step")
-    plan = plan.folded.of(state)
+    plan = plan.of(state)
     possible = savepoints(plan, state)
     offered = f"possible: {', '.join(possible)}" if possible else f"see what is: amends parked show {row.saga_id}"
     if step not in plan.paths:
