@@ -5,6 +5,7 @@ The checker folds events by itself: it shares no code with what it judges but th
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from amends.coordinator.core.plan import Plan
 from amends.schemas import events as e
@@ -15,6 +16,9 @@ from tests.simulation.telling import told
 from tests.simulation.world import World
 
 _TERMINAL = (e.SagaCompleted, e.SagaCompensated, e.SagaKilled)
+
+_AFTER_THE_END: Final = e.LateReplyRecorded | e.StepPending | e.AnswerReceived
+"""What may follow the end: what a reply says, that one is promised, and that it came."""
 
 
 class InvariantBroken(AssertionError):
@@ -70,7 +74,7 @@ class Checker:
 
     def _event(self, event: Event, at: Instant, *, by_person: bool) -> None:
         if self.ended_by is not None:
-            self.require(isinstance(event, e.LateReplyRecorded), "S11", f"{told(event)} after the end")
+            self.require(isinstance(event, _AFTER_THE_END), "S11", f"{told(event)} after the end")
             return
         match event:
             case e.StepRequested():

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
-from amends.coordinator.definition.form import Argument, DefinitionForm, StepForm
+from amends.coordinator.definition.form import Argument, DefinitionForm, PendingForm, StepForm
 from amends.schemas.canonical import encode
 from tests.simulation.definitions import action, expect, pause, pivot, read, result, retriable, saga, wait
 
@@ -17,6 +17,8 @@ DICE = range(10)
 DICE_OF_TRIGGER: Final = Argument(source="trigger", field="dice")
 _WAITING: Final = 1 / 3
 _EXPECTING: Final = 1 / 4
+_PENDING: Final = 1 / 4
+_ANSWERED_MS: Final = (200, 5_000, 120_000)
 _TIMEOUTS: Final[tuple[Literal["fail", "skip", "park"], ...]] = ("fail", "skip", "park")
 
 
@@ -52,7 +54,7 @@ def random_saga(random: Random) -> DefinitionForm:
         steps.append(result())
     locks = _locks(steps)
     return saga(
-        *_with_expectations(_with_waits(steps)),
+        *_with_pending(_with_expectations(_with_waits(steps))),
         deadline_ms=random.choice((3_600_000, 3_600_000, 20_000, 3_000)),
         wall_ms=random.choice((None, None, None, 10_000)),
         attempts=random.choice((None, None, None, 8, 20)),
@@ -96,6 +98,25 @@ def _with_expectations(steps: list[StepForm]) -> list[StepForm]:
         *steps,
         *(expect(f"e{n}", tuple(last), attempts=drawn.randrange(1, 4)) for n in range(drawn.randrange(1, 3))),
     ]
+
+
+def _with_pending(steps: list[StepForm]) -> list[StepForm]:
+    """In a quarter of the stories: actions, the pivot and undos whose answer may come later.
+
+    It follows from what was drawn, as locks do.
+    """
+    drawn = Random(sum(len(encode(step)) for step in steps) + 2)
+    if drawn.random() >= _PENDING:
+        return steps
+    return [_pending(drawn, step) if step.acts else step for step in steps]
+
+
+def _pending(drawn: Random, step: StepForm) -> StepForm:
+    if _coin(drawn):
+        step = replace(step, pending=PendingForm(within_ms=drawn.choice(_ANSWERED_MS)))
+    if step.undo is not None and _coin(drawn):
+        step = replace(step, undo=replace(step.undo, pending=PendingForm(within_ms=drawn.choice(_ANSWERED_MS))))
+    return step
 
 
 def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:

@@ -14,6 +14,7 @@ from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import (
     Answer,
     CancelWished,
+    Delivered,
     Done,
     Ended,
     Failed,
@@ -22,10 +23,12 @@ from amends.coordinator.core.messages import (
     Message,
     No,
     NoAnswer,
+    Pends,
     ReadBack,
     Recovered,
     Replied,
     ResolutionWished,
+    Said,
     SavepointWished,
     Tick,
     Unknown,
@@ -34,7 +37,7 @@ from amends.coordinator.core.messages import (
 from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.savepoints import savepoints
-from amends.coordinator.core.waiting import waited_for
+from amends.coordinator.core.waiting import rests
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.schemas.entry import Entry
 from amends.schemas.events import Resolution, WaitStarted
@@ -166,8 +169,7 @@ class Simulation:
         idle = not self.running and state.status in {"running", "compensating"} and not state.draining
         if idle and not self._retries():
             self.checker.require(
-                missing_handler(run.plan, state, run.now) in run.plan.missing
-                or waited_for(run.plan, state) is not None,
+                missing_handler(run.plan, state, run.now) in run.plan.missing or rests(run.plan, state),
                 "S23",
                 "it waits and nobody knows for what",
             )
@@ -226,8 +228,11 @@ class Simulation:
         request, verdict = self._request(command), self._verdict()
         sent_at = now + self.random.randrange(took_ms + 1) * MILLISECOND
         sent_at = min(sent_at, command.timeout_at, ends_at)
+        within_ms = _pending_ms(self.run.plan.steps[command.path], command)
         kind = self.random.randrange(100)
-        if kind < self.faults.unavailable:
+        if within_ms is not None and self._percent(60):
+            self._pend(name, call, request, verdict, ends_at=ends_at, within_ms=within_ms)
+        elif kind < self.faults.unavailable:
             self._at(ends_at, lambda: self._reply(name, call, Failed(kind="unavailable", message="", retriable=True)))
         elif kind < self.faults.unavailable + self.faults.raises:
             if self.random.random() < 0.5:
@@ -242,6 +247,50 @@ class Simulation:
         else:
             self._at(sent_at, lambda: self._deliver(call, request, verdict))
             self._at(ends_at, lambda: self._reply_of_participant(name, call))
+
+    def _pend(
+        self,
+        name: tuple[str, str, str, int],
+        call: "Call",
+        request: Request,
+        verdict: Verdict,
+        *,
+        ends_at: Instant,
+        within_ms: int,
+    ) -> None:
+        """The participant takes the request, acts when it likes, and answers by a message: late, twice, or never."""
+        call.late_ms = self.world.late_ms(request.path, request.direction)
+        lands_at = self._lands_at(request, ends_at, call.late_ms)
+        self._at(lands_at, lambda: self._deliver(call, request, verdict, late=True))
+        self._at(ends_at, lambda: self._reply(name, call, Pends(correlation=request.key, within_ms=within_ms)))
+        if not self._percent(15):
+            answers_at = max(lands_at, ends_at) + self.random.randrange(1, 2 * within_ms) * MILLISECOND
+            self._at(answers_at, lambda: self._answers(call, request))
+
+    def _answers(self, call: "Call", request: Request) -> None:
+        if self.down:
+            self._at(self.run.now + SECOND, lambda: self._answers(call, request))
+            return
+        if call.verdict is None:
+            return  # It never landed.
+        result = self.run.keep(request.path) if request.direction == "forward" else None
+        said = Said(verdict="succeeded", answer=Done(result=result))
+        if call.verdict == "refused":
+            said = Said(verdict="refused", answer=Failed(kind="refused", message="", retriable=False))
+        if self._percent(10):
+            said = Said(verdict="unknown", answer=Unknown(kind="in_doubt", message=""))
+        for _ in range(2 if self._percent(20) else 1):
+            self._tell(
+                Delivered(
+                    path=request.path,
+                    direction=request.direction,
+                    message_id=f"reply:{request.key}",
+                    correlation=request.key,
+                    message_type="answer",
+                    body=self.run.keep(request.path),
+                    answer=said,
+                )
+            )
 
     def _read(self, name: tuple[str, str, str, int], call: "Call") -> None:
         ends_at = self.run.now + self.random.randrange(1, 900) * MILLISECOND
@@ -418,6 +467,11 @@ class Call:
 
     def acts_forward(self, path: str) -> bool:
         return self.command.role == "step" and self.command.path == path
+
+
+def _pending_ms(step: StepForm, command: Command) -> int | None:
+    pending = step.pending if command.direction == "forward" else step.undo.pending if step.undo is not None else None
+    return None if pending is None else pending.within_ms
 
 
 def _handlers(step: StepForm) -> list[HandlerForm]:
