@@ -10,7 +10,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, PositiveInt
 
-from amends import Budget, Context, Retry, Saga, Sql, StepRefused, StepUnavailable, StepUnknown, Topic, negate
+from amends import (
+    Budget,
+    Context,
+    Pending,
+    Retry,
+    Saga,
+    Sql,
+    StepRefused,
+    StepUnavailable,
+    StepUnknown,
+    Topic,
+    negate,
+)
 from amends.connectors.sql import Transaction
 
 hall = Sql("hall", url="sqlite:///hall.db")
@@ -45,6 +57,12 @@ class Approval(BaseModel):
     """What the fire brigade sends."""
 
     officer: str
+
+
+class Band(BaseModel):
+    """What the band answers, when it gets to it."""
+
+    plays_until: str
 
 
 class Benches(BaseModel):
@@ -178,8 +196,27 @@ async def return_parasols(trigger: Festival) -> None:
     await hall.undo(lambda tx: strike(tx, f"parasols for {trigger.festival}"))
 
 
+@festival.action(dependency=hall, pending_within="30m", after=forecast)
+async def hire_band(trigger: Festival) -> Band | Pending:
+    """Leave the band a note. What it comes to is pending until it answers."""
+    await hall.perform(lambda tx: note(tx, f"note to the band for {trigger.festival}"))
+    return Pending(correlation=f"{trigger.request_id}-band")
+
+
+@hire_band.undo(verify="reply")
+async def cancel_band(trigger: Festival) -> None:
+    await hall.undo(lambda tx: strike(tx, f"note to the band for {trigger.festival}"))
+
+
 insurance = festival.call("insurance", insuring, trigger=festival.trigger, returns=insure)
-stalls = festival.for_each("stalls", pitching, festival.trigger.stalls, key="name", concurrency=2, after=insurance)
+stalls = festival.for_each(
+    "stalls",
+    pitching,
+    festival.trigger.stalls,
+    key="name",
+    concurrency=2,
+    after=insurance,
+)
 
 
 @festival.read
@@ -188,17 +225,32 @@ async def count_benches(trigger: Festival) -> Benches:
 
 
 benches = festival.loop(
-    "benches", carting, trigger=count_benches.result, until=cart.result.missing == 0, max=8, carry=True, returns=cart
+    "benches",
+    carting,
+    trigger=count_benches.result,
+    until=cart.result.missing == 0,
+    max=8,
+    carry=True,
+    returns=cart,
 )
 
 approval = festival.wait(
-    "approval", Approval, correlation=festival.trigger.request_id, timeout="30m", on_timeout="fail", after=stalls
+    "approval",
+    Approval,
+    correlation=festival.trigger.request_id,
+    timeout="30m",
+    on_timeout="fail",
+    after=stalls,
 )
 night = festival.pause("night", "100ms", after=[approval, benches])
 opening = festival.wait_until("opening", festival.trigger.opens_at, after=night)
 
 
-@festival.action(dependency=hall, irreversible=True, after=[opening, rent_tent, rent_parasols])
+@festival.action(
+    dependency=hall,
+    irreversible=True,
+    after=[opening, rent_tent, rent_parasols, hire_band],
+)
 async def invite(ctx: Context, trigger: Festival, approved: Approval = approval.result) -> None:
     ctx.checkpoint("invitations_printed", copies=trigger.guests)
     await hall.perform(lambda tx: note(tx, f"invitation to {trigger.festival}, safe by {approved.officer}"))
@@ -227,6 +279,12 @@ async def pay_bills(trigger: Festival) -> None:
     if once("office-closed"):
         raise StepUnavailable("the treasurer is not in")
     await hall.perform(lambda tx: note(tx, f"bills of {trigger.festival} paid"))
+
+
+@festival.expect
+async def everybody_is_insured(trigger: Festival, policy: str = insurance.result) -> bool:
+    """What must hold of the whole, beside what each step claims: it makes a completed run a proven one."""
+    return policy.startswith("policy") and await stands(f"policy for {trigger.festival}")
 
 
 @festival.result

@@ -87,7 +87,7 @@ def test_the_world_is_the_same_whichever_entry_the_worker_dies_at(
 
 
 def prepared(host: Host, festival: dict[str, Any], folder: Path) -> Path:
-    """A folder in which the request and the approval have come, and nobody has worked yet."""
+    """A folder in which the request, the approval and the band's answer have come, and nobody has worked yet."""
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "master-key").write_text("bWFzdGVyLWtleS1vZi0zMi1ieXRlcy1mb3ItdGVzdHM=")
     subprocess.run([sys.executable, "festival.py"], cwd=folder, check=True, capture_output=True)
@@ -95,6 +95,8 @@ def prepared(host: Host, festival: dict[str, Any], folder: Path) -> Path:
         (folder / trouble).touch()
     approval = ("--type", "Approval", "--json", '{"officer": "Ms. Brand"}', "--id", "approval")
     host.text(folder, "messages", "send", str(festival["request_id"]), *approval)
+    band = ("--answer", "succeeded", "--json", '{"plays_until": "22:00"}', "--id", "band")
+    host.text(folder, "messages", "send", f"{festival['request_id']}-band", *band)
     host.text(folder, "publish", "festivals", "--json", json.dumps(festival))
     return folder
 
@@ -129,13 +131,13 @@ def status(folder: Path) -> str | None:
 
 def world(host: Host, folder: Path) -> dict[str, Any]:
     """All that somebody outside could see: the hall's books, the trouble that is left, what was reported."""
-    (outcome,) = json.loads(host.text(folder, "outcomes", "-o", "json"))
+    *_, outcome = json.loads(host.text(folder, "outcomes", "-o", "json"))
     assert json.loads(host.text(folder, "audit", "verify", "--all", "-o", "json"))["ok"]
     return {
         "books": sorted(rows(folder / "hall.db", "SELECT what FROM books")),
         "trouble": [name for name in ("line-cut", "office-closed") if (folder / name).exists()],
         "undone": sorted((each["step"], each["verified_by"]) for each in outcome["undone"]),
-        **{name: outcome[name] for name in ("saga_id", "status", "cause", "result", "exposure", "generation")},
+        **{name: outcome[name] for name in ("saga_id", "status", "cause", "result", "exposure", "generation", "proof")},
         "failure": outcome["failure"] and (outcome["failure"]["step"], outcome["failure"]["kind"]),
     }
 
