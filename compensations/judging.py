@@ -149,7 +149,7 @@ def _parked(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepF
     name = (step.undo if undo else step.handler) or step.handler
     doubtful = any(fault.kind in DOUBTFUL or fault.version for fault in faults)
     doubtful = doubtful or park.direction == "forward"
-    if park.kind in {"in_doubt", "verify_false"} and doubtful and not _ran_into_its_undo(park, ending, step):
+    if faults and park.kind in {"in_doubt", "verify_false"} and doubtful and not _ran_into_its_undo(park, ending, step):
         message = f"a person has to find out whether {name!r} took: nothing can settle it"
         return Finding(kind="unsettled", step=step.path, handler=name, message=message, when=when)
     what = "the undo fails" if undo else "the run parks"

@@ -8,6 +8,7 @@ from amends.compensations.judging import Park, is_expected
 from amends.coordinator.core.evolve import fold
 from amends.coordinator.core.state import State
 from amends.coordinator.errors import UsageError
+from amends.coordinator.ports.rows import ANSWER
 from amends.coordinator.reading.parking import parked_way
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.stage import ACTOR, CoordinatorDied, Hands, Stage
@@ -120,7 +121,8 @@ class RehearsedRun:
                 self.answered.add(known)
                 body = self.hands.content(self.sandbox.answer, row.type, row.correlation_key)
                 if body is not None:
-                    self.stage.send(row.type, row.correlation_key, body)
+                    pending = row.type == ANSWER
+                    self.stage.send(row.type, row.correlation_key, body, answer="succeeded" if pending else None)
                     sent = True
         return sent
 

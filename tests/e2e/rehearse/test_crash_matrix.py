@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from amends import Context, Saga, Topic
+from amends import Context, Pending, Saga, Topic
 from amends.testing import Sandbox, SqlStandIn, crash_matrix, rehearse
 from tests.e2e.rehearse.test_samples import sample
 
@@ -75,6 +75,38 @@ def test_a_request_that_acts_after_its_undo_is_found_where_the_promised_tombston
     (finding,) = rehearse(burying(buries=False)).errors
     assert (finding.kind, finding.handler) == ("not_restored", "put.undo")
     assert finding.when == "every request of put is lost, and the first one acts as late as its participant allows"
+
+
+def pending(*, answered: bool) -> Sandbox:
+    """An action that a message answers for."""
+    seen: dict[str, bool] = {}
+    saga = Saga("pending", trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=True, tombstones=True, pending_within="20m")
+    def put(ctx: Context, trigger: Order) -> Order | Pending:
+        seen.setdefault(ctx.idempotency_key, True)
+        return Pending(correlation=ctx.idempotency_key)
+
+    @put.undo(verify="reply", idempotent=True)
+    def take(ctx: Context) -> None:
+        assert ctx.undoing is not None
+        seen[ctx.undoing.idempotency_key] = False
+
+    return Sandbox(
+        saga,
+        triggers=[Order(id="1")],
+        begin=seen.clear,
+        snapshot=lambda: {"there": sorted(key for key in seen if seen[key])},
+        answer=lambda _type, _key: {"id": "P-1"} if answered else None,
+    )
+
+
+def test_an_action_that_is_pending_is_answered_by_the_sandbox() -> None:
+    found = rehearse(pending(answered=True))
+    assert found.findings == (), found
+    assert found.undone["put"] > 20
+    silent = rehearse(pending(answered=False))
+    assert [(finding.kind, finding.when) for finding in silent.errors] == [("parks", "nothing fails")]
 
 
 @pytest.mark.parametrize("name", ["wrong_order_mended", "follow_up_mended", "verify_mended"])

@@ -153,6 +153,12 @@ CASES = [
         [],
         id="behind the pivot a participant may be away",
     ),
+    pytest.param(
+        (),
+        ending("parked", parked=(park("take", kind="in_doubt"),)),
+        [("parks", "take", "error")],
+        id="a run that parks though nothing fails",
+    ),
     pytest.param((), ending("stuck"), [("parks", "", "error")], id="a run that never ends"),
 ]
 
