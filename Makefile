@@ -26,8 +26,8 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: $(INSTALLED) ## Run the shop on the embedded default; on real servers with KAFKA=host:port DATABASE=postgresql://…
-	@$(if $(KAFKA),AMENDS_BUS=kafka://$(KAFKA)) $(if $(DATABASE),AMENDS_STORE='$(DATABASE)') $(BIN)/amends demo shop
+demo: $(INSTALLED) ## Run the shop on the embedded default; on real servers with KAFKA=host:port DATABASE=postgresql://…; or EXAMPLE=waits
+	@$(if $(KAFKA),AMENDS_BUS=kafka://$(KAFKA)) $(if $(DATABASE),AMENDS_STORE='$(DATABASE)') $(BIN)/amends demo $(or $(EXAMPLE),shop)
 
 ##@ Check
 
