@@ -52,9 +52,12 @@ def why_not_back_to(plan: Plan, state: State, path: str) -> str | None:
         return f"{path!r} is not done"
     if undo == "done":
         return f"{path!r} is undone already"
+    begun = [other for other, each in state.undo.items() if each.phase not in UNDO_HELD]
+    if not begun:
+        return None  # For a long list of items it takes long to say what is behind each of them.
     behind = behind_savepoint(plan, state, path)
-    begun = next((p for p, each in state.undo.items() if p not in behind and each.phase not in UNDO_HELD), None)
-    return None if begun is None else f"the undo of {begun!r} has begun and is not over"
+    before = next((each for each in begun if each not in behind), None)
+    return None if before is None else f"the undo of {before!r} has begun and is not over"
 
 
 def choose_savepoint(turn: Turn, wish: SavepointWished) -> None:
