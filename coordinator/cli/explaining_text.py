@@ -14,7 +14,7 @@ from amends.schemas.instants import SECOND, Instant, instant_of
 _THE_RUN: Final = "the run"
 _OF_A_KIND_MAX: Final = 4
 """Commands that are written out: of a thousand items each is a savepoint."""
-_TIMED: Final = frozenset({"retry", "round", "instant", "pause"})
+_TIMED: Final = frozenset({"retry", "round", "instant", "pause", "verification"})
 """What comes by itself."""
 
 Row = tuple[str, str, str]

@@ -27,7 +27,7 @@ _ON_TIMEOUT = {"fail": "the step fails", "skip": "the step is skipped", "park": 
 def waits_of(standing: Standing, plan: Plan, state: State, now: Instant) -> tuple[Waited, ...]:
     """What would move the run on, and until when it is waited for."""
     if state.closed:
-        return ()
+        return tuple(_verifications(plan, state))
     row = standing.row
     if row.quarantined:
         see = f"amends audit verify {row.saga_id}"
@@ -36,6 +36,16 @@ def waits_of(standing: Standing, plan: Plan, state: State, now: Instant) -> tupl
     if standing.unowned:
         found.append(_wait("worker", "a worker: nobody owns its shard now"))
     return tuple(found)
+
+
+def _verifications(plan: Plan, state: State) -> Iterator[Waited]:
+    """What is read back after the end."""
+    for each in state.verifications or ():
+        handler = plan.delayed(each.path, each.direction)
+        if each.held is None and handler is not None:
+            what = f"{handler.name} to say that it is {'undone' if each.direction == 'undo' else 'done'}, asked"
+            then = "the outcome is amended"
+            yield _wait("verification", what, path=each.path, direction=each.direction, until=each.due_at, then=then)
 
 
 def _of_the_whole(standing: Standing, plan: Plan, state: State) -> Iterator[Waited]:

@@ -17,6 +17,7 @@ WaitKind = Literal[
     "retry",  # the next request has its instant
     "question",  # a lookup or a read-back is asked whether something happened
     "answer",  # the participant has taken it on, and a message will say what came of it
+    "verification",  # after the end, the world is read back at its instant
     "readback",  # the participant says done, and the world is read back
     "message",
     "instant",

@@ -10,7 +10,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.errors import FoundFault
-from amends.coordinator.ports.rows import ANSWER, CLOSED, ERASED, LockRow, RunRow
+from amends.coordinator.ports.rows import ANSWER, ERASED, LockRow, RunRow
 from amends.coordinator.ports.store import LogReading, Store
 from amends.coordinator.reading.facts import plan_in
 from amends.coordinator.reading.history import Moment, payloads_of, run_history
@@ -49,7 +49,7 @@ def standing_of(store: Store, row: RunRow, moments: list[Moment] | None = None) 
     moments, fault = (moments, None) if moments is not None else _history(store, row)
     state = moments[-1].state if moments else None
     locks = tuple(store.locks(saga_id=row.saga_id))
-    ended = row.status in CLOSED
+    ended = row.ended_at is not None  # Its row may say that it waits: for what is read back after the end.
     return Standing(
         row=row,
         state=state,

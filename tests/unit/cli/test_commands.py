@@ -34,7 +34,7 @@ CONTRACT = {
     "locks list": "--key",
     "locks release": "KEY --reason --as",
     "messages list": "--key --limit",
-    "messages send": "KEY --type --json --id --as",
+    "messages send": "KEY --type --answer --reason --external-id --json --id --as",
     "messages waits": "--key --limit",
     "new": "NAME",
     "outcomes": "--follow --limit",

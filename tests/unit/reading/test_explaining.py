@@ -48,7 +48,9 @@ def check(plan: Plan, state: State, moments: Sequence[Moment], now: Instant) -> 
     kinds = {each.kind for each in said.waits}
     assert ("person" in kinds) == (state.parked is not None)
     if state.closed:
-        assert (said.pending, said.waits, said.retries, said.undo.steps) == ((), (), (), ())
+        assert (said.pending, said.retries, said.undo.steps) == ((), (), ())
+        due = next_due(plan, state)
+        assert {each.until for each in said.waits} >= (set() if due is None else {text_of(due)})
         return said
     assert said.waits or state.status == "queued", "an open run waits for something"
     due = next_due(plan, state)

@@ -101,6 +101,8 @@ def test_each_command_that_is_offered_is_taken_and_every_other_one_is_refused(
 def test_the_owner_carries_out_what_is_offered_and_nothing_else(name: str, tmp_path: Path) -> None:
     history = StoredHistory(name, tmp_path)
     for state in history.versions():
+        if name == "long" and state.version % OF_LONG:
+            continue
         here = standing(history)
         offered = {
             (each.request, each.step if each.request == "undo_to" else each.resolution, each.key)
