@@ -32,7 +32,8 @@ Blob = Callable[[Digest], bytes | None]
 
 _NULL: Final = msgspec.Raw(b"null")
 _OUTCOME_MARKS: Final = tuple(
-    f'"type":"{name}"'.encode() for name in ("SagaCompleted", "SagaCompensated", "SagaParked", "SagaKilled")
+    f'"type":"{name}"'.encode()
+    for name in ("SagaCompleted", "SagaCompensated", "SagaParked", "SagaKilled", "OutcomeAmended")
 )
 
 

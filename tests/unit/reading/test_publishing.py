@@ -16,9 +16,11 @@ from amends.schemas import wishes
 from amends.schemas.entry import decode, unseal
 from amends.schemas.headers import Format
 from amends.schemas.ids import SagaId, outcome_id_of
+from amends.schemas.instants import SECOND
 from amends.schemas.outcome import OUTCOMES
 from amends.schemas.record import Record
 from amends.testing import fails, ok, world
+from tests.replay.sagas import read_back_saga
 from tests.unit.runtime.sagas import Done, order_saga
 
 PUBLISHING = Publishing(own=OwnTopics("amends"), namespace="test")
@@ -119,6 +121,15 @@ def test_a_run_that_parked_and_was_resolved_has_two_outcomes_the_second_in_place
     assert [each.step for each in parked.exposure] == ["a"]
     assert ended.exposure == ()
     assert parked.log_version < ended.log_version
+
+
+def test_a_late_read_back_is_an_outcome_in_place_of_the_one_before() -> None:
+    installation = world(read_back_saga())
+    installation.publish({"id": "R-77", "order": "A-12"})
+    installation.run(until=installation.clock.now + 3 * 3600 * SECOND)
+    found = [OUTCOMES.of_avro(record.value or b"") for record in reading(installation).read("amends.outcomes")]
+    assert [each.proof for each in found] == ["pending", "proven"]
+    assert [each.supersedes for each in found] == [None, found[0].outcome_id]
 
 
 def test_marks_of_endings_in_user_data_do_not_count() -> None:
