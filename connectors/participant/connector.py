@@ -80,7 +80,8 @@ class Participant:
         """
         attempt = current_attempt(self.name)
         key = effect_key(attempt, part)
-        record = self._record(attempt, ctx, command, body, key=key, part=part)
+        correlation = key if self.certainty.deduplicates else f"{key}:{attempt.number}"
+        record = self._record(attempt, ctx, command, body, key=key, correlation=correlation, part=part)
         try:
             attempt.before_send(tool=self.name, action=command, resource=self.commands, acts=True)
         except (StepRefused, StepUnavailable) as failure:
@@ -97,10 +98,18 @@ class Participant:
             raise verdict(attempt, failure) from failure
         finally:
             attempt.record(tool=self.name, action=command, resource=self.commands, status=status)
-        return Pending(correlation=key, timeout=timeout)
+        return Pending(correlation=correlation, timeout=timeout)
 
     def _record(
-        self, attempt: Attempt, ctx: Context, command: str, body: object, *, key: str, part: str | None
+        self,
+        attempt: Attempt,
+        ctx: Context,
+        command: str,
+        body: object,
+        *,
+        key: str,
+        correlation: str,
+        part: str | None,
     ) -> Outgoing:
         fault = text_fault(command)
         if fault is not None:
@@ -121,7 +130,7 @@ class Participant:
                 key=key,
                 undoes=None if undoing is None else key_of_part(undoing.idempotency_key, part),
                 epoch=attempt.epoch,
-                correlation=key,
+                correlation=correlation,
                 reply_topic=self.replies,
                 saga_id=ctx.saga_id,
                 namespace=ctx.namespace,

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from amends.coordinator.core.messages import Ended, Pends, Replied
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.settle import tombstones
+from amends.coordinator.core.settle import key_open, tombstones
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.schemas.events import StepInDoubt, StepPending
@@ -34,12 +34,17 @@ def begin_pending(turn: Turn, message: Replied, answer: Pends) -> None:
     )
 
 
-def refused_key(effect: Effect, answer: Pends) -> Ended | None:
-    """Why the answer cannot be awaited: a late one to a former request of this effect would be taken for its own."""
-    generation = (effect.correlations or {}).get(answer.correlation, effect.generation)
-    if generation == effect.generation:
+def refused_key(turn: Turn, message: Replied, effect: Effect, answer: Pends) -> Ended | None:
+    """Why the answer cannot be awaited: a late one to a former request of this effect would be taken for its own.
+
+    Only a participant that knows the key of the effect answers a repeated request as it answered the first.
+    """
+    used_by = (effect.correlations or {}).get(answer.correlation)
+    step = turn.plan.steps[message.path]
+    knows = key_open(step, message.direction, effect, effect.requested_at or turn.now)
+    if used_by is None or (used_by == effect.generation and knows):
         return None
-    why = f"pending under {answer.correlation!r}, as an earlier request was that failed: make a key for each request"
+    why = f"pending under {answer.correlation!r}, as an earlier request was: make a key for each request"
     return Ended(kind="invalid_result", message=why)
 
 

@@ -35,7 +35,10 @@ def record_reply(turn: Turn, message: Replied) -> None:
     effect = turn.state.effect(message.path, message.direction)
     if effect.attempt != message.attempt or not effect.attempt_open or _known_to_run(message, effect):
         return
-    if isinstance(message.answer, Pends) and (refused := refused_key(effect, message.answer)) is not None:
+    if (
+        isinstance(message.answer, Pends)
+        and (refused := refused_key(turn, message, effect, message.answer)) is not None
+    ):
         message = replace(message, answer=refused)
     if turn.state.closed:
         record_late(turn, message, effect)

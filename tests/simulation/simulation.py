@@ -262,14 +262,17 @@ class Simulation:
         call.late_ms = self.world.late_ms(request.path, request.direction)
         lands_at = self._lands_at(request, ends_at, call.late_ms)
         self._at(lands_at, lambda: self._deliver(call, request, verdict, late=True))
-        self._at(ends_at, lambda: self._reply(name, call, Pends(correlation=request.key, within_ms=within_ms)))
+        promised = self.world.certainty(request.path, request.direction)
+        knows = promised.deduplicates and promised.window_ms is None
+        correlation = request.key if knows else f"{request.key}:{call.command.number}"
+        self._at(ends_at, lambda: self._reply(name, call, Pends(correlation=correlation, within_ms=within_ms)))
         if not self._percent(15):
             answers_at = max(lands_at, ends_at) + self.random.randrange(1, 2 * within_ms) * MILLISECOND
-            self._at(answers_at, lambda: self._answers(call, request))
+            self._at(answers_at, lambda: self._answers(call, request, correlation))
 
-    def _answers(self, call: "Call", request: Request) -> None:
+    def _answers(self, call: "Call", request: Request, correlation: str) -> None:
         if self.down:
-            self._at(self.run.now + SECOND, lambda: self._answers(call, request))
+            self._at(self.run.now + SECOND, lambda: self._answers(call, request, correlation))
             return
         if call.verdict is None:
             return  # It never landed.
@@ -285,7 +288,7 @@ class Simulation:
                     path=request.path,
                     direction=request.direction,
                     message_id=f"reply:{request.key}",
-                    correlation=request.key,
+                    correlation=correlation,
                     message_type="answer",
                     body=self.run.keep(request.path),
                     answer=said,

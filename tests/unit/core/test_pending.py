@@ -193,7 +193,16 @@ def test_a_request_under_a_new_key_may_not_be_pending_under_the_correlation_of_a
     assert run.pends("book", "A-12") == ["book settled: ended by exception", "retry book"]
     failure = run.effect("book").failure
     assert failure is not None
-    assert failure.message == "pending under 'A-12', as an earlier request was that failed: make a key for each request"
+    assert failure.message == "pending under 'A-12', as an earlier request was: make a key for each request"
+
+
+def test_where_the_participant_does_not_know_the_key_a_request_may_not_have_the_correlation_of_another() -> None:
+    run = Run.of(saga(action("book", pending_ms=PENDING, lookup=True)))
+    run.pends("book", "K-1")
+    run.tick()
+    run.denies("book")
+    assert run.tick() == ["request book again"]
+    assert run.pends("book", "K-1")[0] == "book settled: ended by exception"
 
 
 def test_a_crash_of_the_worker_cuts_nothing_off() -> None:
