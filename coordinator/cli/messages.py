@@ -62,6 +62,9 @@ def send(  # noqa: PLR0917  options of a command
     told = [
         (option, text) for option, text in (("--reason", reason), ("--external-id", external_id)) if text is not None
     ]
+    if not kind:
+        wanted = "name the type that the step waits for; `amends messages waits` lists what runs wait for"
+        raise UsageError("AM5005", "--type is missing", do=wanted)
     for option, text in [("KEY", key), ("--type", kind), ("--id", named), *told]:
         _refuse_bad(option, text)
     content = _Content(

@@ -163,6 +163,6 @@ def _keys(value: object, each: EachForm) -> tuple[str, ...]:
         if len(key) > KEY_CHARACTERS_MAX:
             raise _Unusable(f"the key of item {index} has {len(key)} characters, {KEY_CHARACTERS_MAX} are allowed")
         if key in keys:
-            raise _Unusable(f"items {keys[key]} and {index} have one key")
+            raise _Unusable(f"items {keys[key]} and {index} have the same key")
         keys[key] = index
     return tuple(keys)

@@ -91,8 +91,8 @@ def test_no_items_are_no_work() -> None:
     [
         (None, "invalid_items", "there is no list of items"),
         ({"sku": "a"}, "invalid_items", "the items are no list"),
-        ([{"sku": "a"}, {"sku": "a"}], "invalid_items", "items 0 and 1 have one key"),
-        ([{"sku": 1}, {"sku": "1"}], "invalid_items", "items 0 and 1 have one key"),
+        ([{"sku": "a"}, {"sku": "a"}], "invalid_items", "items 0 and 1 have the same key"),
+        ([{"sku": 1}, {"sku": "1"}], "invalid_items", "items 0 and 1 have the same key"),
         ([{}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
         ([{"sku": True}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
         ([{"sku": "x" * 256}], "invalid_items", "the key of item 0 has 256 characters, 255 are allowed"),
