@@ -13,12 +13,12 @@ pytestmark = pytest.mark.timeout(240)
 
 LISTED = [
     *("saga_id", "saga", "definition_version", "idempotency_key", "business_key", "generation", "status", "cause"),
-    *("started_at", "updated_at", "ended_at", "version"),
+    *("started_at", "updated_at", "ended_at", "version", "proof"),
 ]
 SHOWN = [
     *LISTED,
-    *("trigger", "steps", "waiting_for", "parked", "exposure", "result", "failure", "cost_usd"),
-    *("rerun", "checkpoints", "locks", "explanation"),
+    *("trigger", "steps", "waiting_for", "parked", "exposure", "result", "failure"),
+    *("cost_usd", "expectations", "verifications", "rerun", "checkpoints", "locks", "explanation"),
 ]
 STATUSES = {"R-1": ("completed", None), "R-2": ("compensated", "failed"), "R-3": ("parked", "failed")}
 
