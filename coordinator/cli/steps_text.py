@@ -83,6 +83,8 @@ def _together(rows: Iterable[_Row]) -> list[_Row]:
 
 def _status(step: Facts, *, ended: bool) -> str:
     status = step["status"]
+    if ended and status == "repeating":
+        return "· not finished"
     word = "not reached" if ended and status == "pending" else _word(status)
     attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
     return f"{_MARKS.get(status, '▸')} {word}{attempts}"

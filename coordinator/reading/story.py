@@ -23,10 +23,11 @@ def story(moments: Sequence[Moment], plan: Plan | None, waiting_for: str | None 
 
     `waiting_for` is what the run's row says, which also knows of a handler that no worker has.
     """
+    state = moments[-1].state
+    plan = plan.of(state) if plan is not None else None
     telling = Telling(plan)
     for moment in moments:
         telling.take(moment)
-    state = moments[-1].state
     if waiting_for is None and plan is not None:
         waiting_for = waited_for(plan, state)
     lines = sorted(telling.lines, key=lambda line: line.at)  # stable: what is told first stays first
@@ -44,7 +45,7 @@ def _head(state: State, plan: Plan | None, waiting_for: str | None) -> str:
     if state.ended_at is not None:
         when = f" in {took(state.ended_at - state.started_at)}"
     else:
-        resting = waiting_for is not None or state.status == "parked"
+        resting = waiting_for is not None or state.status in {"parked", "queued"}
         when = "" if resting else f" for {took(state.at - state.running_since)}"
     status = state.status if waiting_for is None else "waiting"
     return f"{state.saga} v{state.definition_version}{about} · {STATUS_SYMBOLS[status]} {status}{when}"

@@ -47,6 +47,13 @@ def test_a_step_that_was_never_requested_is_pending_only_while_it_may_still_be(
     assert next(line for line in shown if " receipt " in line).split("result")[1].strip() == said
 
 
+def test_a_repetition_of_a_run_that_has_ended_repeats_no_more() -> None:
+    step = {**STEP, "path": "parcels", "kind": "for_each", "status": "repeating"}
+    ended = {**FACTS, "status": "compensated", "cause": None, "ended_at": "2026-11-22T01:20:42.562000Z"}
+    shown = facts_text({**ended, "steps": [step]}).splitlines()
+    assert next(line for line in shown if " parcels " in line).split("for_each")[1].strip() == "· not finished"
+
+
 def test_a_checkpoint_is_shown_with_where_it_stood_and_what_it_tells() -> None:
     checkpoint = {"name": "ticket_created", "step": "create", "role": "step", "at": "2026-11-22T01:20:40.000000Z"}
     looked = {**checkpoint, "name": "looked", "role": "verify", "values": b"{}"}

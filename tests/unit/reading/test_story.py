@@ -1,7 +1,14 @@
 """A run as a narrative for people, held against the contract's whole story byte for byte."""
 
+import msgspec
+
+from amends.coordinator.core.plan import plan_of
+from amends.coordinator.definition.form import DefinitionForm
+from amends.coordinator.reading.history import history
 from amends.coordinator.reading.story import story
 from amends.schemas import events as e
+from amends.schemas.entry import decode
+from tests.replay.recording import read
 from tests.unit.reading.stories import (
     DAY,
     LATER,
@@ -204,3 +211,16 @@ def test_what_was_done_by_hand_is_not_called_verified() -> None:
     assert story(run.moments(), refund_plan()).splitlines()[-1] == (
         "  The world is as it was before: 2 of 2 effects undone, of them 1 by hand, nothing left."
     )
+
+
+def test_steps_of_what_is_repeated_say_where_they_are_carried_out() -> None:
+    recorded = read("repeated")
+    plan = plan_of(msgspec.json.decode(recorded.definition, type=DefinitionForm))
+    told = story(list(history(recorded.entries, of=decode(recorded.entries[0]).saga_id)), plan).splitlines()
+    assert [line.split()[-1] for line in told if "/ask " in line] == ["read", "read"]
+
+
+def test_a_run_that_waits_for_its_locks_does_not_say_how_long_it_has_run() -> None:
+    run = History()
+    run.entry("14:02:07.110", started(), e.LocksRequested(keys=("order:A-12",)), cause="trigger")
+    assert story(run.moments(), refund_plan()).splitlines()[0] == "refund v3 · order A-12 · · queued"
