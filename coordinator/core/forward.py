@@ -37,6 +37,8 @@ def go_forward(turn: Turn) -> None:
             if turn.state.status != "running":
                 return
     for step in beginnable(turn):
+        if turn.full:
+            return
         _start_if_ready(turn, step)
         if turn.state.status != "running":
             return

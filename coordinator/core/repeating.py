@@ -24,6 +24,10 @@ from amends.schemas.events import (
 from amends.schemas.instants import MILLISECOND, text_of
 
 KEY_CHARACTERS_MAX: Final = 255
+KEYS_BYTES_MAX: Final = 128 * 1024
+"""Of all keys of a list together: they stand in one event."""
+STEPS_MAX: Final = 3_000
+"""Of one run, with all that is repeated: an entry may tell of each of them, and is to fit into its topic."""
 
 
 class _Unusable(ValueError):
@@ -46,6 +50,8 @@ def begin_repeating(turn: Turn, step: StepForm) -> None:
     if len(keys) > step.each.items_max:
         turn.emit(LimitReached(limit="items", used=len(keys), allowed=step.each.items_max))
         _fail(turn, step, "limit", f"{len(keys)} items, {step.each.items_max} are allowed")
+        return
+    if _too_many_steps(turn, step, len(keys) * len(step.each.steps)):
         return
     turn.emit(FanOutPlanned(path=step.path, items=source or "", keys=keys))
 
@@ -122,8 +128,19 @@ def round_due(state: State, path: str, effect: Effect) -> int | None:
 
 def _next_round(turn: Turn, step: StepForm, number: int) -> None:
     assert step.loop is not None, "only a loop has rounds"
+    if _too_many_steps(turn, step, len(step.loop.steps)):
+        return
     due_at = turn.now + (step.loop.every_ms * MILLISECOND if number else 0)
     turn.emit(RoundPlanned(path=step.path, round=number, due_at=text_of(due_at)))
+
+
+def _too_many_steps(turn: Turn, step: StepForm, more: int) -> bool:
+    count = len(turn.plan.form.steps) + more
+    if count <= STEPS_MAX:
+        return False
+    turn.emit(LimitReached(limit="steps", used=count, allowed=STEPS_MAX))
+    _fail(turn, step, "limit", f"the run would have {count} steps with all that is repeated, {STEPS_MAX} are allowed")
+    return True
 
 
 def _count(state: State, step: StepForm) -> int:
@@ -165,4 +182,7 @@ def _keys(value: object, each: EachForm) -> tuple[str, ...]:
         if key in keys:
             raise _Unusable(f"items {keys[key]} and {index} have the same key")
         keys[key] = index
+    size_bytes = sum(len(key.encode()) for key in keys)
+    if size_bytes > KEYS_BYTES_MAX:
+        raise _Unusable(f"the keys of all items have {size_bytes} bytes, {KEYS_BYTES_MAX} are allowed")
     return tuple(keys)

@@ -12,7 +12,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.sources import source_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.expression import Expression, holds
-from amends.schemas.events import Digest, Event, FanOutPlanned, RoundPlanned
+from amends.schemas.events import Digest, Event, FanOutPlanned, RoundPlanned, StepRequested, WaitStarted
 from amends.schemas.ids import Direction
 from amends.schemas.instants import Instant
 
@@ -22,6 +22,9 @@ Payloads = Callable[[Digest], bytes]
 
 _PLANNING = (FanOutPlanned, RoundPlanned)
 """Events after which the run has other steps."""
+_BEGINNING = (StepRequested, WaitStarted)
+BEGUN_MAX = 300
+"""Steps that one decision begins: its entry is to fit into its topic. What comes of them begins the others."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class Turn:
     """The participant's wish, from the reply that is being decided."""
     progress: Progress = field(default_factory=Progress)
     """Of what is repeated."""
+    begun: int = 0
 
     def __post_init__(self) -> None:
         self.plan = self.plan.of(self.state)
@@ -47,11 +51,17 @@ class Turn:
             moment = Moment(self.now, self.state.version + 1, len(self.events))
             self.events.append(event)
             self.state = evolve(self.state, event, moment)
+            self.begun += isinstance(event, _BEGINNING)
             if isinstance(event, _PLANNING):
                 self.plan = self.plan.of(self.state)
                 self.progress.planned(event.path)
             if self.plan.origin is not None:
                 self.progress.noticed(self.plan, self.state, getattr(event, "path", ""))
+
+    @property
+    def full(self) -> bool:
+        """Whether it has begun as much as one decision may."""
+        return self.begun >= BEGUN_MAX
 
     def holds(self, condition: Expression) -> bool:
         """Evaluate a condition over the trigger and the results so far."""

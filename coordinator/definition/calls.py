@@ -19,7 +19,7 @@ R = TypeVar("R")
 U = TypeVar("U")
 
 CONCURRENCY_MAX: Final = 1_000
-ITEMS_MAX: Final = 10_000
+ITEMS_MAX: Final = 2_000
 ROUNDS_MAX: Final = 1_000
 
 

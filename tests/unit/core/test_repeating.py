@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from amends.coordinator.core.commands import next_due
+from amends.coordinator.core.repeating import KEYS_BYTES_MAX, STEPS_MAX
+from amends.coordinator.core.turn import BEGUN_MAX
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
 from amends.coordinator.definition.form import Argument, StepForm
 from amends.schemas import events as e
@@ -220,3 +222,30 @@ def test_a_plan_that_is_unfolded_again_is_the_same() -> None:
     unfolded = run.plan.of(run.get())
     assert unfolded.of(run.get()) is unfolded
     assert [step.path for step in unfolded.form.steps] == ["notify", "notify[0]", "notify[1]", "notify[2]"]
+
+
+def test_one_decision_begins_no_more_than_its_entry_holds_and_the_next_goes_on() -> None:
+    lines = [{"sku": f"s{n}"} for n in range(BEGUN_MAX + 50)]
+    run = Run.of(saga(over_lines(concurrency=1000, items_max=1000)), trigger={"lines": lines})
+    assert sum(isinstance(event, e.StepRequested) for event in run.events) == BEGUN_MAX
+    assert len(run.ok("notify[0]")) == 1 + 50
+
+
+def test_a_list_with_keys_that_no_event_holds_fails_the_step() -> None:
+    lines = [{"sku": f"{n:0255}"} for n in range(KEYS_BYTES_MAX // 255 + 1)]
+    run = Run.of(saga(over_lines(items_max=1000)), trigger={"lines": lines})
+    assert failed_as(run) == ("compensated", "invalid_items")
+
+
+def test_a_run_that_would_have_too_many_steps_fails_the_one_that_repeats() -> None:
+    lines = [{"sku": str(n)} for n in range(STEPS_MAX // 2)]
+    steps = (action("notify/book", ()), action("notify/send"))
+    run = Run.of(saga(over_lines(*steps, items_max=2000)), trigger={"lines": lines})
+    assert failed_as(run) == ("compensated", "limit")
+    assert e.LimitReached(limit="steps", used=STEPS_MAX + 1, allowed=STEPS_MAX) in run.events
+
+
+def failed_as(run: Run) -> tuple[str, str]:
+    failure = run.get().failure
+    assert failure is not None
+    return run.status, failure.kind
