@@ -6,11 +6,8 @@ import msgspec
 
 from amends.schemas.avro.codec import writer_schema
 from amends.schemas.avro.fields import JSON, LONG, STRING, TIME, UUID, array_of, field, optional, record_of
-from amends.schemas.events import Cause, Failure, VerifiedBy
+from amends.schemas.events import Cause, Failure, Proof, VerifiedBy
 from amends.schemas.published import Published
-
-Proof = Literal["proven", "flagged", "pending"]
-"""All that was expected held; something did not; something is still to be read back."""
 
 OutcomeStatus = Literal["completed", "compensated", "parked", "killed"]
 

@@ -18,9 +18,9 @@ from amends.coordinator.reading.events import in_short
 from amends.coordinator.reading.facts import QUARANTINED, ended_status
 from amends.coordinator.reading.times import clock, day_and_clock, took
 from amends.coordinator.reading.words import counted
+from amends.schemas.events import Proof
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import instant_of
-from amends.schemas.outcome import Proof
 
 _RESULT_MAX = 200
 _NAME_WIDTH = 9

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amends.coordinator.ports.rows import RunRow
     from amends.coordinator.ports.store import LogReading, Store
     from amends.coordinator.reading.history import Moment
-    from amends.schemas.outcome import Proof
+    from amends.schemas.events import Proof
 
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="Saga id, 8 or more characters of one, or SAGA/IDEMPOTENCY-KEY.")
@@ -166,7 +166,7 @@ def _known_proof(proof: str | None, status: str | None) -> "Proof | None":
     from typing import get_args
 
     from amends.coordinator.definition.findings import nearest
-    from amends.schemas.outcome import Proof
+    from amends.schemas.events import Proof
 
     if proof is None:
         return None

@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from amends.coordinator.core.state import State
-from amends.schemas.outcome import Proof
+from amends.schemas.events import Proof
 
 
 def proof_of(state: State) -> Proof | None:

@@ -17,9 +17,8 @@ from amends.coordinator.reading.history import Payloads
 from amends.coordinator.reading.parking import failure_of, parked_way
 from amends.coordinator.reading.proofs import expectations_told, verifications_told
 from amends.schemas.entry import Entry
-from amends.schemas.events import RerunStarted
+from amends.schemas.events import Proof, RerunStarted
 from amends.schemas.instants import Instant, text_of
-from amends.schemas.outcome import Proof
 
 Facts = dict[str, Any]
 

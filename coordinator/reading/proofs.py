@@ -10,9 +10,9 @@ from amends.coordinator.errors import FoundFault
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import LogReading, Store
 from amends.coordinator.reading.history import run_history
+from amends.schemas.events import Proof
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant, text_of
-from amends.schemas.outcome import Proof
 
 PAGE = 200
 

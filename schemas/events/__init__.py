@@ -5,7 +5,7 @@ written, absent is null. Times are RFC 3339 text, durations milliseconds, values
 `payloads`. A later version of a type gets a new name (`StepFailed:2`) and an upcaster in `evolution.py`.
 """
 
-from amends.schemas.events.base import Cause, Digest, Failure, Origin, Resolution, Role, VerifiedBy
+from amends.schemas.events.base import Cause, Digest, Failure, Origin, Proof, Resolution, Role, VerifiedBy
 from amends.schemas.events.ending import (
     LateReplyRecorded,
     LimitReached,
@@ -127,6 +127,7 @@ __all__ = [
     "OutcomeAmended",
     "ParkingResolved",
     "PermissionDenied",
+    "Proof",
     "RerunStarted",
     "Resolution",
     "RetryScheduled",

@@ -8,6 +8,9 @@ Digest = str
 """`sha256:` and 64 hex digits of a payload's bytes."""
 
 Cause = Literal["failed", "cancelled", "deadline", "budget", "rejected"]
+Proof = Literal["proven", "flagged", "pending"]
+"""All that was expected held; something did not; something is still to be read back."""
+
 Role = Literal["step", "undo", "verify", "lookup"]
 """What a handler is called for. `verify` of direction `undo` reads back whether the undo took."""
 

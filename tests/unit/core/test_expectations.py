@@ -9,8 +9,8 @@ from amends.coordinator.core.people import may_cancel
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.proof import proof_of
 from amends.coordinator.definition.expression import Compare, Reference, Value
+from amends.schemas.events import Proof
 from amends.schemas.instants import SECOND
-from amends.schemas.outcome import Proof
 from tests.simulation.definitions import action, expect, pivot, read, saga
 from tests.simulation.run import Run
 
