@@ -135,7 +135,15 @@ def test_a_bundle_from_postgresql_opens_in_the_base_install_without_a_network(
     assert opened["signed"]["entries"] == said["entries"]
     for name in RUNS:
         for command in (("replay",), ("runs", "show"), ("runs", "story"), ("runs", "events"), ("runs", "state")):
-            assert in_base(*command, name, "--bundle", "case.amends") == made.ok(*command, name)
+            told, expected = in_base(*command, name, "--bundle", "case.amends"), made.ok(*command, name)
+            if command == ("runs", "show"):
+                told, expected = of_the_log(told), of_the_log(expected)
+            assert told == expected
+
+
+def of_the_log(shown: str) -> str:
+    """What `runs show` says, but for what holds now: a bundle knows no worker and takes no commands."""
+    return "\n\n".join(shown.rstrip("\n").split("\n\n")[:2])
 
 
 def test_help_imports_neither_clients_nor_frameworks(project: Path) -> None:
