@@ -118,6 +118,10 @@ def judge(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFac
         yield from _idle(ending, steps, when)
 
 
+_LAST = frozenset({"result", "expect"})
+"""Kinds of steps that nothing can come after: where they do not refuse by themselves there is nothing to mend."""
+
+
 def _without_amends(
     faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts], when: str
 ) -> Iterator[Finding]:
@@ -128,6 +132,8 @@ def _without_amends(
         injected = any(fault.kind == "refused" and fault.path == park.path for fault in faults)
         refused = injected or not faults
         if pivot is None or not step.past_pivot or park.direction != "forward" or not refused:
+            continue
+        if step.kind in _LAST and not step.refuses:
             continue
         yield Finding(
             kind="no_amends",

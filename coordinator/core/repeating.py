@@ -49,7 +49,7 @@ def begin_repeating(turn: Turn, step: StepForm) -> None:
         return
     if len(keys) > step.each.items_max:
         turn.emit(LimitReached(limit="items", used=len(keys), allowed=step.each.items_max))
-        _fail(turn, step, "limit", f"{len(keys)} items, {step.each.items_max} are allowed")
+        _fail(turn, step, "limit", f"{len(keys)} items, items_max allows {step.each.items_max}")
         return
     if _too_many_steps(turn, step, len(keys) * len(step.each.steps)):
         return

@@ -24,6 +24,7 @@ STEPS = {
         StepFacts(path="pay", kind="action", handler="pay", pivot=True),
         StepFacts(path="ship", kind="action", handler="ship", past_pivot=True, refuses=True),
         StepFacts(path="book", kind="action", handler="book", past_pivot=True),
+        StepFacts(path="bill", kind="result", handler="bill", past_pivot=True),
     )
 }
 STOCK = Difference(path="stock.free", before="10", after="8")
@@ -140,6 +141,12 @@ CASES = [
         ending("completed", parked=(park("book"),)),
         [("no_amends", "pay", "warning")],
         id="a step behind the pivot that never refuses by itself",
+    ),
+    pytest.param(
+        (fault("refused", "bill"),),
+        ending("completed", parked=(park("bill"),)),
+        [],
+        id="a result that never refuses by itself",
     ),
     pytest.param(
         (),

@@ -98,7 +98,7 @@ def test_no_items_are_no_work() -> None:
         ([{}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
         ([{"sku": True}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
         ([{"sku": "x" * 256}], "invalid_items", "the key of item 0 has 256 characters, 255 are allowed"),
-        ([{"sku": str(number)} for number in range(101)], "limit", "101 items, 100 are allowed"),
+        ([{"sku": str(number)} for number in range(101)], "limit", "101 items, items_max allows 100"),
     ],
 )
 def test_items_that_cannot_be_told_apart_turn_the_run_back(lines: object, kind: str, message: str) -> None:
