@@ -13,8 +13,10 @@ from tests.simulation.definitions import action, expect, pause, pivot, read, res
 _WINDOWS = (None, None, 8_000, 60_000)
 _SETTLE = (0, 0, 2_000, 20_000)
 DICE = range(10)
-"""What conditions are about: a trigger is `{"dice": n}`."""
-DICE_OF_TRIGGER: Final = Argument(source="trigger", field="dice")
+"""What conditions are about: a trigger has `dice`, and `pile`, what it waits for is called by."""
+PILES: Final = 2
+"""So few that runs wait for messages of the same key."""
+PILE_OF_TRIGGER: Final = Argument(source="trigger", field="pile")
 _WAITING: Final = 1 / 3
 _EXPECTING: Final = 1 / 4
 _PENDING: Final = 1 / 4
@@ -123,7 +125,7 @@ def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:
     lasts_ms = drawn.choice((100, 2_000, 60_000))
     if drawn.random() < 0.2:
         return pause(path, after, lasts_ms=lasts_ms)
-    return wait(path, after, key=DICE_OF_TRIGGER, timeout_ms=lasts_ms, on_timeout=drawn.choice(_TIMEOUTS))
+    return wait(path, after, key=PILE_OF_TRIGGER, timeout_ms=lasts_ms, on_timeout=drawn.choice(_TIMEOUTS))
 
 
 def _condition(random: Random) -> Expression | None:

@@ -43,7 +43,7 @@ from amends.schemas.entry import Entry
 from amends.schemas.events import Resolution, WaitStarted
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import Checker
-from tests.simulation.random_definitions import DICE
+from tests.simulation.random_definitions import DICE, PILES
 from tests.simulation.run import Run
 from tests.simulation.world import Request, Verdict, World
 
@@ -95,7 +95,8 @@ class Simulation:
     @classmethod
     def of(cls, form: DefinitionForm, random: Random, faults: Faults) -> "Simulation":
         """A run that has started."""
-        run = Run(plan=plan_of(form), trigger={"dice": random.choice(DICE)})
+        dice = random.choice(DICE)
+        run = Run(plan=plan_of(form), trigger={"dice": dice, "pile": dice % PILES})
         simulation = cls(
             run=run, random=random, faults=faults, world=World(plan=run.plan), checker=Checker(plan=run.plan)
         )

@@ -108,7 +108,7 @@ def test_a_run_has_three_names(played: Installation) -> None:
 def test_a_story_tells_the_undo_and_what_is_left(played: Installation) -> None:
     told = played.ok("runs", "story", "refund/R-2").splitlines()
     shown = played.ok("runs", "show", "refund/R-2").splitlines()
-    assert next(line for line in shown if " restock " in line).endswith("↩ undone, by the participant's reply alone")
+    assert next(line for line in shown if " restock " in line).endswith("↩ undone, by its reply")
     assert next(line for line in shown if " reverse_charge " in line).endswith("↩ undone, verified")
     assert told[0].startswith("refund v3 · order A-2 · ↩ compensated in ")
     assert [line.split()[1] for line in told[1:5]] == ["trigger", "reverse_charge", "restock", "notify"]

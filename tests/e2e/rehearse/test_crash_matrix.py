@@ -139,7 +139,7 @@ def test_the_saga_that_uses_everything_is_undone_from_wherever_it_fails(monkeypa
             festival.festival,
             triggers=[FESTIVAL],
             stand_ins=[SqlStandIn(festival.hall, script="CREATE TABLE books (what TEXT)")],
-            answer=lambda _type, _key: {"officer": "Bo"},
+            answer=lambda kind, _key: {"plays_until": "11 pm"} if kind == "amends.answer" else {"officer": "Bo"},
         )
     )
     assert found.ok, found

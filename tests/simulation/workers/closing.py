@@ -25,6 +25,7 @@ class Order(BaseModel):
     id: str
     order: str
     dice: int
+    pile: int
 
 
 _TEXT: Final[TypeAdapter[Any]] = TypeAdapter(str)

@@ -9,7 +9,7 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.definition.form import DefinitionForm
 from amends.coordinator.ports.rows import MessageRow
 from amends.schemas.instants import SECOND, Instant
-from tests.simulation.random_definitions import DICE
+from tests.simulation.random_definitions import DICE, PILES
 
 KEPT_US = 10**9 * SECOND
 
@@ -31,7 +31,7 @@ class Senders:
         """A message for whoever waits under some key; sometimes again, sometimes one that nobody waits for."""
         row = MessageRow(
             message_id=f"m-{next(self._numbers)}",
-            correlation_key=str(self.random.choice(DICE)),
+            correlation_key=str(self.random.choice(DICE) % PILES),
             type="Return" if self.random.random() < 0.1 else "Arrival",
             body=json.dumps("here"),
             topic="amends.messages",

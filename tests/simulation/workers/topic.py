@@ -8,7 +8,7 @@ from typing import Any
 from amends.coordinator.definition.form import DefinitionForm
 from amends.schemas.ids import SagaId, saga_id_of
 from amends.schemas.record import Record
-from tests.simulation.random_definitions import DICE
+from tests.simulation.random_definitions import DICE, PILES
 from tests.simulation.workers.closing import TOPIC
 
 NAMESPACE = "simulated"
@@ -58,7 +58,8 @@ class Topic:
         partition = self.partitions[number]
         dice = self.random.choice(DICE) if self.random.random() < 0.15 else hash_of(key) % len(DICE)
         unreadable = self.random.random() < 0.05
-        value = b"{" if unreadable else json.dumps({"id": key, "order": f"A-{hash_of(key) % 3}", "dice": dice}).encode()
+        trigger = {"id": key, "order": f"A-{hash_of(key) % 3}", "dice": dice, "pile": dice % PILES}
+        value = b"{" if unreadable else json.dumps(trigger).encode()
         saga_id = saga_id_of(namespace=NAMESPACE, saga=self.form.name, idempotency_key=key)
         published = Published(
             record=Record(topic=TOPIC, partition=number, offset=len(partition.records), value=value),
