@@ -48,7 +48,7 @@ def test_the_report_for_people_is_this(samples: Installation) -> None:
         "  ✔ charge   its undo brings the world back: forgotten_field_broken.py:57, in 43 scenarios",
         "",
         f"forgotten_field_broken.py:34: error not_restored: {NOT_AS_BEFORE}",
-        "    when every reply of reserve is lost after it acted (and in 46 other scenarios)",
+        "    when every reply of reserve is lost after it acted (and in 47 other scenarios)",
         "    stock.stock.tea.reserved was 0, is 2",
         "",
         "✖ 1 finding, 0 warnings",
