@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.form import DefinitionForm
@@ -47,11 +46,6 @@ def may_release(state: State, key: str) -> str | None:
     if state.status != "parked":
         return f"it is {state.status}, not parked"
     return None
-
-
-def is_queued(plan: Plan, state: State) -> bool:
-    """Whether nothing but its locks keeps the run from beginning."""
-    return bool(plan.form.locks) and state.status == "queued"
 
 
 def keys_of(form: DefinitionForm, trigger: object) -> tuple[str, ...]:

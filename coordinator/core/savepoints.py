@@ -123,7 +123,3 @@ def _place(plan: Plan, state: State, savepoint: str, own: set[str]) -> int:
 
 def _before(effect: Effect, at: Instant) -> bool:
     return effect.requested_at is not None and effect.requested_at <= at
-
-
-def _under_way(effect: Effect) -> bool:
-    return effect.attempt_open or effect.phase == "pending"
