@@ -9,11 +9,10 @@ from typing import Protocol
 
 import msgspec
 
-from amends.coordinator.core.commands import Command, commands, missing_handler, next_due
+from amends.coordinator.core.commands import Command, commands, next_due
 from amends.coordinator.core.evolve import sealed
-from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
-from amends.coordinator.core.waiting import open_waits, waited_for
+from amends.coordinator.core.waiting import open_waits
 from amends.coordinator.ports.rows import (
     ANSWER,
     AwaitedRow,
@@ -33,6 +32,7 @@ from amends.coordinator.ports.rows import (
 from amends.coordinator.runtime.inbound import Inbound, Item
 from amends.coordinator.runtime.intake import Taken
 from amends.coordinator.runtime.locking import lock_changes
+from amends.coordinator.runtime.run_rows import awaited_row, change_of, row_of, waiting_for_of
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.sealing.keys import Seal
 from amends.schemas.chain import next_head
@@ -194,7 +194,7 @@ class Pending:
 
     def tell(self, shard: OwnedShard, run: Run, now: Instant) -> None:
         """Correct what the run's row says it waits for, where nothing is appended (rule 14)."""
-        waiting_for = _waiting_for(run.plan, run.state, now)
+        waiting_for = waiting_for_of(run.plan, run.state, now)
         if waiting_for != run.told:
             self._part(shard).changed[run.saga_id] = change_of(run.state, run.due, waiting_for=waiting_for)
 
@@ -207,7 +207,7 @@ class Pending:
         data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, payloads, at=at, build=build))
         state = sealed(state, version=version, at=at, entry_hash=entry_hash)
         due, wanted = next_due(run.plan, state), commands(run.plan, state, now)
-        waiting_for = _waiting_for(run.plan, state, now)  # What can raise has been done now.
+        waiting_for = waiting_for_of(run.plan, state, now)  # What can raise has been done now.
         shard.position += 1
         shard.head = part.head_after = next_head(shard.head, entry_hash)
         part.entries.append(
@@ -220,7 +220,7 @@ class Pending:
         shard.open_runs += (before is None) - (state.closed and (before is None or not before.closed))
         self.ended += state.closed and (before is None or not before.closed)
         if before is None:
-            part.started.append(_row(run, waiting_for))
+            part.started.append(row_of(run, waiting_for))
             if run.seal is not None:
                 self.sealed.append((run.seal.key.key_id, run.saga_id))
         else:
@@ -339,11 +339,6 @@ def _sealed(text: bytes, /) -> Payload:
     return Sealed(sealed=text.decode())
 
 
-def _waiting_for(plan: Plan, state: State, now: Instant) -> str | None:
-    """What a run waits for if nothing goes on in it: a handler, or what comes from outside."""
-    return missing_handler(plan, state, now) or (waited_for(plan, state) if plan.waits else None)
-
-
 def _note_waits(part: _ShardPart, run: Run, before: State | None, after: State) -> None:
     """Which waits for messages begin and end with an entry."""
     were, are = open_waits(before) if before is not None else {}, open_waits(after)
@@ -356,52 +351,4 @@ def _note_waits(part: _ShardPart, run: Run, before: State | None, after: State) 
         kind = ANSWER if awaited.awaits == "answer" else awaited.message_type
         assert awaited.correlation is not None, "a message has a key"
         assert kind is not None, "and a type"
-        part.awaited[run.saga_id, path] = AwaitedRow(
-            saga_id=run.saga_id,
-            path=path,
-            shard=run.shard,
-            correlation_key=awaited.correlation,
-            type=kind,
-        )
-
-
-def _row(run: Run, waiting_for: str | None) -> RunRow:
-    state = run.state
-    return RunRow(
-        saga_id=state.saga_id,
-        shard=run.shard,
-        namespace=state.namespace,
-        saga=state.saga,
-        definition_version=state.definition_version,
-        definition_hash=state.definition_hash,
-        idempotency_key=state.idempotency_key,
-        business_key=state.business_key,
-        generation=state.generation,
-        request_digest=state.request_digest,
-        status="waiting" if waiting_for is not None else state.status,
-        waiting_for=waiting_for,
-        cause=state.cause,
-        version=state.version,
-        started_at=state.started_at,
-        updated_at=state.at,
-        ended_at=state.ended_at,
-        next_due_at=run.due,
-        origins=(state.origin,) if state.origin is not None else (),
-    )
-
-
-def change_of(
-    state: State, due: Instant | None, *, waiting_for: str | None = None, quarantined: bool = False
-) -> RunChange:
-    """What the row of a run says once its state is stored."""
-    return RunChange(
-        saga_id=state.saga_id,
-        status="waiting" if waiting_for is not None else state.status,
-        cause=state.cause,
-        version=state.version,
-        updated_at=state.at,
-        ended_at=state.ended_at,
-        next_due_at=due,
-        waiting_for=waiting_for,
-        quarantined=quarantined,
-    )
+        part.awaited[run.saga_id, path] = awaited_row(run, path, awaited.correlation, kind)

@@ -12,11 +12,12 @@ from amends.coordinator.core.messages import Delivered, Done, Ended, Failed, Sai
 from amends.coordinator.core.pending import takes_answer
 from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, takes
 from amends.coordinator.definition.handler import Handler, told
-from amends.coordinator.ports.rows import ANSWER, AwaitedRow, DeadLetterRow, MessageRow, nobody_waited
+from amends.coordinator.ports.rows import ANSWER, DeadLetterRow, MessageRow, nobody_waited
 from amends.coordinator.redaction import redact, redact_json
 from amends.coordinator.runtime.batching import Decision, OwnedShard, Pending
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.inbound import Item
+from amends.coordinator.runtime.run_rows import awaited_row
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.canonical import digest
 from amends.schemas.events import Digest, Event, LateReplyRecorded, StepSucceeded
@@ -83,7 +84,7 @@ class Delivering:
             payloads[body] = raw
         said = self._said(run, message, wish, payloads)
         if isinstance(said.answer, Unknown):
-            pending.listen_again(shard, answer_row(run, wish.path, wish.correlation_key))
+            pending.listen_again(shard, awaited_row(run, wish.path, wish.correlation_key, ANSWER))
         return replace(item, message=replace(message, body=body, answer=said), payloads=payloads)
 
     def _said(self, run: Run, message: Delivered, wish: Deliver, payloads: dict[Digest, bytes]) -> Said:
@@ -143,16 +144,6 @@ def told_late(decision: Decision | None) -> Decision | None:
             facts = {"saga_id": decision.run.saga_id, "step": event.path, "direction": event.direction}
             log.warning("late_reply", extra={**facts, "answer": event.answer})
     return decision
-
-
-def awaited_row(run: Run, path: str, key: str, message_type: str) -> AwaitedRow:
-    """What the store keeps of a wait."""
-    return AwaitedRow(saga_id=run.saga_id, path=path, shard=run.shard, correlation_key=key, type=message_type)
-
-
-def answer_row(run: Run, place: str, key: str) -> AwaitedRow:
-    """What the store keeps of an answer that is awaited."""
-    return AwaitedRow(saga_id=run.saga_id, path=place, shard=run.shard, correlation_key=key, type=ANSWER)
 
 
 def record_of(row: MessageRow | Deliver) -> bytes:

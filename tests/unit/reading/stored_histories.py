@@ -14,8 +14,8 @@ from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.definition.form import DefinitionForm, StoredDefinition
 from amends.coordinator.ports.rows import ANSWER, AwaitedRow, Batch, DefinitionRow, RunRow, ShardAppend, StoredEntry
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import change_of
 from amends.coordinator.runtime.locking import lock_changes
+from amends.coordinator.runtime.run_rows import change_of
 from amends.schemas.canonical import encode
 from amends.schemas.chain import next_head
 from amends.schemas.entry import Entry, decode
