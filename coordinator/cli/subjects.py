@@ -106,12 +106,12 @@ def _hold(call: Call, subject: str, reason: str | None, actor: str | None) -> No
 
 def _erased(store: "Store", subject: str, reason: str, actor: str | None) -> "SubjectRow":
     from amends.coordinator.cli.wishing import login
-    from amends.coordinator.reading.waited_for import waited_for_by
+    from amends.coordinator.reading.past_waits import past_waits_of
     from amends.coordinator.redaction import redact
     from amends.schemas.instants import text_of
 
     name = store.master().name_of(subject)
-    waited = waited_for_by(store, store.subject_runs(name))
+    waited = past_waits_of(store, store.subject_runs(name))
     found = store.erase_subject(name, reason=redact(reason), by=actor or login(), at=store.now(), waited=waited)
     if found is None:
         raise _unknown(subject)

@@ -6,7 +6,7 @@ In between its copies are steps like any other: see `unfolding.py`.
 from collections.abc import Iterator
 from typing import Final
 
-from amends.coordinator.core.items import in_turn
+from amends.coordinator.core.progress import in_turn
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.definition.copies import owner_of, until

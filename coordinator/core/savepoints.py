@@ -6,7 +6,7 @@ by the same rules: everything is settled first, then one at a time, each verifie
 
 from msgspec import UNSET
 
-from amends.coordinator.core.again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
+from amends.coordinator.core.forward_again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
 from amends.coordinator.core.messages import SavepointWished
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan

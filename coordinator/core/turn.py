@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from amends.coordinator.core.evolve import evolve
-from amends.coordinator.core.items import Progress
+from amends.coordinator.core.progress import Progress
 from amends.coordinator.core.moment import Moment
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.sources import source_of

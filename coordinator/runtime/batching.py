@@ -91,7 +91,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Writer(Protocol):
     """Appends batches; answers with `Committed` or `AppendFailed`, waits out an absent store."""
 
-    def write(self, pending: "Pending", rows: Batch, *, at_once: bool) -> Inbound | None:
+    def write(self, batch: "OpenBatch", rows: Batch, *, at_once: bool) -> Inbound | None:
         """Append on a thread of its own and answer through the queue, or, if it may be `at_once`, here and now."""
         ...
 
@@ -115,7 +115,7 @@ class _ShardPart:
 
 
 @dataclass(slots=True, kw_only=True)
-class Pending:
+class OpenBatch:
     """One batch, from its first decision to its commit."""
 
     causes: list[Inbound] = field(default_factory=list)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, Pending
+from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, OpenBatch
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.delivering import Delivering, told_late, with_nothing
 from amends.coordinator.runtime.dispatch import Dispatch
@@ -80,50 +80,50 @@ class Deciding:
             elif isinstance(cause, Item):
                 self.messages.appendleft(cause)
 
-    def next_batch(self, former: Pending | None, now: Instant) -> Pending | None:
+    def next_batch(self, former: OpenBatch | None, now: Instant) -> OpenBatch | None:
         """Decide as much as one batch holds, never waiting to fill it. `former` is the one that is being written."""
         if now < self._paused_until or not self._has_more:
             return None
-        pending = Pending(ended_before=former.ended if former is not None else 0)
+        batch = OpenBatch(ended_before=former.ended if former is not None else 0)
         try:
-            self._fill(pending, now)
+            self._fill(batch, now)
         except StoreUnavailable as error:
             log.warning("store_unavailable", extra={"why": error.why})
             self._paused_until = now + STORE_PAUSE_US
             self.timers.set(self._paused_until, "due", SagaId(""))
-        return None if pending.empty and not pending.consumed else pending
+        return None if batch.empty and not batch.consumed else batch
 
     @property
     def _has_more(self) -> bool:
         """Whether there is anything to put into a batch."""
         return bool(self.messages or self.starts) or self.resuming.has_more or self.quarantine.has_more
 
-    def _fill(self, pending: Pending, now: Instant) -> None:
+    def _fill(self, batch: OpenBatch, now: Instant) -> None:
         self.messages.extendleft(reversed(self.resuming.next_items()))  # What a stop cut off is known before a wish.
         held: list[Item] = []
         try:
-            self._fill_with_messages(pending, held, now)
+            self._fill_with_messages(batch, held, now)
         finally:
             self.messages.extendleft(reversed(held))
-        while self.starts and not pending.full and self._admits(pending):
-            self._decide_start(pending, self.starts.popleft(), now)
-        self.quarantine.mark(pending, self.shards)
+        while self.starts and not batch.full and self._admits(batch):
+            self._decide_start(batch, self.starts.popleft(), now)
+        self.quarantine.mark(batch, self.shards)
 
-    def _fill_with_messages(self, pending: Pending, held: list[Item], now: Instant) -> None:
+    def _fill_with_messages(self, batch: OpenBatch, held: list[Item], now: Instant) -> None:
         """In rounds: all are decided, then all appended. Code that is run again and again runs faster than in turns."""
-        while self.messages and not pending.full:
+        while self.messages and not batch.full:
             decisions: dict[SagaId, Decision] = {}
             try:
-                self._decide_round(pending, decisions, held, now)
+                self._decide_round(batch, decisions, held, now)
             finally:
                 for decision in decisions.values():
-                    self._append(pending, decision, now)
+                    self._append(batch, decision, now)
 
     def _decide_round(
-        self, pending: Pending, decisions: dict[SagaId, Decision], held: list[Item], now: Instant
+        self, batch: OpenBatch, decisions: dict[SagaId, Decision], held: list[Item], now: Instant
     ) -> None:
         """As many messages as the batch has room for, and of each run one: its next is decided on what comes of it."""
-        room, room_bytes = pending.room
+        room, room_bytes = batch.room
         while self.messages and len(decisions) < room and room_bytes > 0:
             if self.messages[0].saga_id in decisions:
                 return
@@ -133,7 +133,7 @@ class Deciding:
                 held.append(item)  # Nothing else is dispatched beside a suspect (rule 19).
                 continue
             try:
-                decision = self._decide_item(pending, item, now)
+                decision = self._decide_item(batch, item, now)
             except StoreUnavailable:
                 self.messages.appendleft(item)
                 raise
@@ -141,15 +141,15 @@ class Deciding:
                 decisions[item.saga_id] = decision
                 room_bytes -= item.size_bytes
 
-    def _admits(self, pending: Pending) -> bool:
-        return self._room(pending) > 0 and not self.dispatch.stopped and not self.resuming.busy
+    def _admits(self, batch: OpenBatch) -> bool:
+        return self._room(batch) > 0 and not self.dispatch.stopped and not self.resuming.busy
 
-    def _room(self, pending: Pending) -> int:
+    def _room(self, batch: OpenBatch) -> int:
         """How many more runs may be in flight. Those that end with a batch on its way give up their places."""
-        ended = pending.ended_before + pending.ended
+        ended = batch.ended_before + batch.ended
         return self.in_flight_max - len(self.runs) + len(self.carrying_out.resting) + ended
 
-    def _decide_item(self, pending: Pending, item: Item, now: Instant) -> Decision | None:
+    def _decide_item(self, batch: OpenBatch, item: Item, now: Instant) -> Decision | None:
         if not self.wishing.holds(item):
             return None
         run = self.runs.get(item.saga_id)
@@ -165,21 +165,21 @@ class Deciding:
             return None  # Not ours: its owner hears of it through the inbox, or by recovery.
         if self.quarantine.shard_of(item.saga_id) is not None:
             return None  # A wish stays in the inbox, for an owner that can read the run.
-        pending.causes.append(item)
+        batch.causes.append(item)
         if run is None:
-            self._finished_with(pending, shard, item)
+            self._finished_with(batch, shard, item)
             return None
         if item.brought is not None:
-            return self._decide_message(pending, run, shard, item, now)
-        return self._decide(pending, run, shard, item, now)
+            return self._decide_message(batch, run, shard, item, now)
+        return self._decide(batch, run, shard, item, now)
 
     def _decide_message(
-        self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant
+        self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant
     ) -> Decision | None:
-        brought = self.delivering.bring(pending, run, shard, item, now)
+        brought = self.delivering.bring(batch, run, shard, item, now)
         if brought is not None:
-            return told_late(self._decide(pending, run, shard, brought, now))
-        self._finished_with(pending, shard, item)
+            return told_late(self._decide(batch, run, shard, brought, now))
+        self._finished_with(batch, shard, item)
         self.carrying_out.leave_if_over(run, now)
         return None
 
@@ -197,7 +197,7 @@ class Deciding:
         return None, held if held is not None else item.shard
 
     def _decide(
-        self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant, *, taken: Taken | None = None
+        self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant, *, taken: Taken | None = None
     ) -> Decision | None:
         """What is to be appended, if anything is. `taken` is what the item was made of, where it begins the run."""
         if run.seal is not None:
@@ -208,71 +208,71 @@ class Deciding:
             events, state = decide(run.plan, before, item.message, now, run.payload)
         except Exception as error:  # noqa: BLE001  as in `_append`
             decision = Decision(run=run, shard=shard, item=item, taken=taken, events=(), state=run.state)
-            self._undecidable(pending, decision, now, error)
+            self._undecidable(batch, decision, now, error)
             return None
         if run.plan.waits:
             item = with_nothing(run, item, events)
         if events:
             return Decision(run=run, shard=shard, item=item, taken=taken, events=events, state=state)
-        self._finished_with(pending, shard, item)
-        self._nothing_new(pending, run, shard, item, now)
+        self._finished_with(batch, shard, item)
+        self._nothing_new(batch, run, shard, item, now)
         return None
 
-    def _append(self, pending: Pending, decision: Decision, now: Instant) -> None:
+    def _append(self, batch: OpenBatch, decision: Decision, now: Instant) -> None:
         try:
-            pending.append(decision, now=now, build=self.build)
+            batch.append(decision, now=now, build=self.build)
         except Exception as error:  # noqa: BLE001  a run that cannot be decided must not delay the others (rule 19)
-            self._undecidable(pending, decision, now, error)
+            self._undecidable(batch, decision, now, error)
             return
-        self._finished_with(pending, decision.shard, decision.item)
+        self._finished_with(batch, decision.shard, decision.item)
         decision.run.uncommitted += 1
 
-    def _undecidable(self, pending: Pending, decision: Decision, now: Instant, error: Exception) -> None:
+    def _undecidable(self, batch: OpenBatch, decision: Decision, now: Instant, error: Exception) -> None:
         run, taken = decision.run, decision.taken
         self.carrying_out.set_apart(run, error)
         if not run.state.version:
-            self._finished_with(pending, decision.shard, decision.item)
+            self._finished_with(batch, decision.shard, decision.item)
         if taken is not None:
-            pending.dismiss(run.saga_id)
+            batch.dismiss(run.saga_id)
             if (letter := undecided(taken, now, error)) is not None:
-                pending.refuse(letter)
+                batch.refuse(letter)
 
-    def _nothing_new(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
+    def _nothing_new(self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant) -> None:
         """The message changed nothing; see that the run is still looked after."""
         if isinstance(item.message, Recovered):
-            pending.tell(shard, run, now)
+            batch.tell(shard, run, now)
             self.resuming.over(run.saga_id)
             self.carrying_out.carry_out(Decided.of(run, now), now)
         elif isinstance(item.message, Tick):
             self.timers.set(now + SECOND, "due", run.saga_id)
         self.carrying_out.leave_if_over(run, now)
 
-    def _finished_with(self, pending: Pending, shard: OwnedShard, item: Item) -> None:
+    def _finished_with(self, batch: OpenBatch, shard: OwnedShard, item: Item) -> None:
         if item.inbox_id is not None:
-            pending.inbox_done(shard, item.inbox_id)
+            batch.inbox_done(shard, item.inbox_id)
 
-    def _decide_start(self, pending: Pending, start: Item | Arrived, now: Instant) -> None:
+    def _decide_start(self, batch: OpenBatch, start: Item | Arrived, now: Instant) -> None:
         if isinstance(start, Arrived):
-            self._decide_records(pending, start, now)
+            self._decide_records(batch, start, now)
         else:
-            self._decide_wish(pending, start, now)
+            self._decide_wish(batch, start, now)
 
-    def _decide_records(self, pending: Pending, arrived: Arrived, now: Instant) -> None:
+    def _decide_records(self, batch: OpenBatch, arrived: Arrived, now: Instant) -> None:
         """As many of them as there is room for; the rest waits where they waited."""
-        room, room_bytes = pending.room
-        records, rest = arrived.cut(records_max=min(self._room(pending), room), bytes_max=room_bytes)
+        room, room_bytes = batch.room
+        records, rest = arrived.cut(records_max=min(self._room(batch), room), bytes_max=room_bytes)
         if rest:
             self.starts.appendleft(Arrived(records=rest))
         try:
-            self._admit_all(pending, self.intake.take(records, self.runs, now), now)
+            self._admit_all(batch, self.intake.take(records, self.runs, now), now)
         except StoreUnavailable:
             self.starts.appendleft(Arrived(records=records))
             raise
-        pending.causes.append(Arrived(records=records))
+        batch.causes.append(Arrived(records=records))
         for record in records:
-            pending.consumed[record.topic, record.partition] = record.offset + 1
+            batch.consumed[record.topic, record.partition] = record.offset + 1
 
-    def _decide_wish(self, pending: Pending, wish: Item, now: Instant) -> None:
+    def _decide_wish(self, batch: OpenBatch, wish: Item, now: Instant) -> None:
         """A start from the inbox, or a rerun."""
         shard = self.shards.get(-1 if wish.shard is None else wish.shard)
         if shard is None or not self.wishing.holds(wish):
@@ -285,45 +285,45 @@ class Deciding:
             raise
         if taken is LEFT:
             return
-        pending.causes.append(wish)
-        decision = self._admitted(pending, taken, shard, now)
+        batch.causes.append(wish)
+        decision = self._admitted(batch, taken, shard, now)
         if decision is not None:
-            self._append(pending, decision, now)
+            self._append(batch, decision, now)
         if taken.start is None:
-            self._finished_with(pending, shard, wish)
+            self._finished_with(batch, shard, wish)
 
-    def _admit_all(self, pending: Pending, arrived: Iterable[Taken], now: Instant) -> None:
+    def _admit_all(self, batch: OpenBatch, arrived: Iterable[Taken], now: Instant) -> None:
         """In a round, as messages are."""
         decisions: list[Decision] = []
         beginning: Counter[int] = Counter()
         try:
             for taken in arrived:
                 shard = self._least_loaded(beginning) if taken.start is not None else None
-                decision = self._admitted(pending, taken, shard, now)
+                decision = self._admitted(batch, taken, shard, now)
                 if decision is not None:
                     decisions.append(decision)
                     beginning[decision.run.shard] += 1
         finally:
             for decision in decisions:
-                self._append(pending, decision, now)
+                self._append(batch, decision, now)
 
-    def _admitted(self, pending: Pending, taken: Taken, shard: OwnedShard | None, now: Instant) -> Decision | None:
+    def _admitted(self, batch: OpenBatch, taken: Taken, shard: OwnedShard | None, now: Instant) -> Decision | None:
         if taken.dead_letter is not None:
-            pending.refuse(taken.dead_letter)
+            batch.refuse(taken.dead_letter)
         if taken.duplicate is not None:
-            pending.duplicates.append(taken.duplicate)
+            batch.duplicates.append(taken.duplicate)
         if taken.start is None:
             return None
         start = taken.start.message
         assert isinstance(start, Start), "what is admitted is a start"
         if shard is None:
-            pending.handed_on.append(self.intake.hand_on(taken.start))
+            batch.handed_on.append(self.intake.hand_on(taken.start))
             return None
         run = self.loading.fresh(start, shard.shard)
         run.seal = taken.seal
         self.runs[run.saga_id] = run
         item = taken.start.with_message(replace(start, shard=shard.shard))
-        return self._decide(pending, run, shard, item, now, taken=taken)
+        return self._decide(batch, run, shard, item, now, taken=taken)
 
     def _least_loaded(self, beginning: Mapping[int, int]) -> OwnedShard | None:
         """`beginning` says how many runs begin in a shard beside those that it knows of."""

@@ -14,7 +14,7 @@ from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, takes
 from amends.coordinator.definition.handler import Handler, told
 from amends.coordinator.ports.rows import ANSWER, DeadLetterRow, MessageRow, nobody_waited
 from amends.coordinator.redaction import redact, redact_json
-from amends.coordinator.runtime.batching import Decision, OwnedShard, Pending
+from amends.coordinator.runtime.batching import Decision, OwnedShard, OpenBatch
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.run_rows import awaited_row
@@ -45,7 +45,7 @@ class Delivering:
 
     catalogue: Catalogue
 
-    def bring(self, pending: Pending, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Item | None:
+    def bring(self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Item | None:
         """The item with its content as the step's result is written; None where the run does not take it.
 
         One that is not what it seemed becomes a dead letter, and the wait goes on; one that nobody waits for any more
@@ -55,27 +55,27 @@ class Delivering:
         assert wish is not None, "a message says what it was"
         assert isinstance(message, Delivered), "what is brought is a message"
         if wish.answer is not None:
-            return self._answer(pending, run, shard, item)
+            return self._answer(batch, run, shard, item)
         if not takes(run.state, message.path, message.correlation, message.message_type):
-            pending.give_back(shard, _message(wish))
+            batch.give_back(shard, _message(wish))
             return None
         try:
             body = self._read(run, wish)
         except _Unusable as error:
             log.warning("message_unusable", extra={"saga_id": run.saga_id, "message_id": wish.message_id})
-            pending.refuse(_letter(run, wish, error, now))
-            pending.wait_on(shard, wish.message_id, awaited_row(run, message.path, wish.correlation_key, wish.type))
+            batch.refuse(_letter(run, wish, error, now))
+            batch.wait_on(shard, wish.message_id, awaited_row(run, message.path, wish.correlation_key, wish.type))
             return None
         key = digest(body)
         return replace(item, message=replace(message, body=key), payloads={key: body})
 
-    def _answer(self, pending: Pending, run: Run, shard: OwnedShard, item: Item) -> Item | None:
+    def _answer(self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item) -> Item | None:
         """The item with what the message says, as a handler's reply would say it."""
         wish, message = item.brought, item.message
         assert wish is not None, "a message says what it was"
         assert isinstance(message, Delivered), "what is brought is a message"
         if not takes_answer(run.state, message.path, message.direction, message.correlation):
-            pending.give_back(shard, _message(wish))
+            batch.give_back(shard, _message(wish))
             return None
         payloads: dict[Digest, bytes] = {}
         raw = redact_json(wish.body.encode())
@@ -84,7 +84,7 @@ class Delivering:
             payloads[body] = raw
         said = self._said(run, message, wish, payloads)
         if isinstance(said.answer, Unknown):
-            pending.listen_again(shard, awaited_row(run, wish.path, wish.correlation_key, ANSWER))
+            batch.listen_again(shard, awaited_row(run, wish.path, wish.correlation_key, ANSWER))
         return replace(item, message=replace(message, body=body, answer=said), payloads=payloads)
 
     def _said(self, run: Run, message: Delivered, wish: Deliver, payloads: dict[Digest, bytes]) -> Said:

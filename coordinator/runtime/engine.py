@@ -14,7 +14,7 @@ from amends.coordinator.core.messages import ReadBack, Recovered, Replied
 from amends.coordinator.errors import Fenced, KeyErased, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import EMBEDDED, Store
-from amends.coordinator.runtime.batching import OwnedShard, Pending, Writer
+from amends.coordinator.runtime.batching import OwnedShard, OpenBatch, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.deciding import Deciding
@@ -83,8 +83,8 @@ class Engine:
     _carrying_out: CarryingOut = field(init=False)
     _wishing: Wishing = field(init=False)
     _deciding: Deciding = field(init=False)
-    _writing: Pending | None = None
-    _prepared: Pending | None = None
+    _writing: OpenBatch | None = None
+    _prepared: OpenBatch | None = None
 
     def __post_init__(self) -> None:
         self._keyring = keyring = Keyring(store=self.store)
@@ -133,8 +133,8 @@ class Engine:
             self._prepared = self._prepared or self._deciding.next_batch(self._writing, now)
             if self._prepared is None or self._writing is not None:
                 break
-            pending, self._prepared = self._prepared, None
-            self._write(pending, now)
+            batch, self._prepared = self._prepared, None
+            self._write(batch, now)
             self.dispatch.flush()
         self.dispatch.flush()
         self._carrying_out.tidy()
@@ -193,10 +193,10 @@ class Engine:
             case Waiting(rows=rows, moment=moment):
                 for item in self._wishing.take(rows, moment):
                     self._deciding.offer(item)
-            case Committed(pending=pending):
-                self._committed(pending, now)
-            case AppendFailed(pending=pending, error=error):
-                self._failed(pending, error)
+            case Committed(batch=batch):
+                self._committed(batch, now)
+            case AppendFailed(batch=batch, error=error):
+                self._failed(batch, error)
             case Gained() | Yielding() | Lost():
                 self._own(inbound)
             case StopWished():
@@ -227,29 +227,29 @@ class Engine:
 
     # -- writing
 
-    def _write(self, pending: Pending, now: Instant) -> None:
-        if pending.empty:
-            self.consumed(pending.consumed)
+    def _write(self, batch: OpenBatch, now: Instant) -> None:
+        if batch.empty:
+            self.consumed(batch.consumed)
             return
-        self._writing = pending
-        answer = self.writer.write(pending, pending.rows(), at_once=len(self.runs) <= FEW_RUNS)
+        self._writing = batch
+        answer = self.writer.write(batch, batch.rows(), at_once=len(self.runs) <= FEW_RUNS)
         if answer is not None:
             self._take(answer, now)
 
-    def _committed(self, pending: Pending, now: Instant) -> None:
+    def _committed(self, batch: OpenBatch, now: Instant) -> None:
         self._writing = None
-        self._quarantine.marked(pending)
-        for decided in pending.decided:
+        self._quarantine.marked(batch)
+        for decided in batch.decided:
             decided.run.uncommitted -= 1
-        for decided in {decided.run.saga_id: decided for decided in pending.decided}.values():
+        for decided in {decided.run.saga_id: decided for decided in batch.decided}.values():
             if self.runs.get(decided.run.saga_id) is decided.run:
                 self._carrying_out.carry_out(decided, now)
-        for cause in pending.causes:
+        for cause in batch.causes:
             if isinstance(cause, Item):
                 self._settled_alone(cause, now)
                 self._wishing.done(cause)
-        if pending.consumed:
-            self.consumed(pending.consumed)
+        if batch.consumed:
+            self.consumed(batch.consumed)
 
     def _settled_alone(self, cause: Item, now: Instant) -> None:
         """A suspect that answered is harmless; one that was just let loose gets its time by itself."""
@@ -261,12 +261,12 @@ class Engine:
         elif isinstance(cause.message, Recovered):
             self.timers.set(now + ALONE_US, "alone", cause.saga_id)
 
-    def _failed(self, pending: Pending, error: Exception) -> None:
+    def _failed(self, batch: OpenBatch, error: Exception) -> None:
         """Take memory back to what the store has, then offer the same messages again."""
         if isinstance(error, StoreUnavailable):
             return  # We are being closed while the store is away; whoever comes next resumes from what it has.
-        causes = [*pending.causes, *(self._prepared.causes if self._prepared is not None else [])]
-        for failed in (self._prepared, pending):
+        causes = [*batch.causes, *(self._prepared.causes if self._prepared is not None else [])]
+        for failed in (self._prepared, batch):
             if failed is not None:
                 failed.take_back(self.runs)
         self._writing = self._prepared = None

@@ -14,7 +14,7 @@ from amends.schemas.record import Record
 from amends.schemas.wishes import Deliver
 
 if TYPE_CHECKING:
-    from amends.coordinator.runtime.batching import Pending
+    from amends.coordinator.runtime.batching import OpenBatch
 
 NOTE_BYTES = 512
 """About what a piece of evidence takes in an entry."""
@@ -77,13 +77,13 @@ class Waiting(Struct, frozen=True, kw_only=True):
 class Committed(Struct, frozen=True, kw_only=True):
     """The store has the batch."""
 
-    pending: "Pending"
+    batch: "OpenBatch"
 
 
 class AppendFailed(Struct, frozen=True, kw_only=True):
     """It has not, and why."""
 
-    pending: "Pending"
+    batch: "OpenBatch"
     error: Exception
 
 

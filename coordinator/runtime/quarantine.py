@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.ports.rows import RunChange
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import OwnedShard, Pending
+from amends.coordinator.runtime.batching import OwnedShard, OpenBatch
 from amends.coordinator.runtime.run_rows import change_of
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.ids import SagaId
@@ -39,17 +39,17 @@ class Quarantine:
         """Whether the store is to be told of somebody."""
         return bool(self._unmarked)
 
-    def mark(self, pending: Pending, shards: Mapping[int, OwnedShard]) -> None:
+    def mark(self, batch: OpenBatch, shards: Mapping[int, OwnedShard]) -> None:
         """Have the batch write down who is held here, unless the store has it."""
         for saga_id, run in self._unmarked.items():
             shard = shards.get(self._shards[saga_id])
             change = self._stored(saga_id) if run is None else change_of(run.state, None, quarantined=True)
             if shard is not None and change is not None:
-                pending.quarantine(shard, change)
+                batch.quarantine(shard, change)
 
-    def marked(self, pending: Pending) -> None:
+    def marked(self, batch: OpenBatch) -> None:
         """The batch is in the store."""
-        for saga_id in pending.quarantined:
+        for saga_id in batch.quarantined:
             self._unmarked.pop(saga_id, None)
 
     def forget(self, shards: Collection[int]) -> None:

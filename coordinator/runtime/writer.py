@@ -11,7 +11,7 @@ from tenacity import RetryCallState, wait_exponential_jitter
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import OpenBatch
 from amends.coordinator.runtime.inbound import AppendFailed, Committed, Inbound
 
 log = logging.getLogger("amends.writer")
@@ -36,7 +36,7 @@ class WriterThread:
         self._store = store
         self._answer = answer
         self._committed = committed
-        self._queue: SimpleQueue[tuple[Pending, Batch] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[OpenBatch, Batch] | None] = SimpleQueue()
         self._closing = threading.Event()
         self.away = False
         """Whether the store is being waited for."""
@@ -44,14 +44,14 @@ class WriterThread:
         self._thread = threading.Thread(target=self._run, name="amends-writer", daemon=True)
         self._thread.start()
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> Inbound | None:
         """Append this next. The answer comes to the engine's queue, or back if `at_once` or the store is quick."""
         if at_once or self._waits_s < QUICK_S:
             try:
-                return self._tried(pending, rows)
+                return self._tried(batch, rows)
             except StoreUnavailable:
                 log.debug("not_at_once")
-        self._queue.put((pending, rows))
+        self._queue.put((batch, rows))
         return None
 
     def close(self, *, timeout_s: float) -> None:
@@ -62,17 +62,17 @@ class WriterThread:
 
     def _run(self) -> None:
         while (order := self._queue.get()) is not None:
-            pending, rows = order
-            self._answer(self._append(pending, rows))
+            batch, rows = order
+            self._answer(self._append(batch, rows))
 
-    def _append(self, pending: Pending, rows: Batch) -> Inbound:
+    def _append(self, batch: OpenBatch, rows: Batch) -> Inbound:
         call = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
         while True:
             try:
-                answer = self._tried(pending, rows)
+                answer = self._tried(batch, rows)
             except StoreUnavailable as error:
                 if self._closing.is_set():
-                    return AppendFailed(pending=pending, error=error)
+                    return AppendFailed(batch=batch, error=error)
                 self._wait(call, error)
             else:
                 if self.away:
@@ -80,17 +80,17 @@ class WriterThread:
                 self.away = False
                 return answer
 
-    def _tried(self, pending: Pending, rows: Batch) -> Inbound:
+    def _tried(self, batch: OpenBatch, rows: Batch) -> Inbound:
         began_s = time.monotonic() - time.thread_time()
         try:
             self._store.append(rows)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  fenced, raced, or a fault of ours: the engine decides which
-            return AppendFailed(pending=pending, error=error)
+            return AppendFailed(batch=batch, error=error)
         self._waits_s += (time.monotonic() - time.thread_time() - began_s - self._waits_s) / _REMEMBERED
         self._committed()
-        return Committed(pending=pending)
+        return Committed(batch=batch)
 
     def _wait(self, call: RetryCallState, error: StoreUnavailable) -> None:
         self.away = True

@@ -18,7 +18,7 @@ from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknow
 from amends.coordinator.ports.rows import Batch, InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
-from amends.coordinator.runtime.batching import Pending, Writer
+from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.caller import Caller
@@ -247,10 +247,10 @@ class _DyingAppend(Appending):
 
     faults: Faults = field(default_factory=lambda: Faults([]))
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> None:
         versions = [entry.version for append in rows.appends for entry in append.entries]
         self.faults.die("died_unappended", versions)
-        Appending.write(self, pending, rows, at_once=at_once)  # `super()` does not know a class with slots
+        Appending.write(self, batch, rows, at_once=at_once)  # `super()` does not know a class with slots
         self.faults.die("died_appended", versions)
 
 

@@ -21,7 +21,7 @@ from amends.coordinator.errors import Fenced, KeyErased, RunExists
 from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
-from amends.coordinator.runtime.batching import Pending, Writer
+from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.engine import Engine, EngineSettings
@@ -125,14 +125,14 @@ class Appending:
     store: Store
     arrived: list[Inbound]
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> None:
         del at_once
         try:
             self.store.append(rows)
         except (Fenced, KeyErased, RunExists) as error:
-            self.arrived.append(AppendFailed(pending=pending, error=error))
+            self.arrived.append(AppendFailed(batch=batch, error=error))
         else:
-            self.arrived.append(Committed(pending=pending))
+            self.arrived.append(Committed(batch=batch))
 
 
 class World:

@@ -15,7 +15,7 @@ from amends.connectors.stores.messages import delivery
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import AwaitedRow, MessageRow
 from amends.coordinator.runtime import batching
-from amends.coordinator.runtime.batching import Decision, Pending
+from amends.coordinator.runtime.batching import Decision, OpenBatch
 from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.engine import Engine
 from amends.coordinator.runtime.inbound import Item
@@ -50,31 +50,31 @@ def attempts_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Run, "uncommitted", never(0))
 
 
-def before_writing(first: Callable[[Engine, Pending, Instant], None]) -> Seed:
+def before_writing(first: Callable[[Engine, OpenBatch, Instant], None]) -> Seed:
     write = Engine._write
 
-    def early(engine: Engine, pending: Pending, now: Instant) -> None:
-        first(engine, pending, now)
-        write(engine, pending, now)
+    def early(engine: Engine, batch: OpenBatch, now: Instant) -> None:
+        first(engine, batch, now)
+        write(engine, batch, now)
 
     return lambda patch: patch.setattr(Engine, "_write", early)
 
 
-def carry_out(engine: Engine, pending: Pending, now: Instant) -> None:
-    for decided in pending.decided:
+def carry_out(engine: Engine, batch: OpenBatch, now: Instant) -> None:
+    for decided in batch.decided:
         engine._carrying_out.carry_out(decided, now)
 
 
-def consume(engine: Engine, pending: Pending, _now: Instant) -> None:
-    engine.consumed(pending.consumed)
+def consume(engine: Engine, batch: OpenBatch, _now: Instant) -> None:
+    engine.consumed(batch.consumed)
 
 
 def prepared_is_lost(patch: pytest.MonkeyPatch) -> None:
     failed = Engine._failed
 
-    def lossy(engine: Engine, pending: Pending, error: Exception) -> None:
+    def lossy(engine: Engine, batch: OpenBatch, error: Exception) -> None:
         engine._prepared = None
-        failed(engine, pending, error)
+        failed(engine, batch, error)
 
     patch.setattr(Engine, "_failed", lossy)
 
@@ -109,9 +109,9 @@ def unread_shards_are_empty(patch: pytest.MonkeyPatch) -> None:
 def messages_are_lost(patch: pytest.MonkeyPatch) -> None:
     decide_item = Deciding._decide_item
 
-    def careless(deciding: Deciding, pending: Pending, item: Item, now: Instant) -> Decision | None:
+    def careless(deciding: Deciding, batch: OpenBatch, item: Item, now: Instant) -> Decision | None:
         try:
-            return decide_item(deciding, pending, item, now)
+            return decide_item(deciding, batch, item, now)
         except StoreUnavailable:
             return None
 
@@ -157,7 +157,7 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a step begins again whose reply is being written": (attempts_are_forgotten, "S4|S14"),
     "steps begin before their commit": (before_writing(carry_out), "S3"),
     "offsets are given back before their commit": (before_writing(consume), "S2"),
-    "what failed stays in memory": (forgotten(Pending, "take_back"), "S2|S14|S15|S16|L1"),
+    "what failed stays in memory": (forgotten(OpenBatch, "take_back"), "S2|S14|S15|S16|L1"),
     "what was prepared is lost when the batch before it fails": (prepared_is_lost, "S2|S15|S16|L1"),
     "what failed is not offered again": (forgotten(Deciding, "offer_again"), "S2|L1"),
     "an attempt of a former lease may send": (any_epoch_will_do, "S16"),
@@ -169,7 +169,7 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a wish is taken from a reading that is out of date": (deletions_are_forgotten, "S18"),
     "a shard that cannot be read is taken for empty": (unread_shards_are_empty, "L1|S4"),
     "messages are lost while the store is away": (messages_are_lost, "L1|S18"),
-    "a message that came too late is not given back": (forgotten(Pending, "give_back"), "L1"),
+    "a message that came too late is not given back": (forgotten(OpenBatch, "give_back"), "L1"),
     "who waits is not noted": (lambda patch: patch.setattr(batching, "_note_waits", nothing), "L1"),
     "a message is brought to all who wait for it": (messages_come_to_all, "L1|S18"),
     "records are lost while the store is away": (records_are_lost, "S2"),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import OpenBatch
 from amends.coordinator.runtime.inbound import AppendFailed, Committed, Inbound
 from amends.schemas.instants import MILLISECOND
 from tests.simulation.workers.connection import Connection, Weather
@@ -30,24 +30,24 @@ class SlowWriter:
     owner: Owner
     store: Connection
     weather: Weather
-    writing: Pending | None = None
+    writing: OpenBatch | None = None
     rows: Batch | None = None
     """What is still to be appended; None once it is, or is refused, and the answer is on its way."""
     tries: int = field(default=0)
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Inbound | None:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> Inbound | None:
         if self.writing is not None:
             self.owner.breaks("S3", "a batch is to be written before the former one is answered")
         self.tries = 0
         if at_once and self._random.randrange(100) < self.weather.troubles.at_once:
             try:
-                answer = self._tried(pending, rows)
+                answer = self._tried(batch, rows)
             except StoreUnavailable:
                 pass
             else:
                 self.weather.fired["an append was answered at once"] += 1
                 return answer
-        self.writing, self.rows = pending, rows
+        self.writing, self.rows = batch, rows
         self.owner.after(self._a_while(), self._append)
         return None
 
@@ -56,11 +56,11 @@ class SlowWriter:
         return self.weather.random
 
     def _append(self) -> None:
-        pending, rows = self.writing, self.rows
-        assert pending is not None, "an append is asked for"
+        batch, rows = self.writing, self.rows
+        assert batch is not None, "an append is asked for"
         assert rows is not None, "an append is asked for"
         try:
-            answer = self._tried(pending, rows)
+            answer = self._tried(batch, rows)
         except StoreUnavailable:
             self.tries += 1
             self.owner.after(min(5_000, 50 * 2**self.tries) * MILLISECOND, self._append)
@@ -72,14 +72,14 @@ class SlowWriter:
         self.writing = None
         self.owner.put(answer)
 
-    def _tried(self, pending: Pending, rows: Batch) -> Inbound:
+    def _tried(self, batch: OpenBatch, rows: Batch) -> Inbound:
         try:
             self.store.append(rows)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  as the real one: the engine decides what it means
-            return AppendFailed(pending=pending, error=error)
-        return Committed(pending=pending)
+            return AppendFailed(batch=batch, error=error)
+        return Committed(batch=batch)
 
     def _a_while(self) -> int:
         if self.weather.percent(self.weather.troubles.slow):

@@ -11,7 +11,7 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import Fenced, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
 from amends.coordinator.runtime.answers import returned
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import OpenBatch
 from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, StopWished, Waiting, Yielding
 from amends.coordinator.testing.replies import Reply
 from amends.coordinator.testing.world import Clock, World
@@ -55,20 +55,20 @@ class Slow:
 
     def __init__(self, installation: World) -> None:
         self._world = installation
-        self._written: list[Pending] = []
+        self._written: list[OpenBatch] = []
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> None:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> None:
         del at_once
         if self.error is None:
             self._world.store.append(rows)
-        self._written.append(pending)
+        self._written.append(batch)
 
     def tell(self) -> None:
         """Let the engine know of what is committed, or failed."""
         error, self.error = self.error, None
         self._world._arrived += [
-            Committed(pending=pending) if error is None else AppendFailed(pending=pending, error=error)
-            for pending in self._written
+            Committed(batch=batch) if error is None else AppendFailed(batch=batch, error=error)
+            for batch in self._written
         ]
         self._written.clear()
         self._world._turn()
@@ -377,7 +377,7 @@ def test_a_decision_is_taken_once_though_nobody_could_find_out_whether_it_was_co
     assert shard.owner is not None
     store.release("worker", shard.owner, [0], clean=False)
     leases = store.claim("worker", "again", lease_ms=10_000, limit=1)
-    failed = AppendFailed(pending=slow._written.pop(), error=Fenced([0]))
+    failed = AppendFailed(batch=slow._written.pop(), error=Fenced([0]))
     store.away = True
     installation.engine.work_off([failed], installation.clock.now)  # What is offered again waits for the store.
     store.away = False

@@ -14,7 +14,7 @@ from amends.coordinator.ports.rows import Batch
 from amends.coordinator.ports.store import Kind
 from amends.coordinator.runtime import engine_thread
 from amends.coordinator.runtime.answers import raised, returned
-from amends.coordinator.runtime.batching import Pending
+from amends.coordinator.runtime.batching import OpenBatch
 from amends.coordinator.runtime.engine import FEW_RUNS
 from amends.coordinator.runtime.engine_thread import EngineThread
 from amends.coordinator.runtime.inbound import Arrived, Committed
@@ -51,10 +51,10 @@ class AtOnce:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def write(self, pending: Pending, rows: Batch, *, at_once: bool) -> Committed:
+    def write(self, batch: OpenBatch, rows: Batch, *, at_once: bool) -> Committed:
         del at_once
         self._store.append(rows)
-        return Committed(pending=pending)
+        return Committed(batch=batch)
 
 
 class Keeping:

@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 from amends import Context, Pending, Saga, Topic
 from amends.coordinator.ports.rows import ANSWER
-from amends.coordinator.reading.waited_for import waited_for_by
+from amends.coordinator.reading.past_waits import past_waits_of
 from amends.testing import world
 
 
@@ -38,13 +38,13 @@ def test_messages_and_answers_are_named_by_key_and_type() -> None:
     installation.publish({"id": "b", "number": 8})
     installation.run(until=installation.clock.now + 1)
     first, second = sorted(installation.store.runs(), key=lambda row: row.idempotency_key)
-    assert waited_for_by(installation.store, [first.saga_id]) == [("book-a", ANSWER)]
+    assert past_waits_of(installation.store, [first.saga_id]) == [("book-a", ANSWER)]
     installation.send("answer", "book-a", "booked", answer="succeeded")
     installation.run(until=installation.clock.now + 1)
-    assert waited_for_by(installation.store, [first.saga_id]) == [("7", "goods.arrived"), ("book-a", ANSWER)]
-    assert waited_for_by(installation.store, [second.saga_id, first.saga_id]) == [
+    assert past_waits_of(installation.store, [first.saga_id]) == [("7", "goods.arrived"), ("book-a", ANSWER)]
+    assert past_waits_of(installation.store, [second.saga_id, first.saga_id]) == [
         ("7", "goods.arrived"),
         ("book-a", ANSWER),
         ("book-b", ANSWER),
     ]
-    assert waited_for_by(installation.store, []) == []
+    assert past_waits_of(installation.store, []) == []

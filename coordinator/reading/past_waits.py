@@ -10,7 +10,7 @@ from amends.schemas.events import Event, StepPending, WaitStarted
 from amends.schemas.ids import SagaId
 
 
-def waited_for_by(store: LogReading, runs: Iterable[SagaId]) -> list[Waited]:
+def past_waits_of(store: LogReading, runs: Iterable[SagaId]) -> list[Waited]:
     """Key and type of each message that one of the runs has waited for, answers too.
 
     Of an archived run nothing is known here.
