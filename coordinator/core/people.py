@@ -2,8 +2,8 @@
 
 from msgspec import UNSET
 
-from amends.coordinator.core.forward_again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
 from amends.coordinator.core.expectations import everything_done
+from amends.coordinator.core.forward_again import UNDO_HELD, go_forward_again, may_have_taken, pivot_in_doubt
 from amends.coordinator.core.messages import ResolutionWished
 from amends.coordinator.core.pivot import pivot_passed
 from amends.coordinator.core.plan import Plan

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from amends.coordinator.core.evolve import evolve
-from amends.coordinator.core.progress import Progress
 from amends.coordinator.core.moment import Moment
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.progress import Progress
 from amends.coordinator.core.sources import source_of
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.expression import Expression, holds

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
-from amends.coordinator.runtime.batching import Decided, Decision, OwnedShard, OpenBatch
+from amends.coordinator.runtime.batching import Decided, Decision, OpenBatch, OwnedShard
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.delivering import Delivering, told_late, with_nothing
 from amends.coordinator.runtime.dispatch import Dispatch

@@ -14,7 +14,7 @@ from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, takes
 from amends.coordinator.definition.handler import Handler, told
 from amends.coordinator.ports.rows import ANSWER, DeadLetterRow, MessageRow, nobody_waited
 from amends.coordinator.redaction import redact, redact_json
-from amends.coordinator.runtime.batching import Decision, OwnedShard, OpenBatch
+from amends.coordinator.runtime.batching import Decision, OpenBatch, OwnedShard
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.run_rows import awaited_row

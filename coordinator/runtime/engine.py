@@ -14,7 +14,7 @@ from amends.coordinator.core.messages import ReadBack, Recovered, Replied
 from amends.coordinator.errors import Fenced, KeyErased, RunExists, StoreUnavailable
 from amends.coordinator.ports.rows import Lease
 from amends.coordinator.ports.store import EMBEDDED, Store
-from amends.coordinator.runtime.batching import OwnedShard, OpenBatch, Writer
+from amends.coordinator.runtime.batching import OpenBatch, OwnedShard, Writer
 from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.deciding import Deciding

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from amends.coordinator.ports.rows import RunChange
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime.batching import OwnedShard, OpenBatch
+from amends.coordinator.runtime.batching import OpenBatch, OwnedShard
 from amends.coordinator.runtime.run_rows import change_of
 from amends.coordinator.runtime.runs import Run
 from amends.schemas.ids import SagaId
