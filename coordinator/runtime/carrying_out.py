@@ -16,6 +16,7 @@ from amends.coordinator.runtime.loading import waits_for_handler
 from amends.coordinator.runtime.quarantine import Quarantine
 from amends.coordinator.runtime.resuming import Resuming
 from amends.coordinator.runtime.runs import Identity, Run, identity_of
+from amends.coordinator.runtime.shelf import Shelf
 from amends.coordinator.runtime.timers import Timer, Timers
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, Instant
@@ -38,6 +39,7 @@ class CarryingOut:
     """Runs in memory that wait for a handler's arrival: they take no place in flight."""
     asleep: dict[SagaId, tuple[Instant, int]] = field(default_factory=dict)
     """Runs that are not in memory and wait: when each is due, and its shard."""
+    shelf: Shelf = field(default_factory=Shelf)
     turning_back: set[SagaId] = field(default_factory=set)
     """Those among them that are being undone, and wait for a participant's answer: they are not over."""
     lingering: set[SagaId] = field(default_factory=set)
@@ -74,6 +76,7 @@ class CarryingOut:
             self.resting.add(run.saga_id)
         elif self.sleeps(run):
             del self.runs[run.saga_id]
+            self.shelf.put(run)
 
     def sleeps(self, run: Run) -> bool:
         """Whether a run only waits, for a message, an instant or its locks: it needs no memory but for its timer."""
@@ -94,6 +97,7 @@ class CarryingOut:
 
     def forget_asleep(self, shards: Collection[int]) -> None:
         """The shards are not ours any more."""
+        self.shelf.forget(shards)
         for saga_id in [saga_id for saga_id, (_, shard) in self.asleep.items() if shard in shards]:
             del self.asleep[saga_id]
             self.turning_back.discard(saga_id)

@@ -187,7 +187,7 @@ class Deciding:
         """The run of an item that is not in memory, and the shard that answers for it."""
         held = self.quarantine.shard_of(item.saga_id)
         if held is None:
-            match self.loading.load(item.saga_id):
+            match self.carrying_out.shelf.take(item.saga_id) or self.loading.load(item.saga_id):
                 case Unreadable(shard=held, error=error):
                     self.quarantine.hold(item.saga_id, held, None, error)
                 case run if run is not None:
