@@ -297,7 +297,9 @@ def _asked_verification(state: State, event: e.VerificationRequested, moment: Mo
         first = moment.at if each.asked_at is None else each.asked_at
         return replace(each, number=event.number, due_at=instant_of(event.due_at), asked_at=first)
 
-    return replace(state, verifications=_with(state, event, asked))
+    due_at = instant_of(event.due_at)
+    progress = PROGRESS if due_at > moment.at else {}  # One that is put off was answered before; no stop cut it off.
+    return replace(state, verifications=_with(state, event, asked), **progress)
 
 
 def _amended(state: State, event: e.OutcomeAmended, moment: Moment) -> State:
@@ -309,6 +311,7 @@ def _amended(state: State, event: e.OutcomeAmended, moment: Moment) -> State:
         verifications=_with(state, event, amended),
         outcome_version=moment.version,
         superseded_version=state.outcome_version,
+        **PROGRESS,
     )
     if not event.held:
         return state

@@ -5,7 +5,7 @@ from typing import Literal
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.core.verifying import ask_anew
+from amends.coordinator.core.verifying import ask_anew, being_asked, give_up_asking
 from amends.schemas.events import RunResumed, SagaParked, StepFailed, StepInDoubt
 from amends.schemas.ids import Direction
 
@@ -25,7 +25,7 @@ def was_running(state: State) -> bool:
 def _at_work(state: State) -> list[tuple[str, Direction]]:
     """Effects with an open attempt, then those that a question may have been open about."""
     if state.closed:
-        return []
+        return [(each.path, each.direction) for each in being_asked(state)]
     found = _open_attempts(state)
     if state.status == "parked":
         return found
@@ -55,14 +55,16 @@ def is_suspect(state: State, *, clean: bool) -> bool:
 def recover(turn: Turn, *, clean: bool) -> None:
     """Record what the stop cut off."""
     state = turn.state
-    if state.closed:
-        ask_anew(turn)
-        return
     at_work = _at_work(state)
     if not at_work:
         return
     poison = state.alone >= ALONE_MAX and not clean
     turn.emit(RunResumed(why="recovery", clean=clean, alone=is_suspect(state, clean=clean) and not poison))
+    if state.closed:
+        if poison:
+            give_up_asking(turn, "its worker died each time it was asked")
+        ask_anew(turn)
+        return
     for path, direction in _open_attempts(state):
         _lost(turn, turn.plan, path, direction, clean=clean)
     if poison and state.parked is None:

@@ -38,11 +38,21 @@ def ask_due(turn: Turn) -> None:
             _ask(turn, each, turn.now)
 
 
+def being_asked(state: State) -> tuple[Verification, ...]:
+    """Those that a handler is, or was, at work for."""
+    return tuple(each for each in open_verifications(state) if each.number > 0)
+
+
 def ask_anew(turn: Turn) -> None:
     """The owner stopped while they were asked."""
-    for each in open_verifications(turn.state):
-        if each.number > 0:
-            _ask(turn, each, turn.now)
+    for each in being_asked(turn.state):
+        _ask(turn, each, turn.now)
+
+
+def give_up_asking(turn: Turn, why: str) -> None:
+    """Nobody can say of those that are asked whether they hold."""
+    for each in being_asked(turn.state):
+        turn.emit(OutcomeAmended(path=each.path, direction=each.direction, held=False, message=why))
 
 
 def record_verification(turn: Turn, message: ReadBack) -> None:
@@ -72,9 +82,9 @@ def due_of(state: State) -> Instant | None:
 
 def asked_verifications(plan: Plan, state: State) -> Iterator[tuple[Verification, str]]:
     """Those that a handler should be at work for, and the handler."""
-    for each in open_verifications(state):
+    for each in being_asked(state):
         handler = plan.delayed(each.path, each.direction)
-        if each.number > 0 and handler is not None:
+        if handler is not None:
             yield each, handler.name
 
 

@@ -17,8 +17,10 @@ from tests.simulation.world import World
 
 _TERMINAL = (e.SagaCompleted, e.SagaCompensated, e.SagaKilled)
 
-_AFTER_THE_END: Final = e.LateReplyRecorded | e.StepPending | e.AnswerReceived
-"""What may follow the end: what a reply says, that one is promised, and that it came."""
+_LATE_READ_BACK: Final = e.VerificationRequested | e.OutcomeAmended | e.RunResumed
+"""That one is asked, what it says, and that a stop cut it off."""
+_AFTER_THE_END: Final = e.LateReplyRecorded | e.StepPending | e.AnswerReceived | _LATE_READ_BACK
+"""What may follow the end: what a reply says, that one is promised, that it came, and what is read back later."""
 
 
 class InvariantBroken(AssertionError):

@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from amends.coordinator.core.commands import next_due
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.proof import proof_of
+from amends.coordinator.core.recovery import is_suspect
 from amends.coordinator.core.waiting import rests, waited_for
 from amends.coordinator.definition.form import StepForm
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
-from amends.schemas.events import LateReplyRecorded, OutcomeAmended, VerificationRequested
+from amends.schemas.events import LateReplyRecorded, OutcomeAmended, RunResumed, VerificationRequested
 from amends.schemas.instants import SECOND
 from tests.simulation.definitions import action, expect, read, saga
 from tests.simulation.run import Run
@@ -122,14 +123,38 @@ def test_after_the_end_nothing_else_follows() -> None:
     run.finds("a")
     ended = next(n for n, entry in enumerate(run.entries) if has_outcome(entry.events))
     after = [type(event) for entry in run.entries[ended + 1 :] for event in entry.events]
-    assert set(after) <= {LateReplyRecorded, VerificationRequested, OutcomeAmended}
+    assert set(after) <= {LateReplyRecorded, RunResumed, VerificationRequested, OutcomeAmended}
 
 
 def test_a_stop_of_the_owner_asks_again() -> None:
     run = due(completed())
-    assert run.recovers() == ["ask about a later"]
+    assert run.recovers() == ["resumed (recovery)", "ask about a later"]
     assert [command.number for command in run.wanted()] == [2]
     assert run.finds("a") == ["a verified after the end"]
+
+
+def test_one_that_kills_its_worker_each_time_is_found_and_flags_the_run() -> None:
+    run = due(completed())
+    alone = "resumed (recovery) alone"
+    assert run.recovers()[0] == "resumed (recovery)"
+    assert is_suspect(run.get(), clean=False)
+    assert [run.recovers()[0], run.recovers()[0]] == [alone, alone]
+    assert run.recovers() == [
+        "resumed (recovery)",
+        "a not verified (its worker died each time it was asked) after the end",
+    ]
+    assert proof_of(run.get()) == "flagged"
+    assert run.recovers() == []
+
+
+def test_one_that_answers_in_between_is_no_suspect() -> None:
+    run = due(completed())
+    run.recovers()
+    run.denies("a")
+    assert not is_suspect(run.get(), clean=False)
+    assert run.recovers() == ["resumed (recovery)", "ask about a later"]
+    run.finds("a")
+    assert (run.get().unclean_stops, run.get().alone) == (0, 0)
 
 
 def test_a_stop_before_its_instant_changes_nothing() -> None:
