@@ -11,9 +11,9 @@ from amends.schemas.events import ExpectationChecked
 
 def everything_done(plan: Plan, state: State) -> bool:
     """Whether only what is expected is still to be asked: no deadline, limit or wish turns the run back any more."""
-    plan = plan.of(state)
-    if not plan.expectations:
+    if not plan.expects:
         return False
+    plan = plan.of(state)
     effects = state.forward
     return all(
         (effect := effects.get(step.path)) is not None and effect.phase in OVER

@@ -4,7 +4,7 @@ from amends.coordinator.core.expectations import ask, everything_done, judge, no
 from amends.coordinator.core.limits import forward_limit
 from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.pivot import may_pivot, pivot_passed
-from amends.coordinator.core.repeating import begin_repeating, beginnable, go_on_without, may_fail, tend_repeating
+from amends.coordinator.core.repeating import begin_repeating, go_on_without, in_order, may_fail, tend_repeating
 from amends.coordinator.core.requesting import request_step
 from amends.coordinator.core.retrying import attempts_left
 from amends.coordinator.core.settle import fail, schedule_retry, settle
@@ -36,7 +36,10 @@ def go_forward(turn: Turn) -> None:
             _tend(turn, turn.plan.steps[path])
             if turn.state.status != "running":
                 return
-    for step in beginnable(turn):
+    for step in in_order(turn):
+        begun = turn.state.forward.get(step.path)
+        if begun is not None and begun.phase != "idle":
+            continue
         if turn.full:
             return
         _start_if_ready(turn, step)

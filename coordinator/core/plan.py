@@ -129,6 +129,11 @@ class Plan:
         return any(step.wait is not None or step.may_pend or step.delays for step in self.form.every_step())
 
     @cached_property
+    def expects(self) -> bool:
+        """Whether anything is expected of the whole, or of what it repeats."""
+        return any(step.kind == "expect" for step in self.form.every_step())
+
+    @cached_property
     def expectations(self) -> tuple[StepForm, ...]:
         """What is asked once everything is done."""
         return tuple(step for step in self.form.steps if step.kind == "expect")

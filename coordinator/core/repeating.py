@@ -3,7 +3,7 @@
 In between its copies are steps like any other: see `unfolding.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from amends.coordinator.core.progress import in_turn
@@ -76,15 +76,17 @@ def tend_repeating(turn: Turn, step: StepForm) -> None:
         _fail(turn, step, "limit", f"{count} rounds, and its condition does not hold")
 
 
-def beginnable(turn: Turn) -> Iterator[StepForm]:
-    """The steps that were not begun.
+def in_order(turn: Turn) -> Iterable[StepForm]:
+    """The steps in the order in which they may begin, also those that were begun.
 
     Of those that repeat others, an item's when there is room for it beside those at work, a round's when it has come.
     """
+    return _with_copies(turn) if turn.plan.repeats else turn.plan.form.steps
+
+
+def _with_copies(turn: Turn) -> Iterator[StepForm]:
     for step in turn.plan.unrepeated:
-        begun = turn.state.forward.get(step.path)
-        if begun is None or begun.phase == "idle":
-            yield step
+        yield step
         if step.repeats:
             yield from _copies(turn, step)
 
@@ -98,8 +100,7 @@ def _copies(turn: Turn, step: StepForm) -> Iterator[StepForm]:
     for index in in_turn(turn.progress.of(plan, turn.state, step.path), room=room):
         for path in plan.copies[step.path][index]:
             copy = plan.steps[path]
-            if turn.state.effect(path, "forward").phase == "idle":
-                yield copy
+            yield copy
             if copy.repeats:
                 yield from _copies(turn, copy)
 

@@ -22,7 +22,7 @@ Payloads = Callable[[Digest], bytes]
 
 _PLANNING = (FanOutPlanned, RoundPlanned)
 """Events after which the run has other steps."""
-_BEGINNING = (StepRequested, WaitStarted)
+_BEGINNING = frozenset({StepRequested, WaitStarted})
 BEGUN_MAX = 300
 """Steps that one decision begins: its entry is to fit into its topic. What comes of them begins the others."""
 
@@ -51,7 +51,7 @@ class Turn:
             moment = Moment(self.now, self.state.version + 1, len(self.events))
             self.events.append(event)
             self.state = evolve(self.state, event, moment)
-            self.begun += isinstance(event, _BEGINNING)
+            self.begun += type(event) in _BEGINNING
             if isinstance(event, _PLANNING):
                 self.plan = self.plan.of(self.state)
                 self.progress.planned(event.path)

@@ -27,7 +27,9 @@ def plan_verifications(turn: Turn, direction: Direction) -> None:
 
 def open_verifications(state: State) -> tuple[Verification, ...]:
     """Those that are not over, of a run that has ended."""
-    return tuple(each for each in state.verifications or () if each.held is None) if state.closed else ()
+    if not state.verifications or not state.closed:
+        return ()
+    return tuple(each for each in state.verifications if each.held is None)
 
 
 def ask_due(turn: Turn) -> None:
