@@ -4,18 +4,28 @@ The checker folds events by itself: it shares no code with what it judges but th
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from amends.coordinator.core.plan import Plan
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
-from amends.schemas.events import Event
+from amends.schemas.events import Digest, Event
 from amends.schemas.instants import Instant, instant_of
+from amends.schemas.outcome import Outcome
+from tests.simulation.outcomes import Outcomes
+from tests.simulation.pendings import Pendings
+from tests.simulation.proofs import Proofs
 from tests.simulation.telling import told
 from tests.simulation.world import World
 
-_TERMINAL = (e.SagaCompleted, e.SagaCompensated, e.SagaKilled)
+_ENDED: Final[dict[type[Event], str]] = {
+    e.SagaCompleted: "completed",
+    e.SagaCompensated: "compensated",
+    e.SagaKilled: "killed",
+}
+"""Which event ends a run how."""
 
 _LATE_READ_BACK: Final = e.VerificationRequested | e.OutcomeAmended | e.RunResumed
 """That one is asked, what it says, and that a stop cut it off."""
@@ -32,6 +42,8 @@ class Checker:
     """Fed entry by entry; `finish` looks at the world."""
 
     plan: Plan
+    payload: Callable[[Digest], bytes | None] = lambda _digest: None
+    """What a digest stands for, where the checker may look at it."""
     events: list[Event] = field(default_factory=list)
     ended_by: Event | None = None
     ended_at: Instant | None = None
@@ -51,9 +63,11 @@ class Checker:
     undone: list[str] = field(default_factory=list)
     undoing: str | None = None
     savepoint: str | None = None
-    asked: set[str] = field(default_factory=set)
-    """What is expected that has been asked for, and has not been judged."""
-    judged: set[str] = field(default_factory=set)
+    succeeded: set[str] = field(default_factory=set)
+    """Steps of which a success is known that was not asked for again."""
+    skipped: set[str] = field(default_factory=set)
+    guessed: set[str] = field(default_factory=set)
+    """Steps of which nobody knows what they did: so they were settled, or a person left them."""
     at_own_risk: set[str] = field(default_factory=set)
     """Steps that a person had sent again though nothing could settle whether they had happened."""
     requests: int = 0
@@ -61,13 +75,28 @@ class Checker:
     limited: bool = False
     extensions: int = 0
     intents: set[tuple[str, str, int, str | None]] = field(default_factory=set)
+    pendings: Pendings = field(init=False)
+    proofs: Proofs = field(init=False)
+    outcomes: Outcomes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pendings = Pendings(plan=self.plan, require=self.require)
+        self.proofs = Proofs(plan=self.plan, require=self.require, payload=self.payload)
+        self.outcomes = Outcomes(require=self.require)
 
     def entry(self, entry: Entry) -> None:
         """Check one more entry."""
         by_person = any(isinstance(event, e.ParkingResolved) for event in entry.events)
         for event in entry.events:
             self.events.append(event)
+            self.pendings.event(event)
+            self.proofs.event(event, instant_of(entry.at))
             self._event(event, instant_of(entry.at), by_person=by_person)
+
+    def outcome(self, outcome: Outcome, entry: Entry) -> None:
+        """Check what is published of an entry."""
+        status = "parked" if self.ended_by is None else _ENDED[type(self.ended_by)]
+        self.outcomes.published(outcome, entry, status=status, proof=self.proofs.proof)
 
     def require(self, holds: bool, rule: str, why: str) -> None:  # noqa: FBT001  a sentence reads best this way
         if not holds:
@@ -86,7 +115,7 @@ class Checker:
             case e.UndoVerified():
                 self._undo_verified(event)
             case e.DrainStarted():
-                whole = not (self.asked or self.judged) or self.savepoint is not None
+                whole = not self.proofs.begun or self.savepoint is not None
                 self.require(whole, "S8", f"{told(event)} when everything is done, and only its proof is looked for")
                 self.cause_seen = True
                 self.parked = False
@@ -116,9 +145,6 @@ class Checker:
                 self.limited = False
             case e.SavepointReached():
                 self._reached(event)
-            case e.ExpectationChecked():
-                self.asked.discard(event.path)
-                self.judged.add(event.path)
             case e.WaitStarted() | e.MessageReceived() | e.StepSkipped():
                 self._waited(event)
             case _:
@@ -139,11 +165,14 @@ class Checker:
                 self.waiting.discard(event.path)
             case e.StepSkipped():
                 self.waiting.discard(event.path)
+                self.skipped.add(event.path)
 
     def _step(self, event: Event) -> None:
         match event:
             case e.StepSucceeded():
                 self.require(not self.compensating, "S8", f"{told(event)} during the compensation")
+                self.require(event.path not in self.succeeded, "S11", f"{told(event)} a second time")
+                self.succeeded.add(event.path)
                 self.stands[event.path] = True
                 self._settled(event.path)
             case e.StepVerified():
@@ -160,13 +189,18 @@ class Checker:
             case e.StepSettled() if event.direction == "forward":
                 self.stands[event.path] = event.state != "absent"
                 self._settled(event.path)
+                self.guessed |= {event.path} if event.state in {"ended", "tombstone"} else set()
             case e.GenerationRaised() if event.direction == "forward":
                 self.stands[event.path] = False
-                self.asked.discard(event.path)
-                self.judged.discard(event.path)
+                self._anew(event.path)
+
+    def _anew(self, path: str) -> None:
+        self.succeeded.discard(path)
+        self.skipped.discard(path)
 
     def _settled(self, path: str) -> None:
         self.waiting.discard(path)
+        self.guessed.discard(path)
         self.doubtful.discard(path)
         self.open_attempts.discard(path)
 
@@ -190,8 +224,7 @@ class Checker:
         if by_person and event.same_request:
             self.at_own_risk.add(event.path)
         self.order[event.path] = len(self.events)
-        if self.plan.steps[event.path].kind == "expect":
-            self.asked.add(event.path)
+        self._anew(event.path)
         self.open_attempts.add(event.path)
         self.intents.add((event.path, "forward", event.attempt, event.idempotency_key))
         self.left.discard(event.path)
@@ -246,6 +279,14 @@ class Checker:
         self.require(self.stands.get(event.step, True), "S12", f"{event.step} does not stand")
         self._forward_again()
 
+    def at_savepoint(self, world: World) -> None:
+        """The run goes forward again: what was behind is undone in the world, and what was before stands."""
+        exempt = self.at_own_risk | set(world.by_hand)
+        for path in {path for path, step in self.plan.steps.items() if step.acts} - exempt:
+            found = bool(world.standing.get(path))
+            known = path in self.guessed or self.stands.get(path, False) == found
+            self.require(known, "S12", f"at the savepoint {path} {'stands' if found else 'does not stand'}")
+
     def _resolved(self, event: e.ParkingResolved) -> None:
         self.parked = False
         self.extensions += self.limited
@@ -253,6 +294,7 @@ class Checker:
         if event.resolution == "skip":
             self.left.add(event.step)
             self._settled(event.step)
+            self.guessed.add(event.step)
         elif event.resolution == "go_forward":
             self._forward_again()
 
@@ -262,13 +304,15 @@ class Checker:
         self.savepoint = None
         for path in self.undone:
             self.stands[path] = False
+            self.guessed.discard(path)
         self.undone, self.expected = [], []
         self.left = set()
 
     def _ended(self, event: Event, at: Instant) -> None:
         self.ended_by, self.ended_at = event, at
         if isinstance(event, e.SagaCompleted):
-            self.require(not self.asked, "S11", f"completed before {self.asked} is known")
+            missing = {path for path, step in self.plan.steps.items() if step.acts and not self.stands.get(path)}
+            self.require(missing <= self.skipped, "S12", f"completed without {missing - self.skipped}")
         if isinstance(event, e.SagaCompensated):
             rest = set(self.expected) - set(self.undone) - self.left
             self.require(not rest, "S6", f"{rest} not undone")
@@ -279,6 +323,7 @@ class Checker:
         for _, request in world.requests:
             known = (request.path, request.direction, request.attempt, request.key) in self.intents
             self.require(known, "S3", f"{request} without an intent")
+        self.proofs.finish()
         exempt = self.at_own_risk | set(world.by_hand)
         effects = Counter((line.request.path, line.request.direction, line.request.key) for line in world.ledger)
         twice = {each for each, count in effects.items() if count > 1 and each[0] not in exempt}
@@ -288,9 +333,10 @@ class Checker:
         for line in world.ledger:
             late = line.at > self.ended_at and line.request.path not in exempt | self.left
             self.require(not late, "S5", f"{line.request} took effect after the end")
+        exempt |= world.meddled
         standing = {path: len(keys) for path, keys in world.standing.items() if keys and path not in exempt}
         if isinstance(self.ended_by, e.SagaCompensated):
-            remains = {path for path in standing if path not in self.left}
+            remains = standing.keys() - self.left
             self.require(not remains, "S12", f"{remains} stands after the compensation")
         else:
             wanted = {path for path, stands in self.stands.items() if stands and self.plan.steps[path].acts} - exempt

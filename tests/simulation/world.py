@@ -47,6 +47,8 @@ class World:
     """Keys a person made sure of: whatever arrives under them does nothing."""
     by_hand: list[str] = field(default_factory=list)
     """Steps whose effect a person did or undid."""
+    meddled: set[str] = field(default_factory=set)
+    """Steps whose effect somebody else changed after the end."""
     changed_at: dict[str, Instant] = field(default_factory=dict)
     """When a step's effect last took or was undone: for a while after that, a read-back may lag."""
     _seen: dict[str, tuple[Instant, Verdict]] = field(default_factory=dict)
@@ -79,11 +81,11 @@ class World:
 
     def late_ms(self, path: str, direction: Direction) -> int:
         """How late a request may land: within `settle_s` where an absence is believed, else as late as it likes."""
-        step, promised = self.plan.steps[path], self.certainty(path, direction)
+        promised = self.certainty(path, direction)
         believed = self.plan.reader(path, direction) is not None or not (
             promised.deduplicates or (promised.tombstones and direction == "forward")
         )
-        believed = believed or (promised.tombstones and step.undo is not None and step.undo.verify is not None)
+        believed = believed or (promised.tombstones and self.plan.reader(path, "undo") is not None)
         return promised.settle_ms if believed else LATE_MS_MAX
 
     def lands_at(self, request: Request, at: Instant, *, key_used_at: Instant | None) -> Instant:
@@ -108,6 +110,12 @@ class World:
     def stands(self, path: str, key: str | None) -> bool:
         """What a truthful lookup says."""
         return key is not None and key in self.standing.get(path, set())
+
+    def meddle(self, path: str, key: str) -> None:
+        """Somebody who knows nothing of the run undoes the effect, or brings it back."""
+        self.meddled.add(path)
+        keys = self.standing.setdefault(path, set())
+        (keys.discard if key in keys else keys.add)(key)
 
     def put_right(self, state: State) -> None:
         """A person does what the run is parked for, or undoes it, and sees to it that nothing late changes that."""
