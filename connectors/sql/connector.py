@@ -55,6 +55,11 @@ class Sql:
     def __repr__(self) -> str:
         return f"Sql({self.name!r})"
 
+    @property
+    def is_postgres(self) -> bool:
+        """Whether its URL says that it is PostgreSQL; one that is a reference as a whole does not say it here."""
+        return self._url.text.startswith(("postgresql:", "postgres:"))
+
     @overload
     async def perform(
         self,

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from amends.connectors.sql.stand_in import SqlStandIn
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.evolve import fold
 from amends.coordinator.core.plan import plan_of
@@ -47,7 +48,6 @@ from amends.coordinator.testing.replies import (
 from amends.coordinator.testing.report import Rehearsal
 from amends.coordinator.testing.sandbox import Sandbox, SentMessage, Trigger
 from amends.coordinator.testing.smtp_stand_in import SmtpStandIn
-from amends.coordinator.testing.sql_stand_in import SqlStandIn
 from amends.coordinator.testing.stand_in import StandIn
 from amends.coordinator.testing.world import Clock, World
 from amends.schemas.entry import decode
