@@ -142,12 +142,15 @@ def taken_away(where: str) -> UsageError:
     )
 
 
-def subject_busy(run: str, status: str, *, more: int) -> Conflict:
+def subject_busy(saga: str, saga_id: str, status: str, *, has_ended: bool, more: int) -> Conflict:
+    """`has_ended`: the run is open only because it is still to be read back."""
     others = f", and {more} more of the subject are open" if more else ""
+    state = "has ended, but is still to be read back" if has_ended else f"is {status}"
+    how = "until that is over" if has_ended else "until it has ended, or end it"
     return Conflict(
         "AM0335",
-        f"run {run} is {status}{others}: without its key it could be neither finished nor undone",
-        do="wait until it has ended, or end it (amends runs cancel, amends parked resolve), then erase again",
+        f"run {saga} {saga_id} {state}{others}: without its key it could be neither finished nor undone",
+        do=f"wait {how}, then erase again; amends runs show {saga_id} says what it waits for and what it takes",
     )
 
 

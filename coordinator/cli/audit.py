@@ -128,7 +128,7 @@ def verdict(report: "Report") -> str:
         [f"✖ {each.fault}", each.saga_id or "", "" if each.version is None else f"version {each.version}", each.detail]
         for each in report.faults
     ]
-    return f"✖ {looked}: {counted(len(report.faults), 'fault')}\n" + columns(rows, indent="  ")
+    return f"✖ {looked}: {counted(len(report.faults), 'fault')}\n" + columns(rows, indent="  ", fold=True)
 
 
 def _parts(

@@ -36,7 +36,7 @@ def list_dead_letters(call: Call) -> None:
             return
         heads = ["n", "reason", "where", "request", "", "what is wrong"]
         for page in _pages(store):
-            write(columns([text(row) for row in page], heads=heads if page[0].n == 1 else ()))
+            write(columns([text(row) for row in page], heads=heads if page[0].n == 1 else (), cut=(2, 3, 5)))
         if not store.dead_letters_count():
             write("no dead letters")
 
@@ -61,7 +61,8 @@ def show_dead_letter(call: Call, n: Number) -> None:
             if name not in {"headers", "value"} and value is not None
         ]
         headers = [[f"header {name}", str(value)] for name, value in facts["headers"]]
-        return columns([*named, *headers]) + f"\n\n{facts['value'] if facts['value'] is not None else '(no value)'}"
+        value = facts["value"] if facts["value"] is not None else "(no value)"
+        return columns([*named, *headers], fold=True) + f"\n\n{value}"
 
     show(call, facts, text)
 

@@ -45,7 +45,7 @@ async def doctor(call: Call) -> int:
             ]
             for each in found
         ]
-        return columns(rows)
+        return columns(rows, fold=True)
 
     show_list(call, (each._asdict() for each in found), text)
     return 0 if all(each.ok for each in found) else 1

@@ -32,7 +32,7 @@ def outcome_row(outcome: Outcome) -> list[str]:
 
 def outcome_lines(found: list[Outcome]) -> str:
     """Aligned lines."""
-    return columns([outcome_row(each) for each in found])
+    return columns([outcome_row(each) for each in found], fold=True)
 
 
 def _why(outcome: Outcome) -> str:

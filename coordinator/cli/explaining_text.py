@@ -7,7 +7,7 @@ from typing import Final
 from amends.coordinator.cli.laying_out import UNDO, alike, brief, called, command_lines, listed, wrapped
 from amends.coordinator.cli.output import toned
 from amends.coordinator.reading.explanation import Approved, Explanation, RetryVerdict, Undoing, UndoPhase, Waited
-from amends.coordinator.reading.times import clock, day_and_clock, took
+from amends.coordinator.reading.times import short, took
 from amends.coordinator.reading.words import UNDONE, counted
 from amends.schemas.instants import SECOND, Instant, instant_of
 
@@ -78,7 +78,7 @@ def retries_text(told: Explanation) -> list[str]:
 def approved_text(told: Explanation) -> list[str]:
     """Locks, messages and decisions, each with who gave it."""
     now = instant_of(told.at)
-    rows = [("", _time(instant_of(each.at), now), _given(each)) for each in told.approved]
+    rows = [("", short(instant_of(each.at), now), _given(each)) for each in told.approved]
     return _section("approved", listed(rows)) if rows else []
 
 
@@ -118,7 +118,7 @@ def _waited(each: Waited, now: Instant) -> str:
     if each.since is not None:
         since = instant_of(each.since)
         ago = f", {took(now - since)} ago" if now - since >= SECOND else ""
-        parts.append(f"since {_time(since, now)}{ago}")
+        parts.append(f"since {short(since, now)}{ago}")
     if each.until is not None:
         parts.append(f"until {_at(each.until, now)}")
     said = ", ".join(parts)
@@ -130,14 +130,8 @@ def _waited(each: Waited, now: Instant) -> str:
 def _at(text: str, now: Instant) -> str:
     at = instant_of(text)
     if at < now:
-        return f"{_time(at, now)}, which is {took(now - at)} ago: does a worker run?"
-    return f"{_time(at, now)} (in {took(at - now)})"
-
-
-def _time(instant: Instant, now: Instant) -> str:
-    """The clock alone where it is today's."""
-    text = day_and_clock(instant)
-    return clock(instant)[:8] if text[:10] == day_and_clock(now)[:10] else text
+        return f"{short(at, now)}, which is {took(now - at)} ago: does a worker run?"
+    return f"{short(at, now)} (in {took(at - now)})"
 
 
 def _undo(each: Undoing) -> Row:

@@ -1,26 +1,22 @@
 """Text for people at the width of a terminal: lists whose last column is wrapped, many alike shown as one."""
 
 import re
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from amends.coordinator.cli.output import cells, shortened
+from amends.coordinator.cli.output import WIDTH, cells, shortened
+from amends.coordinator.reading.folding import folded
 from amends.coordinator.reading.words import counted
 
 Items = Mapping[str, Sequence[str]]
 """What the items of each list are called, by the path of the step that is done for each of them."""
 
-WIDTH: Final = 80
 UNDO: Final = "↩ "
 """Before the path of a step whose undo is meant."""
 ALIKE_MAX: Final = 3
 """More items of one step of which the same is to be said are one line."""
 
-_JOINT: Final = "\0"
-_WITH_UNIT: Final = re.compile(r"(?<=[0-9]) (?=(?:ms|s|min|h|d)\b)")
-"""Between a number and its unit no line ends."""
 _ITEM: Final = re.compile(r"\[[^\]]*\]")
 _PLACE: Final = re.compile(r"\[([0-9]+)\]")
 _WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
@@ -31,11 +27,7 @@ _ABOUT_A_RUN: Final = frozenset({"runs", "parked", "audit"})
 
 def wrapped(text: str, *, first: str, rest: str) -> list[str]:
     """The text in lines that fit, `first` before the first of them and `rest` before the others."""
-    whole = _WITH_UNIT.sub(_JOINT, text)
-    found = textwrap.wrap(
-        whole, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
-    return [line.replace(_JOINT, " ") for line in found] or [first.rstrip()]
+    return folded(text, first=first, rest=rest, width=WIDTH)
 
 
 def listed(rows: Sequence[tuple[str, str, str]], *, indent: str = "    ") -> list[str]:

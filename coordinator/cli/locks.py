@@ -39,7 +39,7 @@ def list_locks(
             for each in found
         ]
         heads = ["key", "", "since (UTC)", "status", "saga", "business key", "run"]
-        return columns(rows, heads=heads) if rows else "no locks"
+        return columns(rows, heads=heads, cut=(0, 4, 5)) if rows else "no locks"
 
     with call.store() as store:
         found = lock_facts(store, store.locks(key=key))

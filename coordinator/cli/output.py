@@ -3,18 +3,24 @@
 Text is calm: symbols and words say everything, color only repeats it, and only on a terminal.
 """
 
+import os
 import re
 import sys
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Final, TextIO, TypeVar
 
 from amends.coordinator.cli.call import Call, Output
-from amends.coordinator.reading.words import STATUS_SYMBOLS
+from amends.coordinator.reading import words
+from amends.coordinator.reading.folding import folded
 
 T = TypeVar("T")
 Keys = dict[str, Any]
 
+WIDTH: Final = 80
+"""Of text that is folded, also where it is read later."""
+
+_CUT_MIN: Final = 8
+_FOLD_MIN: Final = 24
 _STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _PLAIN: Final = "\x1b[0m"
 _CONTROL: Final = re.compile(
@@ -99,13 +105,48 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201  the one place remarks are printed
 
 
-def columns(rows: Sequence[Sequence[str]], *, heads: Sequence[str] = (), indent: str = "", gap: str = "  ") -> str:
-    """Aligned columns; the last one is as long as it likes."""
+def room(stream: TextIO) -> int | None:
+    """Columns of the terminal that the stream goes to; None where it goes elsewhere: programs want whole lines."""
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except (OSError, ValueError):
+        return WIDTH
+
+
+def columns(
+    rows: Sequence[Sequence[str]],
+    *,
+    heads: Sequence[str] = (),
+    indent: str = "",
+    gap: str = "  ",
+    cut: Collection[int] = (),
+    fold: bool = False,
+) -> str:
+    """Aligned columns; the last one is as long as it likes.
+
+    On a terminal that is too narrow for them those in `cut` are cut, which may be where the whole can be looked up,
+    and with `fold` the last one goes on below itself.
+    """
     lines = [heads, *rows] if heads else list(rows)
     if not lines:
         return ""
+    width = room(sys.stdout)
     widths = [max(cells(row[at]) for row in lines) for at in range(len(lines[0]))]
-    shown = [indent + gap.join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)) for row in lines]
+    if width is not None and cut:
+        _narrow(widths, cut, width - len(indent) - len(gap) * (len(widths) - 1))
+        lines = [[_cut(cell, widths[at]) if at in cut else cell for at, cell in enumerate(row)] for row in lines]
+    shown: list[str] = []
+    for row in lines:
+        *before, last = (_padded(cell, size) for cell, size in zip(row, widths, strict=True))
+        start = indent + "".join(cell + gap for cell in before)
+        below = " " * cells(start)
+        if fold and width is not None and width - len(below) >= _FOLD_MIN:
+            first, *more = folded(last, first="", rest="", width=width - len(below))
+            shown += [start + first, *(below + each for each in more)]
+        else:
+            shown.append(start + last)
     if heads:
         shown[0] = toned("dim", shown[0].rstrip())
     return "\n".join(line.rstrip() for line in shown)
@@ -116,18 +157,16 @@ def cells(text: str) -> int:
     plain = text
     for style in (*_STYLES.values(), _PLAIN):
         plain = plain.replace(style, "")
-    return sum(_width(character) for character in plain)
+    return words.cells(plain)
 
 
 def status_text(status: str) -> str:
     """A run's status as symbol and word."""
-    return toned(_TONES.get(status, ""), f"{STATUS_SYMBOLS.get(status, '?')} {status}")
+    return toned(_TONES.get(status, ""), f"{words.STATUS_SYMBOLS.get(status, '?')} {status}")
 
 
 def toned(tone: str, text: str) -> str:
     """Color on a terminal, plain elsewhere or where NO_COLOR is set."""
-    import os
-
     if not tone or not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     return f"{_STYLES[tone]}{text}{_PLAIN}"
@@ -148,7 +187,19 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-def _width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def _narrow(widths: list[int], cut: Collection[int], width: int) -> None:
+    """Take from the widest of these columns until all of them fit, or none can be cut any more."""
+    while sum(widths) > width:
+        widest = max(cut, key=lambda at: widths[at])
+        if widths[widest] <= _CUT_MIN:
+            return
+        widths[widest] -= 1
+
+
+def _cut(text: str, width: int) -> str:
+    if cells(text) <= width:
+        return text
+    kept = text
+    while cells(kept) > width - 1:
+        kept = kept[:-1]
+    return f"{kept.rstrip()}…"

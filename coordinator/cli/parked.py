@@ -1,5 +1,6 @@
 """`amends parked list|show|resolve`."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,7 +39,7 @@ def list_parked(call: Call) -> None:
             for each in found
         ]
         return (
-            columns(rows, heads=["since (UTC)", "saga", "business key", "at", "run", "why"])
+            columns(rows, heads=["since (UTC)", "saga", "business key", "at", "run", "why"], cut=(1, 2, 3, 5))
             if rows
             else "nothing is parked"
         )
@@ -52,8 +53,9 @@ def list_parked(call: Call) -> None:
 def show_parked(call: Call, run: RunArgument) -> None:
     """One parked run: its story, what must be undone, and the commands a person may give."""
     from amends.coordinator.cli.explaining_text import commands_text, retries_text, undo_text
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
     from amends.coordinator.reading.explaining import explain
+    from amends.coordinator.reading.facts import ended_status
     from amends.coordinator.reading.history import run_history
     from amends.coordinator.reading.naming import find_run
     from amends.coordinator.reading.standing import standing_of
@@ -63,14 +65,14 @@ def show_parked(call: Call, run: RunArgument) -> None:
         row = find_run(store, run)
         facts = _facts(store, row)
         if facts is None:
-            status = "quarantined" if row.quarantined else row.status
+            status = "quarantined" if row.quarantined else ended_status(row) or row.status
             raise Conflict(
                 "AM5013", f"run {row.saga_id} is {status}, not parked", do=f"see: amends runs show {row.saga_id}"
             )
         moments = run_history(store, row.saga_id)
         standing = standing_of(store, row, moments)
         explanation = explain(standing, moments, store.now())
-        told = story(moments, standing.plan)
+        told = story(moments, standing.plan, width=room(sys.stdout))
 
     def text() -> str:
         assert explanation is not None, "without its definition there are no facts"

@@ -14,6 +14,7 @@ from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.expression import Expression
 from amends.coordinator.definition.form import Argument, StepForm
 from amends.coordinator.definition.trigger_changes import Consequence
+from amends.coordinator.reading.folding import fitting
 from amends.coordinator.reading.words import counted
 
 _SYMBOLS: Final = {"new": "+", "unchanged": "=", "changed": "~", "removed": "-", "added": "+"}
@@ -25,26 +26,28 @@ _LETTERS_MAX: Final = 60
 _NAMES_MAX: Final = 4
 
 
-def plan_text(plan: DeploymentPlan) -> str:
-    """The whole of it."""
+def plan_text(plan: DeploymentPlan, *, width: int | None = None) -> str:
+    """The whole of it. With a `width`, a terminal's, what is longer goes on below."""
     lines = [f"{plan.app} against {plan.against}"]
     for saga in plan.sagas:
-        lines.extend(_saga(saga))
+        for text, indent, more in _saga(saga):
+            lines += fitting(text, first=indent, rest=indent + more, width=width)
     asked = sum(each.verdict == "person" for saga in plan.sagas for each in saga.consequences)
     tone, end = _ENDS.get(plan.verdict, ("bad", f"✖ {counted(asked, 'thing')} for a person to look at first"))
     return "\n".join([*lines, toned(tone, end)])
 
 
-def _saga(saga: SagaPlan) -> Iterator[str]:
-    yield f"  {_SYMBOLS[saga.change]} {saga.change} {saga.saga} {_versions(saga)}"
+def _saga(saga: SagaPlan) -> Iterator[tuple[str, str, str]]:
+    """Each line with its indent, and how much further in it goes on: below its text, not below its symbol."""
+    yield f"{_SYMBOLS[saga.change]} {saga.change} {saga.saga} {_versions(saga)}", "  ", "  "
     for changes in _alike(saga.changes):
-        yield f"      {_change(changes[0], [each.path for each in changes if each.path])}"
+        yield _change(changes[0], [each.path for each in changes if each.path]), "      ", "  "
     for runs in saga.open_runs or ():
-        yield f"      {_open_runs(runs)}"
+        yield _open_runs(runs), "      ", "  "
     for consequence in saga.consequences:
-        yield f"      {_consequence(consequence)}"
+        yield _consequence(consequence), "      ", "  "
         if consequence.do:
-            yield f"        → {consequence.do}"
+            yield f"→ {consequence.do}", "        ", "  "
 
 
 def _versions(saga: SagaPlan) -> str:

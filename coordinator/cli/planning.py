@@ -1,5 +1,6 @@
 """`amends plan`: what deploying an APP would change."""
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,7 +31,7 @@ def plan(
 ) -> int:
     """What deploying APP changes, and what that means for open runs; exit 0 no change, 10 safe, 11 ask a person."""
     from amends.coordinator.cli.apps import loaded_app
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
     from amends.coordinator.cli.plan_text import plan_text
     from amends.coordinator.definition.deploying import EXIT_CODES, planned
 
@@ -39,7 +40,7 @@ def plan(
     loaded = loaded_app(app, call.settings)
     situation = _deployed(call, loaded) if against == DEPLOYED else _other(loaded, against)
     found = planned(situation, app=loaded.name, against=against)
-    show(call, _keys(found), lambda: plan_text(found))
+    show(call, _keys(found), lambda: plan_text(found, width=room(sys.stdout)))
     return EXIT_CODES[found.verdict]
 
 

@@ -1,6 +1,7 @@
 """`amends rehearse`: a saga failed, doubted and crashed at every moment, in its sandbox."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -36,7 +37,7 @@ def rehearse(
     """Whether every undo brings the world back, wherever the saga fails, doubts or crashes; exit 1 on a finding."""
     from amends.coordinator.bootstrap import memory_store
     from amends.coordinator.cli.following import waiting_s
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
     from amends.coordinator.cli.progress import progress
     from amends.coordinator.testing.rehearsing import rehearse as rehearsed
     from amends.coordinator.testing.report import facts_of_report, text_of
@@ -53,7 +54,7 @@ def rehearse(
             time_s_max=time_s_max,
             progress=lambda _done, _of: advance(1),
         )
-    show(call, facts_of_report(found), lambda: text_of(found))
+    show(call, facts_of_report(found), lambda: text_of(found, width=room(sys.stdout)))
     return 0 if found.ok else 1
 
 

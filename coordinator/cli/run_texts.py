@@ -42,7 +42,9 @@ def runs_text(rows: Iterable[RunRow], proofs: Mapping[SagaId, Proof]) -> str:
     ]
     if not shown:
         return "no runs"
-    return columns(shown, heads=["started (UTC)", "status", "saga", "business key", "request", "took", "run"])
+    return columns(
+        shown, heads=["started (UTC)", "status", "saga", "business key", "request", "took", "run"], cut=(2, 3, 4)
+    )
 
 
 def _status(row: RunRow, proof: Proof | None) -> str:
@@ -74,7 +76,10 @@ def facts_text(facts: dict[str, Any]) -> str:
     ]
     if facts["checkpoints"]:
         shown = [_checkpoint(each) for each in facts["checkpoints"]]
-        lines += ["", *columns(shown, heads=["checkpoint", "step", "at (UTC)", "tells"], indent="  ").splitlines()]
+        lines += [
+            "",
+            *columns(shown, heads=["checkpoint", "step", "at (UTC)", "tells"], indent="  ", fold=True).splitlines(),
+        ]
     if told is None:
         rows = [("", each.step, each.why) for each in facts["exposure"]]
         return "\n".join([*lines, *(["", "  left in the world", *listed(rows)] if rows else [])])
@@ -159,4 +164,4 @@ def events_text(events: list[dict[str, Any]]) -> str:
         [clock(instant_of(each["at"])), f"{each['version']}.{each['index']}", each["type"], in_short(each)]
         for each in events
     ]
-    return columns(rows)
+    return columns(rows, fold=True)

@@ -1,5 +1,6 @@
 """`amends runs list|show|story|events|state|watch`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,13 +84,14 @@ def show_run(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = N
 @command(RUNS, "story", example="amends runs story 8f1c1a52")
 def tell_story(call: Call, run: RunArgument, at: At = None, bundle: FromBundle = None) -> None:
     """What happened, as a narrative for people."""
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
     from amends.coordinator.reading.facts import plan_in
     from amends.coordinator.reading.story import story
 
     with call.reading(bundle) as store:
         row, moments = _run_at(store, run, at)
-        told = story(moments, plan_in(store, row.definition_hash), row.waiting_for)
+        plan = plan_in(store, row.definition_hash)
+    told = story(moments, plan, row.waiting_for, width=room(sys.stdout) if call.text else None)
     show(call, {"saga_id": row.saga_id, "story": told.splitlines()}, lambda: told)
 
 

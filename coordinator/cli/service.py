@@ -17,13 +17,12 @@ from amends.coordinator import bootstrap
 from amends.coordinator.cli.apps import loaded_app
 from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.logs import set_level
-from amends.coordinator.cli.output import note
 from amends.coordinator.cli.relaying import local_checkpoints_of, relay_of
-from amends.coordinator.cli.unfinished import tell_of_unfinished
+from amends.coordinator.cli.unfinished import list_open, tell_of_unfinished
 from amends.coordinator.config import Settings
 from amends.coordinator.definition.loading import App
 from amends.coordinator.errors import BusUnavailable, StoreUnavailable
-from amends.coordinator.ports.rows import InboxRow, RunRow
+from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.checkpoints import LocalCheckpoints
 from amends.coordinator.runtime.relay import Relay
@@ -46,7 +45,6 @@ LINGER_S: Final = 1.0
 """After an orderly stop, how long threads of handlers that do not return may hold the process up."""
 STOP_WITHIN_S: Final = 4.5
 """After a signal the process ends, even if a store or a broker that stands still keeps it from giving back leases."""
-LISTED_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ async def serve(call: Call, wanted: Wanted) -> int:
         await _run(worker, relay, stopping, until_idle=wanted.until_idle, show=_shown(call, store, wanted))
         log.info("worker_stopped", extra={})
         if wanted.until_idle and not stopping.asked:
-            await asyncio.to_thread(_list_open, store)
+            await asyncio.to_thread(list_open, store)
     return _leave(stopping.code)
 
 
@@ -280,21 +278,6 @@ def _is_heard(store: Store, row: InboxRow, served: Collection[str]) -> bool:
     if isinstance(wish, wishes.Rerun) and run is not None:
         return run.saga in served
     return run is None or not run.quarantined
-
-
-def _list_open(store: Store) -> None:
-    """Name the runs that wait for somebody or something."""
-    runs = store.runs_open()
-    for row in runs[:LISTED_MAX]:
-        note(f"{_why_open(row)}  {row.saga_id}  {row.saga} {row.business_key}")
-    if len(runs) > LISTED_MAX:
-        note(f"… and {len(runs) - LISTED_MAX} more: amends runs list --status parked, --status waiting")
-
-
-def _why_open(row: RunRow) -> str:
-    if row.quarantined:
-        return "quarantined"
-    return f"{row.status} for {row.waiting_for}" if row.waiting_for else row.status
 
 
 def _leave(code: int) -> int:

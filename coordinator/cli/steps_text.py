@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from amends.coordinator.cli.laying_out import ALIKE_MAX, Items, any_item, called, wrapped
 from amends.coordinator.cli.output import columns
-from amends.coordinator.reading.words import counted
+from amends.coordinator.reading.words import WITHDRAWN, counted
 
 Facts = dict[str, Any]
 _Row = tuple[str, str, str, str, str]
@@ -56,15 +56,14 @@ def steps_text(steps: Sequence[Facts], *, ended: bool, items: Items) -> list[str
 
 
 def _row(step: Facts, *, ended: bool) -> _Row:
-    failure, undo = step["failure"], step["undo"]
-    said = (
-        ""
-        if failure is None
-        else failure.message
-        if failure.kind == "in_doubt"
-        else f"{failure.kind}: {failure.message}"
-    )
-    return step["path"], step["kind"] or "", _status(step, ended=ended), _undo(undo), said
+    failure, undo, status = step["failure"], step["undo"], _status(step, ended=ended)
+    if failure is None:
+        said = ""
+    elif failure.kind == "in_doubt" or _is_withdrawn(step):
+        said = failure.message
+    else:
+        said = f"{failure.kind}: {failure.message}"
+    return step["path"], step["kind"] or "", status, _undo(undo), said
 
 
 def _together(rows: Iterable[_Row]) -> list[_Row]:
@@ -85,9 +84,16 @@ def _status(step: Facts, *, ended: bool) -> str:
     status = step["status"]
     if ended and status == "repeating":
         return "· not finished"
-    word = "not reached" if ended and status == "pending" else _word(status)
     attempts = f", {counted(step['attempts'], 'attempt')}" if step["attempts"] > 1 else ""
+    if _is_withdrawn(step):
+        return f"{WITHDRAWN} withdrawn{attempts}"
+    word = "not reached" if ended and status == "pending" else _word(status)
     return f"{_MARKS.get(status, '▸')} {word}{attempts}"
+
+
+def _is_withdrawn(step: Facts) -> bool:
+    """Nothing was done for it, or what was read is not needed: it has not failed."""
+    return step["status"] == "failed" and step["failure"] is not None and step["failure"].kind == "withdrawn"
 
 
 def _undo(undo: Facts | None) -> str:

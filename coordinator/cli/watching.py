@@ -5,7 +5,7 @@ import time
 from typing import Final
 
 from amends.coordinator.cli.call import Call
-from amends.coordinator.cli.output import encoded, write, write_line
+from amends.coordinator.cli.output import encoded, room, write, write_line
 from amends.coordinator.cli.run_texts import events_text
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.events import events_of
@@ -46,7 +46,7 @@ def _redraw(store: Store, saga_id: SagaId) -> None:
             moments: list[Moment] = run_history(store, saga_id)
             plan = plan_in(store, moments[-1].state.definition_hash)
             row = store.run(saga_id)
-            told = story(moments, plan, row.waiting_for if row is not None else None)
+            told = story(moments, plan, row.waiting_for if row is not None else None, width=room(sys.stdout))
             live.update(Text(told.rstrip("\n")), refresh=True)
             if moments[-1].state.closed:
                 return

@@ -86,6 +86,7 @@ class CallBuilder:
                 do=f"wait for steps of {self.draft.name!r}",
                 at=waiting,
             )
+            return ()
         return self.paths_of(waited.name, waiting)
 
     def steps(self, own: Sequence[StepForm]) -> list[StepForm]:

@@ -168,13 +168,14 @@ def _two_graphs(situation: Situation, name: str) -> list[Consequence]:
         stored = [each for each in situation.deployed if (each.name, each.version) == (name, version)]
         first = min(stored, key=lambda each: (each.stored_at, each.hash), default=None)
         if today.form.name == name and first is not None and first.hash != graph_hash(today.form):
-            others = (each.version for each in situation.deployed if each.name == name)
+            others = [each.version for each in situation.deployed if each.name == name]
+            others += [each.form.version for each in situation.today if each.form.name == name]
             found.append(
                 Consequence(
                     verdict="person",
                     code="AM3001",
                     says=f"v{version} had another graph before: a worker refuses one version with two graphs",
-                    do=f"give the changed graph a new version, for instance version={max(version, *others) + 1}",
+                    do=f"give the changed graph a new version, for instance version={max(others) + 1}",
                 )
             )
     return found

@@ -27,7 +27,7 @@ _ON_TIMEOUT = {"fail": "the step fails", "skip": "the step is skipped", "park": 
 def waits_of(standing: Standing, plan: Plan, state: State, now: Instant) -> tuple[Waited, ...]:
     """What would move the run on, and until when it is waited for."""
     if state.closed:
-        return tuple(_verifications(plan, state))
+        return (*_verifications(plan, state), *_handler(standing, plan, state))
     row = standing.row
     if row.quarantined:
         see = f"amends audit verify {row.saga_id}"
@@ -49,7 +49,7 @@ def _verifications(plan: Plan, state: State) -> Iterator[Waited]:
 
 
 def _of_the_whole(standing: Standing, plan: Plan, state: State) -> Iterator[Waited]:
-    parked, row = state.parked, standing.row
+    parked = state.parked
     if parked is not None:
         yield _wait("person", "a person's decision", path=parked.step or None, since=parked.since)
     if state.status == "queued":
@@ -57,6 +57,12 @@ def _of_the_whole(standing: Standing, plan: Plan, state: State) -> Iterator[Wait
             place = _place(standing, [lock for lock in standing.locks if lock.key == key])
             if place is not None:
                 yield place
+    yield from _handler(standing, plan, state)
+
+
+def _handler(standing: Standing, plan: Plan, state: State) -> Iterator[Waited]:
+    """One that the owner of the run lacks."""
+    row = standing.row
     lacking = row.waiting_for if row.waiting_for != waited_for(plan, state) else None
     if lacking is not None and row.version == state.version and lacking != QUARANTINED:
         yield _wait("handler", f"a worker that has handler {lacking}", see="amends check APP --store")

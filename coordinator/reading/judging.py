@@ -12,6 +12,7 @@ from amends.coordinator.core.savepoints import savepoints, why_no_savepoint, why
 from amends.coordinator.core.state import State
 from amends.coordinator.errors import AmendsError, Conflict, NotFound
 from amends.coordinator.ports.rows import CLOSED, RunRow
+from amends.coordinator.reading.facts import ended_status
 from amends.coordinator.reading.standing import Standing
 from amends.schemas import wishes
 
@@ -106,6 +107,9 @@ def _rerun(standing: Standing) -> Conflict | None:
     row, later = standing.row, standing.later
     if row.quarantined:
         return wrong(row, "it is quarantined, so it has not ended", f"see why: amends audit verify {row.saga_id}")
+    if (ended := ended_status(row)) is not None:
+        why = f"it is {ended}, but still to be read back, and a request has one open run at a time"
+        return wrong(row, why, f"wait until that is over: amends runs show {row.saga_id}")
     if row.status not in CLOSED:
         parked = f"decide about it first: amends parked show {row.saga_id}"
         do = parked if row.status == "parked" else f"wait for its end: amends runs watch {row.saga_id}"

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final
 
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.reading.history import Moment
-from amends.coordinator.reading.times import clock, took
-from amends.coordinator.reading.words import UNDONE, counted, label_of
+from amends.coordinator.reading.times import clock, day, day_and_clock, short, took
+from amends.coordinator.reading.words import UNDONE, WITHDRAWN, counted, label_of
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event
@@ -140,7 +140,7 @@ class Telling:
 
     def _round(self, event: e.RoundPlanned) -> None:
         line = self._line(event.path, "forward")
-        later = f"{_AGAIN}{clock(instant_of(event.due_at))}" if instant_of(event.due_at) > self._at else ""
+        later = f"{_AGAIN}{_later(line, event.due_at)}" if instant_of(event.due_at) > self._at else ""
         line.said = f"▸ round {event.round + 1}{later}"
 
     def _loop_ended(self, event: e.LoopEnded) -> None:
@@ -169,7 +169,8 @@ class Telling:
 
     def _failed(self, event: e.StepFailed | e.UndoFailed) -> None:
         line = self._line(event.path, "forward" if isinstance(event, e.StepFailed) else "undo")
-        line.said, line.place = f"✖ {event.kind}{_tries(line)}: {event.message}", ""
+        mark = WITHDRAWN if event.kind == "withdrawn" else "✖"
+        line.said, line.place = f"{mark} {event.kind}{_tries(line)}: {event.message}", ""
 
     def _in_doubt(self, event: e.StepInDoubt) -> None:
         line = self._line(event.path, event.direction)
@@ -195,7 +196,7 @@ class Telling:
         line = self._line(event.path, "forward")
         line.requested_at = self._at
         what = f" for message {event.message_type} of {event.correlation}" if event.correlation is not None else ""
-        line.said = f"… waits{what} until {event.due_at}"
+        line.said = f"… waits{what} until {_until(line, event.due_at)}"
 
     def _received(self, event: e.MessageReceived) -> None:
         self._line(event.path, "forward").external_id = event.message_id
@@ -203,12 +204,12 @@ class Telling:
     def _pends(self, event: e.StepPending) -> None:
         line = self._line(event.path, event.direction)
         line.external_id = event.external_id or line.external_id
-        line.said = f"… asked for, an answer for {event.correlation} is awaited until {event.timeout_at}"
+        line.said = f"… asked for, an answer for {event.correlation} is awaited until {_until(line, event.timeout_at)}"
 
     def _retry(self, event: e.RetryScheduled) -> None:
         line = self._open.get((event.path, event.direction))
-        if line is not None and line.said[:1] in {"✖", "?"}:
-            line.said = f"{line.said.partition(_AGAIN)[0]}{_AGAIN}{clock(instant_of(event.due_at))}"
+        if line is not None and line.said[:1] in {"✖", WITHDRAWN, "?"}:
+            line.said = f"{line.said.partition(_AGAIN)[0]}{_AGAIN}{_later(line, event.due_at)}"
 
     def _raised(self, event: e.GenerationRaised) -> None:
         if event.why == "person":
@@ -326,6 +327,17 @@ class Telling:
         e.PermissionDenied: _denied,
         e.CheckpointRecorded: _checkpoint,
     }
+
+
+def _until(line: Line, due_at: str) -> str:
+    """An instant to come, with its day where that is not the line's."""
+    return short(instant_of(due_at), line.at)
+
+
+def _later(line: Line, due_at: str) -> str:
+    """The same to the millisecond: of what is tried again soon."""
+    at = instant_of(due_at)
+    return clock(at) if day(at) == day(line.at) else day_and_clock(at)
 
 
 def _tries(line: Line) -> str:

@@ -1,13 +1,16 @@
 """Instants and durations as people read them. Everything is UTC."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
-from amends.schemas.instants import MILLISECOND, SECOND, Instant
+from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = 60 * SECOND
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
+_UNTIL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z(?=;|$)")
+"""Where one of several things that are waited for ends, the instant it is waited for until."""
 
 
 def clock(instant: Instant) -> str:
@@ -18,6 +21,21 @@ def clock(instant: Instant) -> str:
 def day_and_clock(instant: Instant) -> str:
     """`2026-11-21 14:02:07`."""
     return f"{_moment(instant):%Y-%m-%d %H:%M:%S}"
+
+
+def day(instant: Instant) -> str:
+    """`2026-11-21`."""
+    return f"{_moment(instant):%Y-%m-%d}"
+
+
+def short(instant: Instant, now: Instant) -> str:
+    """`14:02:07` on the day of `now`, `2026-11-21 14:02:07` on another."""
+    return clock(instant)[:8] if day(instant) == day(now) else day_and_clock(instant)
+
+
+def shortly(waited_for: str, now: Instant) -> str:
+    """What a run's row says that it waits for, with its times as people read them."""
+    return _UNTIL.sub(lambda found: short(instant_of(found.group()), now), waited_for)
 
 
 def took(duration_us: int) -> str:

@@ -127,14 +127,17 @@ def one_hash_per_version(sagas: Iterable[ClosedSaga], stored: Iterable[Definitio
     first: dict[tuple[str, int], str] = {}
     for row in sorted(stored, key=lambda row: (row.stored_at, row.hash)):
         first.setdefault((row.name, row.version), row.hash)
+    sagas = list(sagas)
+    taken = {*first, *((saga.name, saga.version) for saga in sagas)}
     for saga in sagas:
         other = first.get((saga.name, saga.version))
+        free = max((version for name, version in taken if name == saga.name), default=0) + 1
         if other is not None and other != saga.hash:
             raise UsageError(
                 "AM3001",
                 f"saga {saga.name!r} v{saga.version} has another graph than the one in the store"
                 f" ({saga.hash[:12]} here, {other[:12]} there)",
-                do=f"give the changed graph a new version, for instance version={saga.version + 1}",
+                do=f"give the changed graph a new version, for instance version={free}",
             )
 
 

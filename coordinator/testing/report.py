@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from amends.compensations.judging import Finding
 from amends.compensations.scenarios import StepFacts
+from amends.coordinator.reading.folding import fitting
 
 DIFFERENCES_SHOWN: Final = 5
 _NO_ACTION: Final = {"wait": "waits", "for_each": "repeats others", "loop": "repeats others"}
@@ -51,15 +52,15 @@ class Rehearsal:
         return text_of(self)
 
 
-def text_of(rehearsal: Rehearsal) -> str:
-    """The report: a line for each step, then each finding."""
+def text_of(rehearsal: Rehearsal, *, width: int | None = None) -> str:
+    """The report: a line for each step, then each finding. With a `width`, a terminal's, what is longer is folded."""
     lines = [f"{rehearsal.saga} v{rehearsal.version}: {_counted(rehearsal.scenarios, 'scenario')}"]
-    width = max((len(step.path) for step in rehearsal.steps), default=0)
+    longest = max((len(step.path) for step in rehearsal.steps), default=0)
     for step in rehearsal.steps:
-        mark = _mark(rehearsal, step)
-        lines.append(f"  {mark} {step.path.ljust(width)}  {_verdict(rehearsal, step)}".rstrip())
+        start = f"  {_mark(rehearsal, step)} {step.path.ljust(longest)}  "
+        lines += fitting(_verdict(rehearsal, step), first=start, rest=" " * len(start), width=width)
     for finding in rehearsal.findings:
-        lines += ["", *finding_lines(rehearsal, finding)]
+        lines += ["", *finding_lines(rehearsal, finding, width=width)]
     errors, warnings = len(rehearsal.errors), len(rehearsal.warnings)
     if errors or warnings:
         lines += ["", f"{'✖' if errors else '✔'} {_counted(errors, 'finding')}, {_counted(warnings, 'warning')}"]
@@ -68,15 +69,17 @@ def text_of(rehearsal: Rehearsal) -> str:
     return "\n".join(lines)
 
 
-def finding_lines(rehearsal: Rehearsal, finding: Finding) -> list[str]:
+def finding_lines(rehearsal: Rehearsal, finding: Finding, *, width: int | None = None) -> list[str]:
     """One finding for people."""
     place = rehearsal.place(finding.handler)
-    lines = [f"{f'{place}: ' if place else ''}{finding.severity} {finding.kind}: {finding.message}"]
+    said = f"{f'{place}: ' if place else ''}{finding.severity} {finding.kind}: {finding.message}"
+    lines = fitting(said, first="", rest="  ", width=width)
     more = f" (and in {_counted(finding.scenarios - 1, 'other scenario')})" if finding.scenarios > 1 else ""
     if finding.when:
-        lines.append(f"    when {finding.when}{more}")
+        lines += fitting(f"when {finding.when}{more}", first="    ", rest="      ", width=width)
     shown = finding.differences[:DIFFERENCES_SHOWN]
-    lines += [f"    {difference}" for difference in shown]
+    for difference in shown:
+        lines += fitting(str(difference), first="    ", rest="      ", width=width)
     if len(finding.differences) > len(shown):
         lines.append(f"    and {_counted(len(finding.differences) - len(shown), 'other place')}")
     return lines
@@ -143,7 +146,7 @@ def _verdict(rehearsal: Rehearsal, step: StepFacts) -> str:
     what = "its follow-up" if step.follow_up else "its undo"
     match _word(rehearsal, step):
         case "findings":
-            return f"✖ {_counted(sum(each.severity == 'error' for each in rehearsal.of(step.path)), 'finding')}"
+            return _counted(sum(each.severity == "error" for each in rehearsal.of(step.path)), "finding")
         case "restores":
             said = "makes amends" if step.follow_up else "brings the world back"
             where, times = rehearsal.place(step.undo or ""), _counted(rehearsal.undone[step.path], "scenario")

@@ -68,7 +68,9 @@ class Subjects(Part):
                 return row
             if still := self._open(row):
                 run = self._tables.runs[still[0]]
-                raise faults.subject_busy(f"{run.saga} {run.saga_id}", run.status, more=len(still) - 1)
+                raise faults.subject_busy(
+                    run.saga, run.saga_id, run.status, has_ended=run.ended_at is not None, more=len(still) - 1
+                )
             for each in rows:
                 self._forget(self._tables.subject_runs[each.key_id], set(waited))
             if row.erased_at is not None:

@@ -86,12 +86,13 @@ class SqlSubjects(SqlStore):
             if not found or found[0].held is not None:
                 return found[0] if found else None
             still = work.rows(
-                f"SELECT saga_id, saga, status FROM runs WHERE {OPEN} AND saga_id IN ({_OF_KEY}) ORDER BY saga_id",
+                f"SELECT saga_id, saga, status, ended_at FROM runs WHERE {OPEN} AND saga_id IN ({_OF_KEY})"
+                " ORDER BY saga_id",
                 (found[0].key_id,),
             )
             if still:
-                saga_id, saga, status = still[0]
-                raise faults.subject_busy(f"{saga} {saga_id}", status, more=len(still) - 1)
+                saga_id, saga, status, ended_at = still[0]
+                raise faults.subject_busy(saga, saga_id, status, has_ended=ended_at is not None, more=len(still) - 1)
             for row in found:  # Of one that was erased before, what was repeated since.
                 for statement in (*_RECORDS, _MESSAGES, _LETTERS, _DIGESTS):
                     work.change(statement, (row.key_id,))

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from amends.coordinator.cli.laying_out import WIDTH, alike, brief, called, command_lines, listed
+from amends.coordinator.cli.laying_out import alike, brief, called, command_lines, listed
+from amends.coordinator.cli.output import WIDTH
 from amends.coordinator.cli.steps_text import steps_text
 from amends.schemas.events import Failure
 

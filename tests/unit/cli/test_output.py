@@ -1,13 +1,33 @@
 """Text for people and documents for programs."""
 
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+
 import pytest
 
-from amends.coordinator.cli.output import cells, columns, readable, status_text, write
+from amends.coordinator.cli.output import cells, columns, readable, room, status_text, write
 from amends.coordinator.reading.replay_text import replay_text
 from amends.coordinator.reading.times import took
 from tests.unit.reading.test_story import compensated
 
 SECOND = 1_000_000
+ROWS = [["1", "a-very-long-business-key-of-somebody", "✔ ok"], ["2", "short", "a reason that is told in some words"]]
+
+
+@contextmanager
+def terminal(width: int) -> Iterator[None]:
+    """Stdout is a terminal of so many columns; 0: it does not say how many."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    with os.fdopen(theirs, "w") as stream, redirect_stdout(stream):
+        yield
+    os.close(ours)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +53,41 @@ def test_columns_are_as_wide_as_what_a_terminal_shows() -> None:
     assert cells("日本") == 4
     assert cells("e\u0301") == 1
     assert columns([]) == ""
+
+
+@pytest.mark.parametrize(("width", "found"), [(120, 120), (0, 80)])
+def test_a_terminal_says_how_wide_it_is_or_is_taken_for_eighty_columns(width: int, found: int) -> None:
+    with terminal(width):
+        assert room(sys.stdout) == found
+
+
+def test_what_is_no_terminal_gets_whole_lines_however_long() -> None:
+    assert columns(ROWS, cut=(1,), fold=True).splitlines() == [
+        "1  a-very-long-business-key-of-somebody  ✔ ok",
+        "2  short                                 a reason that is told in some words",
+    ]
+
+
+def test_on_a_narrow_terminal_what_can_be_looked_up_is_cut_and_nothing_else() -> None:
+    with terminal(60):
+        shown = columns(ROWS, cut=(1,)).splitlines()
+    assert shown == [
+        "1  a-very-long-busines…  ✔ ok",
+        "2  short                 a reason that is told in some words",
+    ]
+    with terminal(20):
+        shown = columns(ROWS, cut=(1,)).splitlines()
+    assert shown == ["1  a-very-…  ✔ ok", "2  short     a reason that is told in some words"]
+
+
+def test_on_a_narrow_terminal_the_last_column_goes_on_below_itself() -> None:
+    with terminal(68):
+        shown = columns(ROWS, heads=("n", "key", "why"), fold=True).splitlines()
+    assert [line.rstrip() for line in shown[1:]] == [
+        "1  a-very-long-business-key-of-somebody  ✔ ok",
+        "2  short                                 a reason that is told in",
+        "                                         some words",
+    ]
 
 
 def test_what_is_no_terminal_gets_no_color(capsys: pytest.CaptureFixture[str]) -> None:

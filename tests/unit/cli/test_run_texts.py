@@ -3,6 +3,7 @@
 import pytest
 
 from amends.coordinator.cli.run_texts import facts_text
+from amends.schemas.events import Failure
 
 STEP = {"path": "receipt", "kind": "result", "status": "pending", "attempts": 0, "failure": None, "undo": None}
 FACTS = {
@@ -64,3 +65,13 @@ def test_a_checkpoint_is_shown_with_where_it_stood_and_what_it_tells() -> None:
         ["ticket_created", "create", "01:20:40.000", '{"id":7}'],
         ["looked", "create,", "verify", "01:20:40.000"],
     ]
+
+
+def test_a_read_that_is_not_needed_any_more_is_withdrawn_and_has_not_failed() -> None:
+    failure = Failure(step="look", attempt=1, kind="withdrawn", message="not needed any more: the run turned back")
+    step = {**STEP, "path": "look", "kind": "read", "status": "failed", "attempts": 1, "failure": failure}
+    ended = {**FACTS, "status": "compensated", "cause": "failed", "ended_at": "2026-11-22T01:20:42.562000Z"}
+    shown = facts_text({**ended, "steps": [step]}).splitlines()
+    at = next(number for number, line in enumerate(shown) if " look " in line)
+    assert shown[at].split("read")[1].strip() == "⊘ withdrawn"
+    assert shown[at + 1].strip() == "not needed any more: the run turned back"

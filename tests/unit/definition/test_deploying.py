@@ -225,3 +225,14 @@ def test_another_saga_that_reads_the_old_topic_is_named() -> None:
     made = plan(situation([moved, replace(V1, name="other")], [V1, replace(V1, name="other")], runs={}))
     (found,) = next(each for each in made.sagas if each.saga == "order").consequences
     assert "only other will read orders" in found.says
+
+
+def test_a_changed_graph_is_advised_to_take_a_version_that_nobody_has() -> None:
+    third = replace(V2, version=3)
+    for found in (situation([OTHER_V1], [V1, V2], runs={}), situation([OTHER_V1, V2], [V1], runs={})):
+        (saga,) = plan(found).sagas
+        assert [each.do for each in saga.consequences if each.code == "AM3001"] == [
+            "give the changed graph a new version, for instance version=3"
+        ]
+    (saga,) = plan(situation([OTHER_V1, third], [V1, V2], runs={})).sagas
+    assert any("version=4" in (each.do or "") for each in saga.consequences)

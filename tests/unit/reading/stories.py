@@ -93,7 +93,7 @@ class History:
                 definition_version=3,
                 definition_hash=refund_plan().hash,
                 version=len(self.entries) + 1,
-                at=f"{DAY}{at}000Z",
+                at=at if "T" in at else f"{DAY}{at}000Z",
                 cause=cause,
                 causation_id=None,
                 correlation_id=SAGA_ID,

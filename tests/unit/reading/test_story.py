@@ -223,4 +223,72 @@ def test_steps_of_what_is_repeated_say_where_they_are_carried_out() -> None:
 def test_a_run_that_waits_for_its_locks_does_not_say_how_long_it_has_run() -> None:
     run = History()
     run.entry("14:02:07.110", started(), e.LocksRequested(keys=("order:A-12",)), cause="trigger")
-    assert story(run.moments(), refund_plan()).splitlines()[0] == "refund v3 · order A-12 · · queued"
+    assert story(run.moments(), refund_plan()).splitlines()[0] == "refund v3 · order A-12 · ○ queued"
+
+
+def test_on_a_narrow_terminal_what_is_long_goes_on_below_in_its_column() -> None:
+    run = forward()
+    run.entry(
+        "14:02:13.000",
+        e.StepFailed(path="notify", attempt=3, kind="unavailable", message=" ".join(["mail 503"] * 9), retriable=False),
+    )
+    told = story(run.moments(), refund_plan(), width=80).splitlines()
+    assert told[2] == "  14:02:07.118  reverse_charge   ✔ 0.31 s   payments → rev_77   evidence 4.0"
+    assert told[4:6] == [
+        "  14:02:07.561  notify           ✖ unavailable, 3 attempts: mail 503 mail 503",
+        "                                 mail 503 mail 503 mail 503 mail 503 mail 503",
+    ]
+    assert all(len(line) <= 80 for line in told)
+    assert _words("\n".join(told)) == _words(story(run.moments(), refund_plan()))
+
+
+def test_a_name_that_is_too_long_for_its_column_stands_alone() -> None:
+    name = "parcels[12]/hand_over_to_the_carrier"
+    run = History()
+    run.entry("14:02:07.110", started(), cause="trigger")
+    run.entry("14:02:07.118", requested(name))
+    run.entry("14:02:07.428", evidence(name, "payments"), succeeded(name, "carrier-of-the-north-17-2026-11-21-A-12"))
+    told = story(run.moments(), refund_plan(), width=80).splitlines()
+    assert told[2:4] == [
+        f"  14:02:07.118  {name}",
+        "                          ✔ 0.31 s   → carrier-of-the-north-17-2026-11-21-A-12",
+    ]
+    assert told[4].strip() == "evidence 3.0"
+
+
+def test_a_command_to_copy_is_never_broken() -> None:
+    told = story(parked().moments(), refund_plan(), width=40).splitlines()
+    assert told[-1] == "  A person decides: amends parked show 8f1c1a52-6d0e-5f7a-9a53-0d9b8c7e6f50"
+
+
+def test_a_run_of_several_days_names_each_above_what_happened_on_it() -> None:
+    run = History()
+    tomorrow = "2026-11-22T09:00:00.000000Z"
+    waits = e.WaitStarted(
+        path="paid", attempt=1, awaits="message", correlation="A-12", message_type="payment", due_at=tomorrow
+    )
+    run.entry("14:02:07.110", started(), waits, cause="trigger")
+    told = story(run.moments(), waiting_plan()).splitlines()
+    assert told[2] == "  14:02:07.110  paid      … waits for message payment of A-12 until 2026-11-22 09:00:00"
+    late = e.StepFailed(path="paid", attempt=1, kind="timeout", message="no payment", retriable=False)
+    run.entry(tomorrow, late)
+    run.entry(tomorrow, e.RunResumed(why="recovery", clean=False, alone=False))
+    told = story(run.moments(), waiting_plan()).splitlines()
+    assert told[1] == "  2026-11-21"
+    assert told[4:6] == ["  2026-11-22", "  09:00:00.000  resumed   ▸ its worker died, another goes on"]
+
+
+def test_a_request_that_was_withdrawn_is_not_said_to_have_failed() -> None:
+    run = History()
+    run.entry("14:02:07.110", started(), cause="trigger")
+    run.entry("14:02:07.118", requested("reverse_charge"))
+    withdrawn = e.StepFailed(
+        path="reverse_charge", attempt=1, kind="withdrawn", message="not handed over in time", retriable=True
+    )
+    run.entry("14:02:07.300", withdrawn, *again("reverse_charge", attempt=1, due_at="14:02:07.500"))
+    told = story(run.moments(), refund_plan()).splitlines()
+    assert told[2].endswith("⊘ withdrawn: not handed over in time · again at 14:02:07.500")
+
+
+def _words(text: str) -> list[str]:
+    return text.split()

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 from amends import Context, Saga, Topic
-from amends.coordinator.runtime.catalogue import Catalogue
+from amends.coordinator.errors import UsageError
+from amends.coordinator.runtime.catalogue import Catalogue, one_hash_per_version
 from tests.unit.runtime.sagas import Order
 
 
@@ -57,3 +58,12 @@ def test_a_run_uses_a_later_handler_only_if_it_returns_what_the_run_refers_to(
     known = later.by_hash(first.hash)
     assert known is not None
     assert known.plan.missing == missing
+
+
+def test_a_changed_graph_is_advised_to_take_a_version_that_neither_the_store_nor_the_app_has() -> None:
+    stored = [judging(version, Judged, refers=True).close() for version in (1, 2)]
+    rows = [row for saga in stored for row in Catalogue(sagas=(saga,), stored=lambda _: None).rows(0)]
+    today = [judging(1, Judged, refers=False).close(), judging(3, Judged, refers=True).close()]
+    with pytest.raises(UsageError) as refused:
+        one_hash_per_version(today, rows)
+    assert (refused.value.code, "for instance version=4" in str(refused.value.do)) == ("AM3001", True)
