@@ -1,5 +1,6 @@
 """Reading a record of the messages topic: in Avro or JSON, whole or not at all."""
 
+import re
 from typing import Final, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from amends.schemas.undecodable import Undecodable
 MESSAGE_BYTES_MAX: Final = 1_000_000
 TEXT_CHARACTERS_MAX: Final = 255
 _ANSWERS: Final[tuple[Answer, ...]] = ("succeeded", "refused", "unavailable", "unknown")
+_HALF_PAIR: Final = re.compile(r"[\ud800-\udfff]")
 _WRITERS: Final = decoding.Writers(ours=(MESSAGES.avro,))
 
 
@@ -117,4 +119,6 @@ def _told_fault(text: object) -> str | None:
         return "is no text"
     if not 0 < len(text) <= TEXT_CHARACTERS_MAX:
         return f"has {len(text)} characters, not 1 to {TEXT_CHARACTERS_MAX}"
+    if not text.isascii() and _HALF_PAIR.search(text):
+        return "holds half of a surrogate pair"
     return "holds a NUL" if "\0" in text else None

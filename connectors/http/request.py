@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlencode, urlsplit
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from amends.connectors.http.wire import UnfitError
 from amends.connectors.promises import malformed
 from amends.connectors.secrets import Template, secret_template, template
+from amends.connectors.values import json_of
 from amends.coordinator.attempt import Attempt
 from amends.coordinator.redaction import SECRETS
 
@@ -119,7 +120,7 @@ def body_of(json: object, form: Mapping[str, str] | None) -> tuple[bytes | None,
     if json is None:
         return None, None
     try:
-        return to_json(json), JSON_TYPE
+        return json_of(json), JSON_TYPE
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise UnfitError("its json= holds something that JSON cannot") from error
 

@@ -7,11 +7,12 @@ That it was published is all the attempt learns; what comes of it is pending unt
 import asyncio
 from typing import Final
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
 from amends.connectors.participant.wire import COMMAND_BYTES_MAX, Command, command_record
 from amends.connectors.promises import malformed, promise
 from amends.connectors.sending import claim, effect_key, key_of_part, release, verdict
+from amends.connectors.values import json_of
 from amends.coordinator.attempt import Attempt, current_attempt
 from amends.coordinator.context import Context
 from amends.coordinator.definition.durations import Duration
@@ -23,6 +24,8 @@ from amends.coordinator.ports.bus import Outgoing, Sink
 from amends.schemas.incoming import text_fault
 
 TIMEOUT_S: Final = 10.0
+NAME_CHARACTERS_MAX: Final = 100
+"""Its answers are awaited under its name, the key and the attempt: two participants may be asked under one key."""
 
 
 class Participant:
@@ -49,6 +52,9 @@ class Participant:
             fault = text_fault(text)
             if fault is not None:
                 raise malformed(str(name), f"its {what} {fault}", do="mend the declaration")
+        if len(name) > NAME_CHARACTERS_MAX:
+            what = f"its name has {len(name)} characters, {NAME_CHARACTERS_MAX} are allowed"
+            raise malformed(f"{name[:NAME_CHARACTERS_MAX]}…", what, do="mend the declaration")
         if commands == replies:
             raise malformed(name, "its commands and its replies are one topic", do="give each a topic of its own")
         if timeout_s <= 0:
@@ -80,7 +86,7 @@ class Participant:
         """
         attempt = current_attempt(self.name)
         key = effect_key(attempt, part)
-        correlation = key if self.certainty.deduplicates else f"{key}:{attempt.number}"
+        correlation = f"{self.name}:{key}" if self.certainty.deduplicates else f"{self.name}:{key}:{attempt.number}"
         record = self._record(attempt, ctx, command, body, key=key, correlation=correlation, part=part)
         try:
             attempt.before_send(tool=self.name, action=command, resource=self.commands, acts=True)
@@ -115,8 +121,8 @@ class Participant:
         if fault is not None:
             raise verdict(attempt, StepRefused(f"{self.name}: a command's name {fault}", kind="invalid_request"))
         try:
-            value = to_json(body)
-        except (PydanticSerializationError, ValueError):
+            value = json_of(body)
+        except (PydanticSerializationError, ValueError, RecursionError):
             why = f"{self.name}: {command} was not sent: a {type(body).__name__} cannot be written as JSON"
             raise verdict(attempt, StepRefused(why, kind="invalid_request")) from None  # the cause may hold the payload
         if len(value) > COMMAND_BYTES_MAX:

@@ -19,7 +19,7 @@ from amends.coordinator.failures import StepRefused, StepUnavailable, told_by
 
 log = logging.getLogger("amends.participant")
 
-REASON_CHARACTERS_MAX: Final = 255
+TOLD_CHARACTERS_MAX: Final = 255
 _TAKES_COMMAND: Final = 3
 
 
@@ -64,7 +64,8 @@ class Handler:
         transaction = Transaction(session, command.key, kept)
         try:
             value = self._called(transaction, body, command)
-            result = self.result.dump_json(value, warnings="error").decode()
+            result = self.result.dump_json(value, warnings="error")
+            self.result.validate_json(result)  # what nobody could read must not be done
             external_id = self._external_id(value)
         except StepRefused as refusal:
             session.rollback_to_savepoint()
@@ -78,7 +79,7 @@ class Handler:
             session.rollback_to_savepoint()
             return Worked(state="refused", reason=f"its result is {len(result)} bytes, {REPLY_BYTES_MAX} are allowed")
         session.release()
-        return Worked(state="done", result=result, external_id=external_id)
+        return Worked(state="done", result=result.decode(), external_id=external_id)
 
     def _called(self, transaction: Transaction, body: object, command: Command) -> object:
         return self.function(transaction, body, *((command,) if self.takes_command else ()))
@@ -87,7 +88,7 @@ class Handler:
         found = None
         if self.external_id is not None:
             found = value.get(self.external_id) if isinstance(value, dict) else getattr(value, self.external_id, None)
-        return None if found is None else str(found)[:REASON_CHARACTERS_MAX]
+        return None if found is None else _told(str(found)) or None
 
 
 def failed(command: Command, error: BaseException | None, fault: Fault | None) -> Worked:
@@ -102,4 +103,10 @@ def failed(command: Command, error: BaseException | None, fault: Fault | None) -
 
 
 def _reason(text: str) -> str:
-    return told_by(ValueError(text)).replace("\0", "\ufffd")[:REASON_CHARACTERS_MAX] or "no reason given"
+    return _told(told_by(ValueError(text))) or "no reason given"
+
+
+def _told(text: str) -> str:
+    """What a reply may say beside its result, whatever it is made of."""
+    shown = text[:TOLD_CHARACTERS_MAX]
+    return "".join(character if character.isprintable() else "\ufffd" for character in shown)

@@ -46,8 +46,8 @@ class CommandInbox:
                 return Worked(state="refused", reason=f"there is no command {command.name!r} here"[:255])
             try:
                 return handler.work(session, command, kept)
-            except Exception as error:
-                fault = self._database.fault_of(error)
+            except BaseException as error:  # one that ends a thread or a process is the handler's failure as well
+                fault = self._database.fault_of(error) if isinstance(error, Exception) else None
                 if fault is not None and fault.trouble in {Trouble.GONE, Trouble.BUSY}:
                     raise
                 raise _HandlerFailedError(failed(command, error, fault)) from error

@@ -21,6 +21,7 @@ from amends.coordinator.config import Settings
 from amends.coordinator.errors import BusUnavailable, RecordRefused, StoreUnavailable
 from amends.coordinator.ports.bus import Sink, Source
 from amends.coordinator.runtime.patience import Patience
+from amends.schemas.incoming import text_fault
 from amends.schemas.record import Record
 
 log = logging.getLogger("amends.participant")
@@ -43,8 +44,10 @@ class Service:
 
     def __init__(self, name: str, *, commands: str, replies: str | Collection[str], database: str) -> None:
         topics = frozenset({replies} if isinstance(replies, str) else replies)
-        if not name or not commands or not topics or not all(topics):
-            raise malformed(name, "its name or a topic is empty", do="mend the declaration")
+        for what, text in (("name", name), ("commands", commands), *(("replies", each) for each in topics or {""})):
+            fault = text_fault(text)
+            if fault is not None:
+                raise malformed(str(name), f"its {what} {fault}", do="mend the declaration")
         self.name = name
         self.commands = commands
         self.replies = topics
@@ -63,6 +66,9 @@ class Service:
         """
 
         def declare(function: F) -> F:
+            fault = text_fault(command)
+            if fault is not None:
+                raise malformed(self.name, f"a command's name {fault}", do="give it one that can be sent")
             if command in self._handlers:
                 raise malformed(self.name, f"{command!r} has a second handler", do="keep one of them")
             self._handlers[command] = Handler.of(self.name, command, function, external_id)

@@ -10,8 +10,9 @@ from typing import Final, cast
 import msgspec
 
 from amends.coordinator.ports.bus import Outgoing
+from amends.schemas.canonical import encode, sha256_hex
 from amends.schemas.headers import source_of
-from amends.schemas.incoming import text_fault
+from amends.schemas.incoming import TEXT_CHARACTERS_MAX, text_fault
 from amends.schemas.instants import Instant, text_of
 from amends.schemas.message import Answer, Message
 from amends.schemas.record import Record
@@ -111,18 +112,17 @@ class Reply:
     external_id: str | None = None
     body: bytes = _NULL
 
-    @property
-    def message_id(self) -> str:
-        """One for each effect: a reply that comes twice is one message."""
-        return f"reply:{self.key}"
+    def message_id(self, participant: str) -> str:
+        """A reply that comes twice is one message; one that is awaited under another key, or of another's, is not."""
+        return f"reply:{sha256_hex(encode([participant, self.key, self.correlation]))}"
 
 
 def reply_record(reply: Reply, *, topic: str, participant: str, at: Instant, traceparent: str | None) -> Outgoing:
     """The record of a reply: a message for what is pending."""
     message = Message(
-        message_id=reply.message_id,
+        message_id=reply.message_id(participant),
         correlation_key=reply.correlation,
-        type=f"{participant}.{reply.command}",
+        type=f"{participant}.{reply.command}"[:TEXT_CHARACTERS_MAX],
         answer=reply.answer,
         reason=reply.reason,
         external_id=reply.external_id,
@@ -131,7 +131,7 @@ def reply_record(reply: Reply, *, topic: str, participant: str, at: Instant, tra
     )
     texts = {
         "ce_specversion": "1.0",
-        "ce_id": reply.message_id,
+        "ce_id": message.message_id,
         "ce_source": f"amends-participant://{participant}",
         "ce_type": f"{participant}.{reply.command}.{reply.answer}",
         "ce_time": message.sent_at,

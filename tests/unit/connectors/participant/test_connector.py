@@ -1,6 +1,7 @@
 """`Participant.send`: what is published, what it leaves behind, what a failure of the bus says about a command."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ from amends.schemas.ids import EffectKey
 from amends.schemas.record import Record
 from amends.testing import connector_kit
 
+_ENDLESS: list[Any] = []
+_ENDLESS.append(_ENDLESS)
 AWAY = BusUnavailable("AM4101", "the broker is away", do="wait")
 
 
@@ -69,12 +72,12 @@ async def test_a_command_carries_what_the_participant_needs_and_leaves_evidence(
     bus = Bus()
     own = attempt(bus, traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-01")
     pending = await sent(own, {"order": "A"}, timeout="5m")
-    assert pending == Pending(correlation=own.idempotency_key, timeout="5m")
+    assert pending == Pending(correlation=f"shipping:{own.idempotency_key}", timeout="5m")
     (record,) = bus.published
     assert (record.topic, record.key, record.value) == ("c", own.saga_id.encode(), b'{"order":"A"}')
     command = read_command(Record(topic="c", partition=0, offset=0, value=record.value, headers=record.headers))
     assert (command.name, command.key, command.undoes) == ("book", own.idempotency_key, None)
-    assert (command.correlation, command.reply_topic, command.epoch) == (own.idempotency_key, "r", own.epoch)
+    assert (command.correlation, command.reply_topic, command.epoch) == (pending.correlation, "r", own.epoch)
     assert command.traceparent == own.traceparent
     assert evidence(own) == [("book", "c", "published")]
 
@@ -115,6 +118,10 @@ async def test_what_a_failure_says(bus: Bus | None, error: type[Exception], stat
     [
         pytest.param(object(), {}, id="what cannot be written as JSON"),
         pytest.param("x" * 1_000_000, {}, id="too much"),
+        pytest.param({"weight": math.nan}, {}, id="what is no number"),
+        pytest.param({"weight": -math.inf}, {}, id="what has no end"),
+        pytest.param("\ud800", {}, id="half of a pair"),
+        pytest.param(_ENDLESS, {}, id="what holds itself"),
     ],
 )
 async def test_what_cannot_be_sent_is_refused_before_anything_is(body: object, options: dict[str, Any]) -> None:
@@ -122,6 +129,12 @@ async def test_what_cannot_be_sent_is_refused_before_anything_is(body: object, o
     with pytest.raises(StepRefused):
         await sent(attempt(bus), body, **options)
     assert bus.published == []
+
+
+async def test_a_text_that_looks_like_no_number_is_one() -> None:
+    bus = Bus()
+    await sent(attempt(bus), {"NaN": "Infinity"})
+    assert bus.published[0].value == b'{"NaN":"Infinity"}'
 
 
 async def test_what_may_not_act_sends_nothing() -> None:
@@ -137,7 +150,26 @@ async def test_a_second_command_of_a_step_needs_a_name() -> None:
     with pytest.raises(UsageError) as caught:
         await sent(own, "b")
     assert caught.value.code == "AM2004"
-    assert (await sent(own, "b", part="second")).correlation != own.idempotency_key
+    assert (await sent(own, "b", part="second")).correlation != f"shipping:{own.idempotency_key}"
+
+
+async def test_two_participants_asked_under_one_key_are_answered_for_apart() -> None:
+    own = attempt(Bus())
+    first = await sent(own)
+    with attempting(own):
+        other = await Participant("billing", commands="b", replies="r").send(context_of(own), "charge")
+    assert first.correlation != other.correlation
+
+
+async def test_who_does_not_know_the_key_is_awaited_under_another_for_each_request() -> None:
+    forgetful = Participant("shipping", commands="c", replies="r", idempotent=False)
+    found = []
+    for number in (1, 2):
+        own = attempt(Bus(), number=number)
+        with attempting(own):
+            pending = await forgetful.send(context_of(own), "book")
+        found.append(pending.correlation.replace(own.idempotency_key, "KEY"))
+    assert found == ["shipping:KEY:1", "shipping:KEY:2"]
 
 
 async def test_outside_an_attempt_nothing_is_sent() -> None:
@@ -151,6 +183,8 @@ async def test_outside_an_attempt_nothing_is_sent() -> None:
     "declare",
     [
         pytest.param(lambda: Participant("", commands="c", replies="r"), id="no name"),
+        pytest.param(lambda: Participant("n" * 101, commands="c", replies="r"), id="a name that is too long"),
+        pytest.param(lambda: Participant("\ud800", commands="c", replies="r"), id="a name with half of a pair"),
         pytest.param(lambda: Participant("s", commands="c\n", replies="r"), id="a topic of two lines"),
         pytest.param(lambda: Participant("s", commands="c", replies="c"), id="one topic for both"),
         pytest.param(lambda: Participant("s", commands="c", replies="r", timeout_s=0), id="no time"),

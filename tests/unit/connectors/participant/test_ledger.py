@@ -1,21 +1,26 @@
 """What a participant does with a command, on each database: once, again, after its undo, from an owner of the past."""
 
+import math
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NoReturn
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from amends.connectors.participant.handlers import Handler
 from amends.connectors.participant.inbox import CommandInbox
 from amends.connectors.participant.ledger import DueReply
-from amends.connectors.participant.wire import Command
+from amends.connectors.participant.wire import Command, reply_record
 from amends.connectors.sql.connections import database_of
 from amends.coordinator.errors import UsageError
 from amends.participant import Service, StepRefused, StepUnavailable, Transaction
+from amends.schemas.incoming import read
+from amends.schemas.record import Record
 
 
 class Order(BaseModel):
@@ -231,7 +236,67 @@ def test_a_reply_tells_what_came_of_its_command_though_that_was_undone_before_it
 def test_a_reply_that_was_not_published_is_due_after_a_restart(inbox: CommandInbox, url: str) -> None:
     inbox.take(command())
     with closing(CommandInbox("shipping", url, {})) as again:
-        assert [each.reply.message_id for each in again.due()] == ["reply:k"]
+        assert [each.reply.key for each in again.due()] == ["k"]
+
+
+def test_only_the_same_reply_to_the_same_question_is_the_same_message(inbox: CommandInbox) -> None:
+    inbox.take(command())
+    (first,) = inbox.due()
+    inbox.take(command())
+    inbox.take(command("B", "k2"))
+    again, other = inbox.due()
+    asked_anew = replace(first.reply, correlation="k:2")
+    ids = [each.message_id("shipping") for each in (first.reply, again.reply, other.reply, asked_anew)]
+    assert ids[0] == ids[1]
+    assert len({*ids, first.reply.message_id("billing")}) == 4
+
+
+class Weighed(BaseModel):
+    slot: str
+    weight: float = 1.0
+    hidden: str = Field(default="x", exclude=True)
+
+
+def _exits() -> NoReturn:
+    sys.exit(3)
+
+
+def _refuses() -> NoReturn:
+    raise StepRefused("no \ud800\0\x1b[2J truck")
+
+
+HOSTILE: Final[dict[str, tuple[Callable[[], Weighed], str, str | None]]] = {
+    "an id that is empty": (lambda: Weighed(slot=""), "succeeded", None),
+    "an id with a NUL": (lambda: Weighed(slot="a\0b"), "succeeded", None),
+    "an id with control characters": (lambda: Weighed(slot="a\x1b[31m\n\u202eb"), "succeeded", None),
+    "an id with half of a pair": (lambda: Weighed(slot="a", hidden="\ud800"), "succeeded", None),
+    "a result with half of a pair": (lambda: Weighed(slot="\ud800"), "unavailable", "PydanticSerializationError"),
+    "a result that nobody can read": (lambda: Weighed(slot="a", weight=math.nan), "unavailable", "ValidationError"),
+    "a result of many bytes": (lambda: Weighed(slot="é" * 600_000), "refused", "its result is 1200"),
+    "a reason with all of that": (_refuses, "refused", "no \ufffd\ufffd\ufffd[2J truck"),
+    "a handler that ends its process": (_exits, "unavailable", "SystemExit"),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_whatever_a_handler_comes_to_its_reply_can_be_read(what: str, url: str) -> None:
+    does, answer, reason = HOSTILE[what]
+    service = Service("shipping", commands="c", replies="r", database=url)
+
+    @service.on("book", external_id="hidden" if "pair" in what else "slot")
+    def book(tx: Transaction, order: Order) -> Weighed:
+        tx.execute("INSERT INTO slots (sku) VALUES (?)", (order.order,))
+        return does()
+
+    with closing(CommandInbox("shipping", url, service._handlers)) as inbox:
+        assert inbox.take(command()) == "worked"
+        (due,) = inbox.due()
+    record = reply_record(due.reply, topic="r", participant="s" * 255, at=0, traceparent=None)
+    message = read(Record(topic="r", partition=0, offset=0, key=record.key, value=record.value, headers=record.headers))
+    assert message.answer == answer
+    assert (message.reason or "").startswith(reason or "")
+    assert (message.external_id or "").isprintable()
+    assert slots(url) == (["A"] if answer == "succeeded" else [])
 
 
 async def _waits(tx: Transaction, order: Order) -> None: ...
@@ -241,6 +306,23 @@ def _untyped(tx: Transaction, order) -> None: ...  # type: ignore[no-untyped-def
 
 
 def _endless(tx: Transaction, order: Order): ...  # type: ignore[no-untyped-def]
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        pytest.param(lambda: Service("", commands="c", replies="r", database="d"), id="no name"),
+        pytest.param(lambda: Service("s\x1b", commands="c", replies="r", database="d"), id="a control character"),
+        pytest.param(lambda: Service("s", commands="", replies="r", database="d"), id="no topic of commands"),
+        pytest.param(lambda: Service("s", commands="c", replies=[], database="d"), id="no topic of replies"),
+        pytest.param(lambda: SERVICE.on("b" * 256)(book), id="a command whose name is too long"),
+        pytest.param(lambda: SERVICE.on("book")(book), id="a second handler"),
+    ],
+)
+def test_a_service_that_cannot_work_is_refused_where_it_is_declared(declare: Callable[[], Any]) -> None:
+    with pytest.raises(UsageError) as caught:
+        declare()
+    assert caught.value.code == "AM2005"
 
 
 @pytest.mark.parametrize("function", [_waits, _untyped, _endless, lambda: None])
