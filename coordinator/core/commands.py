@@ -18,7 +18,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
 from amends.coordinator.core.settle import move_of, policy_of
 from amends.coordinator.core.state import OVER, Effect, State, Verification
-from amends.coordinator.core.verifying import asked_verifications, due_of
+from amends.coordinator.core.verifying import asked_verifications, due_of, missing_for_verifications
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
 from amends.schemas.instants import MILLISECOND, Instant
@@ -113,7 +113,7 @@ def _verify(each: Verification, handler: str) -> Command:
 def next_due(plan: Plan, state: State) -> Instant | None:
     """The next instant at which `decide` must look at the run again without a message."""
     if state.closed:
-        return due_of(state)
+        return due_of(plan, state)
     if state.status == "parked":
         return None
     dues: list[Instant | None] = []
@@ -169,8 +169,10 @@ def _doubt_due(plan: Plan, path: str, direction: Direction, effect: Effect) -> I
 
 def missing_handler(plan: Plan, state: State, now: Instant) -> str | None:
     """The handler that nothing but its arrival would move this run on, or None (rule 14)."""
-    if not plan.missing or state.closed or state.status in {"parked", "queued"}:
+    if not plan.missing or state.status in {"parked", "queued"}:
         return None
+    if state.closed:
+        return missing_for_verifications(plan, state)
     plan = plan.of(state)
     wanted = [command.handler for command in commands(plan, state, now)] + _put_off(plan, state, now)
     if any(name not in plan.missing for name in wanted):

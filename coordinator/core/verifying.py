@@ -21,7 +21,8 @@ def plan_verifications(turn: Turn, direction: Direction) -> None:
         handler = turn.plan.delayed(path, direction)
         if handler is None or effect.phase != "done" or effect.verified_by == "person" or effect.verify_since is None:
             continue
-        due_at = effect.verify_since + handler.verify_after_ms * MILLISECOND
+        since = min(effect.verify_since, turn.now)  # Later by the time it was parked, also if the reply came then.
+        due_at = since + handler.verify_after_ms * MILLISECOND
         turn.emit(VerificationPlanned(path=path, direction=direction, due_at=text_of(max(due_at, turn.now))))
 
 
@@ -77,9 +78,16 @@ def record_verification(turn: Turn, message: ReadBack) -> None:
     turn.emit(OutcomeAmended(path=found.path, direction=found.direction, held=False, message=seen))
 
 
-def due_of(state: State) -> Instant | None:
-    """When the next one is to be asked."""
-    return min((each.due_at for each in open_verifications(state) if each.number == 0), default=None)
+def due_of(plan: Plan, state: State) -> Instant | None:
+    """When the next one is to be asked; one whose handler is missing is when that has come."""
+    found = (each for each in open_verifications(state) if each.number == 0)
+    return min((each.due_at for each in found if _handler_of(plan, each) not in plan.missing), default=None)
+
+
+def missing_for_verifications(plan: Plan, state: State) -> str | None:
+    """The handler without which nothing of what is still to be read back can be asked, if that is so."""
+    names = [_handler_of(plan, each) for each in open_verifications(state)]
+    return next(iter(names), None) if plan.missing.issuperset(names) else None
 
 
 def asked_verifications(plan: Plan, state: State) -> Iterator[tuple[Verification, str]]:
@@ -99,6 +107,12 @@ def awaited_verifications(state: State) -> str | None:
 def name_of(each: Verification) -> str:
     """A step, or its undo."""
     return each.path if each.direction == "forward" else f"the undo of {each.path}"
+
+
+def _handler_of(plan: Plan, each: Verification) -> str:
+    handler = plan.delayed(each.path, each.direction)
+    assert handler is not None, "only what has a read-back is verified"
+    return handler.name
 
 
 def _ask(turn: Turn, each: Verification, due_at: Instant) -> None:

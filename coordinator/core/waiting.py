@@ -12,7 +12,7 @@ from amends.coordinator.core.pending import open_answers
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import Awaited, Effect, State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.core.verifying import awaited_verifications, due_of, open_verifications
+from amends.coordinator.core.verifying import asked_verifications, awaited_verifications, open_verifications
 from amends.coordinator.definition.expression import field_of
 from amends.coordinator.definition.form import CORRELATION, UNTIL, Argument, StepForm
 from amends.schemas.canonical import digest
@@ -131,7 +131,8 @@ def open_waits(state: State) -> dict[str, Awaited]:
 def rests(plan: Plan, state: State) -> bool:
     """Whether nothing is to be done in the run before a message or an instant comes."""
     if state.closed:
-        return due_of(state) is not None and not any(each.number for each in open_verifications(state))
+        asked = asked_verifications(plan, state)
+        return bool(open_verifications(state)) and all(handler in plan.missing for _, handler in asked)
     if waited_for(plan, state) is not None:
         return True
     if not plan.waits or state.status != "compensating":

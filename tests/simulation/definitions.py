@@ -92,6 +92,17 @@ def action(
     )
 
 
+def read_back_later(step: StepForm, *, after_ms: int = 0, undo_after_ms: int = 0) -> StepForm:
+    """The same step with read-backs that are asked so long after, and not before the end; 0 leaves one as it is."""
+    if after_ms:
+        verify = step.verify or _handler(f"{step.path}.verify", within_ms=1_000)
+        step = replace(step, verify=replace(verify, verify_after_ms=after_ms))
+    if undo_after_ms and step.undo is not None:
+        verify = step.undo.verify or _handler(f"{step.path}.undo.verify", within_ms=1_000)
+        step = replace(step, undo=replace(step.undo, verify=replace(verify, verify_after_ms=undo_after_ms)))
+    return step
+
+
 def pivot(
     path: str,
     after: tuple[str, ...] = _FOLLOWS,

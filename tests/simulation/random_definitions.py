@@ -8,7 +8,18 @@ from msgspec.structs import replace
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
 from amends.coordinator.definition.form import Argument, DefinitionForm, PendingForm, StepForm
 from amends.schemas.canonical import encode
-from tests.simulation.definitions import action, expect, pause, pivot, read, result, retriable, saga, wait
+from tests.simulation.definitions import (
+    action,
+    expect,
+    pause,
+    pivot,
+    read,
+    read_back_later,
+    result,
+    retriable,
+    saga,
+    wait,
+)
 
 _WINDOWS = (None, None, 8_000, 60_000)
 _SETTLE = (0, 0, 2_000, 20_000)
@@ -21,6 +32,8 @@ _WAITING: Final = 1 / 3
 _EXPECTING: Final = 1 / 4
 _PENDING: Final = 1 / 4
 _ANSWERED_MS: Final = (200, 5_000, 120_000)
+_READ_BACK_LATER: Final = 1 / 4
+_AFTER_MS: Final = (1_000, 20_000, 100_000)
 _TIMEOUTS: Final[tuple[Literal["fail", "skip", "park"], ...]] = ("fail", "skip", "park")
 
 
@@ -56,7 +69,7 @@ def random_saga(random: Random) -> DefinitionForm:
         steps.append(result())
     locks = _locks(steps)
     return saga(
-        *_with_pending(_with_expectations(_with_waits(steps))),
+        *_with_delays(_with_pending(_with_expectations(_with_waits(steps)))),
         deadline_ms=random.choice((3_600_000, 3_600_000, 20_000, 3_000)),
         wall_ms=random.choice((None, None, None, 10_000)),
         attempts=random.choice((None, None, None, 8, 20)),
@@ -119,6 +132,26 @@ def _pending(drawn: Random, step: StepForm) -> StepForm:
     if step.undo is not None and _coin(drawn):
         step = replace(step, undo=replace(step.undo, pending=PendingForm(within_ms=drawn.choice(_ANSWERED_MS))))
     return step
+
+
+def _with_delays(steps: list[StepForm]) -> list[StepForm]:
+    """In a quarter of the stories: read-backs that come after the end.
+
+    They follow from what was drawn, as locks do.
+    """
+    drawn = Random(sum(len(encode(step)) for step in steps) + 3)
+    if drawn.random() >= _READ_BACK_LATER:
+        return steps
+    return [
+        read_back_later(
+            step,
+            after_ms=drawn.choice(_AFTER_MS) if _coin(drawn) else 0,
+            undo_after_ms=drawn.choice(_AFTER_MS) if _coin(drawn) else 0,
+        )
+        if step.acts
+        else step
+        for step in steps
+    ]
 
 
 def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:

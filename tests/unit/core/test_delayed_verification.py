@@ -1,9 +1,8 @@
 """What is read back after the end amends the outcome, and nothing waits for it (rules 9 and 12)."""
 
 import pytest
-from msgspec.structs import replace
 
-from amends.coordinator.core.commands import next_due
+from amends.coordinator.core.commands import missing_handler, next_due
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.recovery import is_suspect
@@ -12,23 +11,15 @@ from amends.coordinator.definition.form import StepForm
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.schemas.events import LateReplyRecorded, OutcomeAmended, RunResumed, VerificationRequested
 from amends.schemas.instants import SECOND
-from tests.simulation.definitions import action, expect, read, saga
+from tests.simulation.definitions import action, expect, read, read_back_later, saga
 from tests.simulation.run import Run
 
 AFTER_MS = 7_200_000
 
 
-def delayed(path: str) -> StepForm:
+def delayed(path: str, *after: tuple[str, ...]) -> StepForm:
     """An action that is read back two hours after it was done, and whose undo is read back two hours after that."""
-    step = action(path, verify=True)
-    assert step.verify is not None
-    assert step.undo is not None
-    assert step.undo.verify is not None
-    return replace(
-        step,
-        verify=replace(step.verify, verify_after_ms=AFTER_MS),
-        undo=replace(step.undo, verify=replace(step.undo.verify, verify_after_ms=AFTER_MS)),
-    )
+    return read_back_later(action(path, *after, verify=True), after_ms=AFTER_MS, undo_after_ms=AFTER_MS)
 
 
 def completed() -> Run:
@@ -176,9 +167,26 @@ def test_it_waits_for_its_handler() -> None:
     run = Run.of(form, missing=frozenset({"a.verify"}))
     run.ok("a")
     run.ok("b")
-    assert run.tick() == []
+    assert (next_due(run.plan, run.get()), missing_handler(run.plan, run.get(), run.now)) == (None, "a.verify")
+    assert rests(run.plan, run.get())
+    assert run.passes(AFTER_MS) == []
     run.plan = plan_of(form)
     assert run.passes(0) == ["ask about a later"]
+
+
+def test_one_that_is_asked_and_lacks_its_handler_does_not_hold_up_another() -> None:
+    form = saga(delayed("a", ()), read_back_later(action("b", ()), after_ms=2 * AFTER_MS), read("c", ()))
+    run = Run.of(form)
+    for path in ("a", "b", "c"):
+        run.ok(path)
+    due(run)
+    run.plan = plan_of(form, missing=frozenset({"a.verify"}))
+    assert run.recovers() == ["resumed (recovery)", "ask about a later"]
+    assert rests(run.plan, run.get())
+    assert missing_handler(run.plan, run.get(), run.now) is None
+    assert run.tick() == ["ask about b later"]
+    assert run.finds("b") == ["b verified after the end"]
+    assert missing_handler(run.plan, run.get(), run.now) == "a.verify"
 
 
 def test_what_is_done_by_hand_is_not_read_back() -> None:
@@ -197,6 +205,19 @@ def test_expectations_and_late_read_backs_count_together(*, held: bool, proof: s
     due(run)
     run.finds("a")
     assert proof_of(run.get()) == proof
+
+
+def test_time_in_which_it_is_parked_does_not_count_and_a_reply_that_comes_then_counts_from_the_end() -> None:
+    run = Run.of(saga(action("first", ()), delayed("a", ())))
+    run.times_out("a")
+    run.unknown("first")
+    assert run.status == "parked"
+    run.now += 10 * 7_200 * SECOND
+    run.ok("a")
+    run.now += 7_200 * SECOND
+    run.resolve("first", "done_by_hand")
+    assert run.story[-2:] == ["verify a later", "completed"]
+    assert next_due(run.plan, run.get()) == run.now + 7_200 * SECOND
 
 
 def test_a_killed_run_is_not_read_back() -> None:
