@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.faults.installation import Installation
 
 SAGAS = Path(__file__).parent / "sagas"
-SAMPLES = ["wrong_order", "forgotten_field", "never_ran", "verify", "follow_up"]
+SAMPLES = ["wrong_order", "forgotten_field", "never_ran", "verify", "follow_up", "participant"]
 
 
 NOT_AS_BEFORE = "the run is compensated, and the world is not as it was before"
@@ -44,7 +44,7 @@ def test_the_report_for_people_is_this(samples: Installation) -> None:
     done = samples.command("rehearse", "forgotten_field_broken.py")
     assert done.out.splitlines() == [
         "order v1: 72 scenarios",
-        "  ✖ reserve  ✖ 1 finding",
+        "  ✖ reserve  1 finding",
         "  ✔ charge   its undo brings the world back: forgotten_field_broken.py:57, in 43 scenarios",
         "",
         f"forgotten_field_broken.py:34: error not_restored: {NOT_AS_BEFORE}",
