@@ -109,13 +109,15 @@ def list_messages(call: Call, key: Key = None, limit: AtMost = 100) -> None:
 def waits(call: Call, key: Key = None, limit: AtMost = 100) -> None:
     """What runs wait for, the longest wait first."""
     from amends.coordinator.cli.output import columns, show_list
+    from amends.coordinator.reading.listening import awaited_text
 
     with call.store() as store:
         found = store.awaited(key=key, limit=limit)
 
     def text(_: list[Any]) -> str:
-        rows = [[row.type, row.correlation_key, row.saga_id, row.path] for row in found]
-        return columns(rows, heads=["type", "key", "run", "step"]) if rows else "no run waits for a message"
+        rows = [[awaited_text(row.type), row.correlation_key, row.path, row.saga_id] for row in found]
+        heads = ["type", "key", "step", "run"]
+        return columns(rows, heads=heads, fold=True) if rows else "no run waits for a message"
 
     show_list(call, [_wait_facts(row) for row in found], text)
 
@@ -135,8 +137,10 @@ class _Content(TypedDict):
 def _brought(call: Call, content: _Content, actor: str | None) -> dict[str, Any]:
     """What became of the message."""
     from amends.coordinator.bootstrap import own_topics
+    from amends.coordinator.cli.output import note
     from amends.coordinator.cli.wishing import login
     from amends.coordinator.ports.rows import MessageRow
+    from amends.coordinator.reading.listening import awaited_instead
     from amends.schemas.instants import MILLISECOND
 
     with call.store(read_only=False) as store:
@@ -150,7 +154,10 @@ def _brought(call: Call, content: _Content, actor: str | None) -> dict[str, Any]
         )
         (is_new,) = store.put_messages([row])
         found = store.messages(key=row.correlation_key, limit=10_000) if is_new else []
-    kept = next((each for each in found if each.message_id == row.message_id), None)
+        kept = next((each for each in found if each.message_id == row.message_id), None)
+        instead = awaited_instead(store, row) if kept is not None and kept.taken_by is None else None
+    if instead is not None:
+        note(f"warning: {instead}; see: amends messages waits")
     return {
         "message_id": row.message_id,
         "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",

@@ -174,7 +174,8 @@ def _as_declared(handler: Handler, body: str) -> bytes:
         return adapter.serializer.to_json(adapter.validator.validate_json(body), by_alias=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _Unusable(told(error), ".".join(map(str, first["loc"])) or None) from None
+        path = ".".join(map(str, first["loc"]))
+        raise _Unusable(told(error).removeprefix(f"{path}: "), path or None) from None
     except Exception as error:  # noqa: BLE001  validators and serializers are the user's
         raise _Unusable(f"{type(error).__name__} while it was read") from None
 

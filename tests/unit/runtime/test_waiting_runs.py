@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from amends import Context, Saga, Topic
 from amends.coordinator.core.evolve import fold
 from amends.coordinator.ports.rows import InboxRow, MessageRow
+from amends.coordinator.reading.triggers import wrong_with
 from amends.coordinator.runtime.delivering import unclaimed
 from amends.coordinator.testing.world import BEGINNING, World
 from amends.schemas import wishes
@@ -149,6 +150,7 @@ def test_a_message_that_does_not_fit_is_a_dead_letter_and_the_wait_goes_on(body:
     (letter,) = place.store.dead_letters()
     assert (letter.reason, letter.path, letter.saga) == ("invalid", path, "order")
     assert letter.detail.startswith("message bad for step goods: ")
+    assert path is None or path not in wrong_with(letter).removeprefix(path), "its path is named once"
     assert statuses(place) == ["waiting"]
     place.send("Arrival", "A-12", {"pallets": 3}, message_id="bad")
     place.run()
