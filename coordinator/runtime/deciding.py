@@ -167,6 +167,7 @@ class Deciding:
             return None  # A wish stays in the inbox, for an owner that can read the run.
         batch.causes.append(item)
         if run is None:
+            self.delivering.give_back(batch, shard, item)
             self._finished_with(batch, shard, item)
             return None
         if item.brought is not None:

@@ -69,6 +69,12 @@ class Delivering:
         key = digest(body)
         return replace(item, message=replace(message, body=key), payloads={key: body})
 
+    @staticmethod
+    def give_back(batch: OpenBatch, shard: OwnedShard, item: Item) -> None:
+        """Its run is not here any more: others may have it, else it becomes a dead letter in its time."""
+        if item.brought is not None:
+            batch.give_back(shard, _message(item.brought))
+
     def _answer(self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item) -> Item | None:
         """The item with what the message says, as a handler's reply would say it."""
         wish, message = item.brought, item.message

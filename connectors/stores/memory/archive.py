@@ -37,6 +37,8 @@ class Archive(Part):
             for saga_id in {entry.saga_id for _, entry in moved}:
                 entries = self._tables.by_run[saga_id]
                 self._tables.by_run[saga_id] = [each for each in entries if (saga_id, each.version) not in gone]
+                for wait in [wait for wait in self._tables.awaited if wait[0] == saga_id]:
+                    del self._tables.awaited[wait]  # An answer could be written down no more.
             self._tables.archived = sorted(
                 [*self._tables.archived, *(row for row, _ in moved)], key=lambda row: (row.shard, row.position)
             )

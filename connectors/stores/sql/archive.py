@@ -38,6 +38,8 @@ class SqlArchive(SqlStore):
                 if work.change(remove, (place_of(entry.shard, entry.position), entry.data)) != 1:
                     raise faults.archived_otherwise(row.saga_id, row.version)
             work.change_each(_INSERT, [[getattr(row, column) for column in _COLUMNS] for row, _ in moved])
+            deaf = sorted({row.saga_id for row, _ in moved})  # An answer could be written down no more.
+            work.change_each("DELETE FROM awaited WHERE saga_id = ?", [(saga_id,) for saga_id in deaf])
 
     def archived(self, shard: int, *, after: int, limit: int) -> list[ArchivedRow]:
         found = self._rows(

@@ -1,10 +1,15 @@
 """What stays of entries that have moved to an archive, on every store."""
 
 import pytest
+from pydantic import BaseModel
 
+from amends import Context, Pending, Saga, Topic
 from amends.coordinator.errors import Conflict
-from amends.coordinator.ports.rows import ArchivedRow, StoredEntry
+from amends.coordinator.ports.rows import ArchivedRow, InboxRow, StoredEntry
 from amends.coordinator.ports.store import Store
+from amends.coordinator.testing.world import Clock, World
+from amends.schemas import wishes
+from amends.schemas.instants import SECOND
 from tests.contract.stores.builders import T0, Owner, change, entry, saga_id
 
 
@@ -69,3 +74,59 @@ def test_what_is_not_in_the_log_as_it_was_archived_stays_with_all_that_goes_with
     assert refused.value.code == "AM0341"
     assert store.entries_of(saga_id("c")) == [first, second]
     assert store.archived_of(saga_id("c")) == []
+
+
+class Order(BaseModel):
+    """A trigger."""
+
+    id: str
+
+
+def ended_without_an_answer(store: Store) -> World:
+    """A run whose step is still pending, and that a person has killed an hour ago."""
+    saga = Saga("order", trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=True, pending_within="10m")
+    async def charge(ctx: Context) -> int | Pending:
+        return Pending(correlation="C-1")
+
+    @charge.undo(verify="reply")
+    async def refund(ctx: Context) -> None: ...
+
+    installation = World(store, saga, clock=Clock())
+    installation.publish(Order(id="R-1"))
+    installation.run(until=installation.clock.now)
+    (row,) = store.runs(limit=2)
+    wish = wishes.write(wishes.Kill(actor="kim", saga_id=row.saga_id, reason="no"))
+    store.put_inbox([InboxRow(shard=row.shard, message_id="kill", body=wish)])
+    installation.take_inbox()
+    installation.run(until=installation.clock.now + 3_600 * SECOND)
+    return installation
+
+
+def archive_it(store: Store) -> None:
+    (row,) = store.runs(limit=2)
+    store.archive([stub(each) for each in store.entries_of(row.saga_id)])
+
+
+def test_what_was_archived_listens_for_no_answer(store: Store) -> None:
+    installation = ended_without_an_answer(store)
+    assert len(store.awaited()) == 1
+    archive_it(store)
+    assert store.awaited() == []
+    installation.send("answer", "C-1", 5, answer="succeeded")
+    (message,) = store.messages()
+    assert message.taken_by is None
+
+
+def test_an_answer_that_was_brought_to_what_is_archived_meanwhile_is_not_lost(store: Store) -> None:
+    installation = ended_without_an_answer(store)
+    installation.send("answer", "C-1", 5, answer="succeeded")
+    archive_it(store)
+    installation.crash()
+    installation.run()
+    installation.take_inbox()
+    installation.run()
+    (message,) = store.messages()
+    assert (message.taken_by, message.body) == (None, "5")
+    assert [row for shard in installation.engine.shards for row in store.inbox(shard)] == []
