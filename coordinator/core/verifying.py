@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from amends.coordinator.core.messages import NoAnswer, ReadBack, Yes
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.retrying import polling_delay_ms
+from amends.coordinator.core.soonest import soonest
 from amends.coordinator.core.state import State, Verification
 from amends.coordinator.core.turn import Turn
 from amends.schemas.events import OutcomeAmended, VerificationPlanned, VerificationRequested
@@ -100,8 +101,8 @@ def asked_verifications(plan: Plan, state: State) -> Iterator[tuple[Verification
 
 def awaited_verifications(state: State) -> str | None:
     """What an ended run is still to be verified by, and from when."""
-    found = sorted((each.due_at, name_of(each)) for each in open_verifications(state))
-    return "; ".join(f"verification of {name}: {text_of(due_at)}" for due_at, name in found) or None
+    found = ((each.due_at, name_of(each)) for each in open_verifications(state))
+    return soonest(found, lambda due_at, name: f"verification of {name}: {text_of(due_at)}")
 
 
 def name_of(each: Verification) -> str:

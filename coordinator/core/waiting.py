@@ -10,6 +10,7 @@ import msgspec
 from amends.coordinator.core.messages import Delivered
 from amends.coordinator.core.pending import open_answers
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.soonest import soonest
 from amends.coordinator.core.state import Awaited, Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.core.verifying import asked_verifications, awaited_verifications, open_verifications
@@ -152,8 +153,8 @@ def waited_for(plan: Plan, state: State) -> str | None:
         if effect.phase not in _AT_REST:
             return None
         if effect.phase in {"waiting", "pending"} and effect.due_at is not None:
-            waits.append((effect.due_at, f"{_named(path, effect)} {text_of(effect.due_at)}"))
-    return "; ".join(text for _, text in sorted(waits)) or None
+            waits.append((effect.due_at, path))
+    return soonest(waits, lambda due_at, path: f"{_named(path, state.forward[path])} {text_of(due_at)}")
 
 
 def _key(value: object) -> str:
