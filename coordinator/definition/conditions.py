@@ -86,9 +86,12 @@ class ConditionReader:
             case Compared(left=left, how=how, right=right):
                 return self._compared(left, cast("Comparison", how), right)
             case Chosen(left=left, values=values):
+                if not isinstance(left, Reference):
+                    self._note(f"one_of({left!r}, …) is about no reference", do="name the reference first")
+                    return _FALSE
                 expression, kind = self._reference(left)
                 if not values:
-                    self._note(f"{left!r}.one_of() names no value", do="name the values it may have")
+                    self._note(f"one_of({left!r}) names no value", do="name the values it may have")
                 return OneOf(left=expression, values=tuple(self._operand(each, kind) for each in values))
             case Joined(how=how, parts=parts):
                 inner = tuple(self.read(each) for each in parts)

@@ -6,7 +6,7 @@ is a `Reference`, which knows where the value will come from and refuses to be u
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.places import Place, Spot, calling_frame, spot_of
@@ -14,6 +14,8 @@ from amends.coordinator.definition.places import Place, Spot, calling_frame, spo
 if TYPE_CHECKING:
     from amends.coordinator.definition.calling import DeclaredCall
     from amends.coordinator.definition.declared import DeclaredStep, Draft
+
+T = TypeVar("T")
 
 _NO_VALUE = "it has no value while the saga is declared"
 
@@ -56,7 +58,7 @@ class _Conditional:
         raise _misuse(
             self,
             "was asked for its truth",
-            do="combine conditions with & and |, use negate(…) for not, .one_of(…) for in, and compare in pairs",
+            do="combine conditions with & and |, use negate(…) for not, one_of(…) for in, and compare in pairs",
         )
 
     def __invert__(self) -> NoReturn:
@@ -120,7 +122,7 @@ class Reference(_Conditional):
     __hash__ = object.__hash__
 
     def one_of(self, *values: object) -> "Condition":
-        """The condition that the value equals one of these."""
+        """`one_of`, as type checkers do not see it: to them a reference is the value, which has no such method."""
         return Condition(Chosen(left=self, values=values), _spot())
 
     def __call__(self, *_args: object, **_named: object) -> NoReturn:
@@ -130,7 +132,7 @@ class Reference(_Conditional):
         raise _misuse(self, "was iterated over", do="take the whole value as a parameter and iterate in the handler")
 
     def __contains__(self, _item: object) -> NoReturn:
-        raise _misuse(self, "was searched with `in`", do="use .one_of(…), or a read step that looks")
+        raise _misuse(self, "was searched with `in`", do="use one_of(…), or a read step that looks")
 
     def __repr__(self) -> str:
         return f"<reference {self._target.text()}>"
@@ -147,9 +149,9 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """`left.one_of(*values)`."""
+    """`one_of(left, *values)`."""
 
-    left: Reference
+    left: object
     values: tuple[object, ...]
 
 
@@ -187,6 +189,11 @@ class Condition(_Conditional):
 def negate(condition: bool) -> bool:  # noqa: FBT001  to a type checker a condition is a bool
     """The condition that holds where this one does not."""
     return cast("bool", Condition(Negated(part=condition), _spot()))
+
+
+def one_of(reference: T, *values: T) -> bool:
+    """The condition that the reference's value equals one of these."""
+    return cast("bool", Condition(Chosen(left=reference, values=values), _spot()))
 
 
 def target_of(reference: Reference) -> Target:

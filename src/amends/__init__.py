@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amends.coordinator.definition.policies import Budget as Budget
     from amends.coordinator.definition.policies import Retry as Retry
     from amends.coordinator.definition.references import negate as negate
+    from amends.coordinator.definition.references import one_of as one_of
     from amends.coordinator.definition.saga import Saga as Saga
     from amends.coordinator.definition.topic import Topic as Topic
     from amends.coordinator.failures import StepRefused as StepRefused
@@ -37,6 +38,7 @@ _WHERE = {
     "StepUnknown": "amends.coordinator.failures",
     "Topic": "amends.coordinator.definition.topic",
     "negate": "amends.coordinator.definition.references",
+    "one_of": "amends.coordinator.definition.references",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "StepUnknown",
     "Topic",
     "negate",
+    "one_of",
     "testing",
 ]
 

@@ -4,7 +4,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from amends import Budget, Context, Pending, Retry, Saga, Topic, negate
+from amends import Budget, Context, Pending, Retry, Saga, Topic, negate, one_of
 
 
 class RefundRequested(BaseModel):
@@ -82,6 +82,11 @@ def was_notified(ctx: Context) -> bool:
 
 @notify.follow_up(verify="reply")
 async def apologize(ctx: Context) -> None: ...
+
+
+@refund.read(when=one_of(assess.result.verdict, "refund", "exchange") & negate(one_of(refund.trigger.amount, 0, 1)))
+def explained(trigger: RefundRequested) -> bool:
+    return True
 
 
 @refund.result

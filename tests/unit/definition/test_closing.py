@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from amends import Budget, Context, Retry, Saga, negate
+from amends import Budget, Context, Retry, Saga, negate, one_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.expression import (
     AllOf,
@@ -283,6 +283,10 @@ class Answer(BaseModel):
         (lambda r: r.sure, Reference(step="ask", field="sure")),
         (lambda r: negate(r.sure), Negate(part=Reference(step="ask", field="sure"))),
         (
+            lambda r: one_of(r.text, "a", "b"),
+            OneOf(left=Reference(step="ask", field="text"), values=(Value(value="a"), Value(value="b"))),
+        ),
+        (
             lambda r: r.text.one_of("a", "b"),
             OneOf(left=Reference(step="ask", field="text"), values=(Value(value="a"), Value(value="b"))),
         ),
@@ -317,8 +321,9 @@ def closed_with(build: Any) -> ClosedSaga:
     [
         (lambda r: r.count == "three", "'three' is never a value of int"),
         (lambda r: r.color == "rde", "did you mean 'red'?"),
-        (lambda r: r.text.one_of("a", 1), "1 is never a value of str"),
-        (lambda r: r.text.one_of(), "names no value"),
+        (lambda r: one_of(r.text, "a", 1), "1 is never a value of str"),
+        (lambda r: one_of(r.text), "names no value"),
+        (lambda r: one_of("a", r.text), "is about no reference"),
         (lambda r: r.text == r.count, "never equal"),
         (lambda r: r.text, "is str, not a condition"),
         (lambda r: (r.sure) & True, "True is not a condition"),

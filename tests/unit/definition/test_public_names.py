@@ -12,7 +12,7 @@ HEAVY = ("aiohttp", "aiokafka", "anthropic", "faust", "fastapi", "psycopg", "pyd
 def test_the_public_names_are_those_of_the_contract() -> None:
     assert amends.__all__ == [
         *("Budget", "Context", "Http", "Participant", "Pending", "Retry", "Saga", "Smtp", "Sql"),
-        *("StepRefused", "StepUnavailable", "StepUnknown", "Topic", "negate", "testing"),
+        *("StepRefused", "StepUnavailable", "StepUnknown", "Topic", "negate", "one_of", "testing"),
     ]
 
 
