@@ -1,9 +1,20 @@
 """What a rehearsal does to a run: one fault at one moment, in data and in words."""
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
+BusFault = Literal[
+    "command_lost",
+    "command_late",
+    "command_repeated",
+    "reply_lost",
+    "reply_late",
+    "reply_repeated",
+    "answered_refused",
+    "answered_unavailable",
+]
+"""What befalls a command that the bus has taken, or its reply."""
 FaultKind = Literal[
     "refused",  # definite, no effect
     "unavailable",  # definite, no effect, in every attempt
@@ -20,6 +31,14 @@ FaultKind = Literal[
     "denied",  # a read-back says no, once
     "unread",  # a read-back fails, each time
     "unanswered",  # no message comes
+    "command_lost",  # the bus takes a command, and it never arrives
+    "command_late",  # every command arrives when nobody counts on it any more
+    "command_repeated",  # it arrives twice, and once more at the end
+    "reply_lost",  # the participant's reply never arrives
+    "reply_late",  # every reply arrives when nobody counts on it any more
+    "reply_repeated",  # it arrives twice, and once more at the end
+    "answered_refused",  # the participant refuses, by its reply
+    "answered_unavailable",  # … and by that of every attempt: not now
     "turned_back",  # a person cancels while it acts
     "died_before",  # the coordinator dies before it acts
     "died_between",  # … between two of its requests
@@ -52,11 +71,26 @@ ALWAYS: Final = frozenset(
         "raises_between",
         "raises_after",
         "unread",
+        "command_late",
+        "reply_late",
+        "answered_unavailable",
     }
 )
 """In this call and all that follow it."""
-DOUBTFUL: Final = frozenset({"lost_before", "lost_after", "died_before", "died_between", "died_after", "claimed"})
+DOUBTFUL: Final = frozenset(
+    {
+        "lost_before",
+        "lost_after",
+        "died_before",
+        "died_between",
+        "died_after",
+        "claimed",
+        "command_lost",
+        "reply_lost",
+    }
+)
 """After one of them it is not known what was done, once."""
+BUS_FAULTS: Final = frozenset(get_args(BusFault))
 DEATHS: Final = frozenset({"died_before", "died_between", "died_after", "died_unappended", "died_appended"})
 
 
@@ -96,6 +130,14 @@ _SAID: Final[dict[str, str]] = {
     "denied": "{name} says no at first",
     "unread": "{name} fails each time",
     "unanswered": "{name} waits in vain",
+    "command_lost": "the command of {name} is lost on its way",
+    "command_late": "every command of {name} arrives late, when nobody counts on it any more",
+    "command_repeated": "the command of {name} arrives again, at once and at the end",
+    "reply_lost": "the reply to the command of {name} is lost on its way",
+    "reply_late": "every reply to the command of {name} arrives late, when nobody counts on it any more",
+    "reply_repeated": "the reply to the command of {name} arrives again, at once and at the end",
+    "answered_refused": "the participant refuses the command of {name}",
+    "answered_unavailable": "the participant answers every command of {name} that it is unavailable",
     "turned_back": "the run is cancelled while {name} acts",
     "died_before": "the coordinator dies before {name} acts",
     "died_between": "the coordinator dies after request {request} of {name}",

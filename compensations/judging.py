@@ -42,9 +42,15 @@ _ITS_OWN: Final = frozenset(
         "denied",
         "unread",
         "unanswered",
+        "command_late",
+        "reply_late",
+        "answered_refused",
+        "answered_unavailable",
     }
 )
 """Faults that park a run for a good reason: its participant fails for as long as the fault lasts."""
+
+_REFUSING: Final = frozenset({"refused", "answered_refused"})
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +135,7 @@ def _without_amends(
     pivot = next((step for step in steps.values() if step.pivot), None)
     for park in ending.parked:
         step = steps[base_path(park.path)]
-        injected = any(fault.kind == "refused" and fault.path == park.path for fault in faults)
+        injected = any(fault.kind in _REFUSING and fault.path == park.path for fault in faults)
         refused = injected or not faults
         if pivot is None or not step.past_pivot or park.direction != "forward" or not refused:
             continue

@@ -5,13 +5,16 @@ one without faults, and the one that is turned back as late as it can be, in whi
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from amends.compensations.faults import Fault, FaultKind
 from amends.schemas.events import Role
 from amends.schemas.ids import Direction
+
+TOMBSTONED_MS: Final = 3600 * 1_000
+"""How late a request comes to a participant that promises to refuse it however late it is."""
 
 
 class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +31,8 @@ class StepFacts(msgspec.Struct, frozen=True, kw_only=True):
     pivot: bool = False
     past_pivot: bool = False
     class_c: bool = False
+    deduplicates: bool = False
+    undo_deduplicates: bool = False
     late_ms: int = 0
     """How late a request may still act, by what its participant promises; 0: it promises nothing of it."""
     refuses: bool = False
@@ -51,12 +56,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     nth: int
     made: bool
-    """Whether the user's function was really called."""
+    """Whether the user's function was really called, and what it sent has not been lost on its way."""
     returned: bool = False
     """Whether it came back with a result."""
     requests: int = 0
+    commands: int = 0
+    """Those that it put on the bus, for participants that answer later."""
     changed: tuple[str, ...] = ()
-    """Where the world differed after it."""
+    """Where the world differed after it, and after the participants carried its commands out."""
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,19 +108,28 @@ def turn_of(calls: tuple[Call, ...], steps: Mapping[str, StepFacts]) -> tuple[Fa
     found: dict[str, Fault] = {}
     for call in calls:
         step = steps[base_path(call.path)]
-        if call.role == "step" and call.direction == "forward" and step.undo is not None and not step.past_pivot:
+        if call.direction == "forward" and _turns(call, step):
             found.setdefault(call.path, _at(call, "turned_back"))
     return tuple(found.values())
+
+
+def _turns(call: Call, step: StepFacts) -> bool:
+    """Whether a run that is turned back here undoes the step itself."""
+    return call.role == "step" and step.undo is not None and not step.past_pivot
 
 
 def forward_scenarios(course: Course, steps: Mapping[str, StepFacts], trigger: int) -> Iterator[Scenario]:
     """The course without faults, broken at every moment."""
     for call in course.calls:
         if call.direction == "forward":
-            for fault in _faults_of(call, steps[base_path(call.path)]):
+            step = steps[base_path(call.path)]
+            for fault in _faults_of(call, step):
                 yield Scenario(trigger=trigger, faults=(fault,))
+            if call.commands and step.late_ms and _turns(call, step):
+                yield Scenario(trigger=trigger, faults=(_at(call, "turned_back"), _at(call, "command_late")))
+    commanding = {base_path(call.path) for call in course.calls if call.commands}
     for step in steps.values():
-        if step.waits:
+        if step.waits and step.path not in commanding:
             fault = Fault(kind="unanswered", path=step.path)
             yield Scenario(trigger=trigger, faults=(fault,))
     for fault in _deaths(course):
@@ -147,10 +163,24 @@ def _faults_of(call: Call, step: StepFacts) -> Iterator[Fault]:
     for request in range(1, call.requests):
         yield msgspec.structs.replace(_at(call, "died_between"), request=request)
         yield msgspec.structs.replace(_at(call, "raises_between"), request=request)
+    if call.commands:
+        for kind in _commanded(call, step):
+            yield _at(call, kind)
     if step.late_ms and call.direction == "forward":
         yield _at(call, "lands_late")
     if _is_read_back(call, step):
         yield _at(call, "claimed")
+
+
+def _commanded(call: Call, step: StepFacts) -> Iterator[FaultKind]:
+    """What befalls a command on the bus. A participant is tried no further than by what it promises."""
+    yield from ("command_lost", "reply_lost", "reply_repeated", "answered_refused", "answered_unavailable")
+    undo = call.direction == "undo"
+    if step.undo_deduplicates if undo else step.deduplicates:
+        yield "command_repeated"
+        yield "reply_late"
+    if step.undo_deduplicates if undo else step.late_ms:
+        yield "command_late"
 
 
 def _is_read_back(call: Call, step: StepFacts) -> bool:

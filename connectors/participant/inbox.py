@@ -1,6 +1,6 @@
 """A participant's database as its service uses it: one connection, one command at a time, each in one transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from amends.connectors.participant import ledger
@@ -8,7 +8,7 @@ from amends.connectors.participant.handlers import Handler, failed
 from amends.connectors.participant.ledger import INDEX, TABLE, DueReply, Verdict, Worked
 from amends.connectors.participant.wire import Command
 from amends.connectors.sql.connections import database_of
-from amends.connectors.sql.sessions import Session, Trouble
+from amends.connectors.sql.sessions import Fault, Session, Trouble
 from amends.connectors.stores.clock import wall_clock
 from amends.coordinator.errors import AmendsError, StoreUnavailable
 
@@ -29,7 +29,7 @@ class _HandlerFailedError(Exception):
 class CommandInbox:
     """Called by one thread at a time. Its methods raise `StoreUnavailable` while the database is away."""
 
-    def __init__(self, name: str, url: str, handlers: dict[str, Handler]) -> None:
+    def __init__(self, name: str, url: str, handlers: Mapping[str, Handler]) -> None:
         self._database = database_of(name, url, 1)
         self._handlers = handlers
         self._session: Session | None = None
@@ -50,7 +50,7 @@ class CommandInbox:
                 fault = self._database.fault_of(error) if isinstance(error, Exception) else None
                 if fault is not None and fault.trouble in {Trouble.GONE, Trouble.BUSY}:
                     raise
-                raise _HandlerFailedError(failed(command, error, fault)) from error
+                raise _HandlerFailedError(self.failed(command, error, fault)) from error
 
         def decided(session: Session) -> Verdict:
             return ledger.decide(session, command, work, at=wall_clock())
@@ -60,6 +60,10 @@ class CommandInbox:
         except _HandlerFailedError as error:
             instead = error.worked  # What it did was rolled back, and that is what is answered.
         return self._in_transaction(decided)
+
+    def failed(self, command: Command, error: BaseException, fault: Fault | None) -> Worked:
+        """What a handler comes to that raised something it did not mean to."""
+        return failed(command, error, fault)
 
     def due(self) -> list[DueReply]:
         """Replies to be published."""

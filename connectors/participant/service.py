@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from amends.connectors.participant.handlers import Handler
@@ -75,6 +75,16 @@ class Service:
             return function
 
         return declare
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """What carries its commands out, by command."""
+        return self._handlers
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether its database is PostgreSQL."""
+        return self._database.startswith(("postgresql:", "postgres:"))
 
     def run(self, settings: Settings | None = None) -> None:
         """Serve until SIGTERM or Ctrl-C; the bus is that of the settings (`AMENDS_BUS`, `AMENDS_DATA` …)."""

@@ -3,18 +3,14 @@
 import ast
 import inspect
 import textwrap
-from typing import Final
 
-from amends.compensations.scenarios import StepFacts
+from amends.compensations.scenarios import TOMBSTONED_MS, StepFacts
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.form import StepForm
 from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.places import place_of_function, shown
 from amends.coordinator.testing.sandbox import Sandbox
-
-TOMBSTONED_MS: Final = 3600 * 1_000
-"""How late a request comes to a participant that promises to refuse it however late it is."""
 
 
 def facts_of(saga: ClosedSaga, sandbox: Sandbox) -> dict[str, StepFacts]:
@@ -52,6 +48,8 @@ def _facts(step: StepForm, saga: ClosedSaga, *, past_pivot: bool, unseen: bool) 
         pivot=step.pivot,
         past_pivot=past_pivot,
         class_c=step.class_c,
+        deduplicates=step.certainty.deduplicates,
+        undo_deduplicates=undo is not None and undo.certainty.deduplicates,
         late_ms=_late_ms(step),
         waits=(step.wait is not None and step.wait.awaits == "message") or step.may_pend,
         refuses=handler is not None and _refuses(handler),

@@ -7,6 +7,7 @@ from amends.compensations.faults import Fault
 from amends.compensations.judging import Park, is_expected
 from amends.coordinator.core.evolve import fold
 from amends.coordinator.core.state import State
+from amends.coordinator.core.verifying import open_verifications
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.rows import ANSWER
 from amends.coordinator.reading.parking import parked_way
@@ -19,6 +20,8 @@ RETRIES_MAX: Final = 3
 """How often a person tries again what parked."""
 DEATHS_MAX: Final = 10
 MESSAGES_MAX: Final = 1_000
+RESTS_MAX: Final = 10_000
+"""Times that a run comes to rest and goes on again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,9 +48,9 @@ class RehearsedRun:
         for _ in range(RETRIES_MAX + 1):
             try:
                 self._go()
+                state = self._until_nothing_comes()
             except RuntimeError as error:
                 return "stuck", tuple(parks), str(error)
-            state = self._state()
             if self._row_is_quarantined():
                 return "stuck", tuple(parks), "its state cannot be decided: it is quarantined"
             if state.parked is None:
@@ -69,11 +72,23 @@ class RehearsedRun:
             self.stage.wish(wish)
         return "parked", tuple(parks), parks[-1].why
 
+    def _until_nothing_comes(self) -> State:
+        """Once the run has ended, what the bus held up arrives."""
+        post = self.hands.post
+        state = self._state()
+        while post is not None and post.holds and state.closed:
+            post.release()
+            self._go()
+            state = self._state()
+        return state
+
     def _end_faults(self) -> None:
         """From here on nothing fails; what nobody sent before comes now."""
         silent = self._unanswered
         self.over = True
         self.hands.faults.over()
+        if self.hands.post is not None:
+            self.hands.post.mend()
         for message in self.sandbox.messages if silent else ():
             self.stage.send(message.type, message.key, message.body)
 
@@ -83,16 +98,20 @@ class RehearsedRun:
         return row.version
 
     def _go(self) -> None:
-        """Until nothing is left to do; the coordinator that dies is replaced by one that knows only the store."""
+        """Until nothing is left to do; the coordinator that dies is replaced by one that knows only the store.
+
+        Raises `RuntimeError` where that never comes.
+        """
         while True:
             try:
-                while True:
+                for _ in range(RESTS_MAX):
                     self.stage.run()
                     if self._answers():
                         continue
                     if not self._waits():
                         return
                     self.stage.run(until=self.stage.engine.next_due())
+                raise RuntimeError(f"it has waited {RESTS_MAX} times, and waits again")
             except CoordinatorDied:
                 self.deaths += 1
                 if self.deaths > DEATHS_MAX:
@@ -117,7 +136,7 @@ class RehearsedRun:
         sent = False
         for row in self.stage.store.awaited(limit=MESSAGES_MAX):
             known = (row.path, row.type, row.correlation_key)
-            if known not in self.answered:
+            if known not in self.answered and not self._is_commanded(row.correlation_key):
                 self.answered.add(known)
                 body = self.hands.content(self.sandbox.answer, row.type, row.correlation_key)
                 if body is not None:
@@ -126,13 +145,22 @@ class RehearsedRun:
                     sent = True
         return sent
 
+    def _is_commanded(self, correlation: str) -> bool:
+        """Whether a participant was asked, which answers for itself."""
+        post = self.hands.post
+        return post is not None and correlation in post.correlations
+
     @property
     def _unanswered(self) -> bool:
         return any(fault.kind == "unanswered" for fault in self.faults) and not self.over
 
     def _waits(self) -> bool:
+        """Whether something is still to come by itself: an instant that the run waits for, or is read back at."""
         rows = self.stage.store.runs(limit=1)
-        return bool(rows) and rows[0].status == "waiting" and self.stage.engine.next_due() is not None
+        if not rows or rows[0].quarantined or self.stage.engine.next_due() is None:
+            return False
+        state = self._state()
+        return bool(open_verifications(state)) if state.closed else state.parked is None
 
     def _row_is_quarantined(self) -> bool:
         (row,) = self.stage.store.runs(limit=1)

@@ -1,7 +1,8 @@
-"""What a scripted handler answers: `ok`, `fails`, `unavailable`, `unknown`, `raises`, `times_out`, `late`."""
+"""What a scripted handler answers (`ok`, `fails`, `unavailable` …), or what befalls the command that it sends."""
 
 from dataclasses import dataclass
 
+from amends.compensations.faults import BusFault
 from amends.coordinator.definition.durations import Duration, milliseconds
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
 
@@ -15,6 +16,8 @@ class Reply:
     after_ms: int | None = 0
     stoppable: bool = True
     """Whether it ends when it is told to, as a coroutine does and a thread does not."""
+    on_the_bus: BusFault | None = None
+    """The user's own function is called, and this befalls what it sends; what comes late does so `after_ms`."""
 
 
 def ok(value: object = None) -> Reply:
@@ -50,3 +53,13 @@ def times_out() -> Reply:
 def late(value: object = None, *, after: Duration) -> Reply:
     """It returns this so long after the request, whatever it is told: a thread that outlives its timeout."""
     return Reply(value=value, after_ms=milliseconds(after), stoppable=False)
+
+
+def on_the_bus(what: BusFault, *, after: Duration = "1h") -> Reply:
+    """The handler is really called, and this befalls the command that it sends to a participant, or its reply.
+
+    `command_lost` and `reply_lost`: it never arrives. `command_late` and `reply_late`: so long after it was sent.
+    `command_repeated` and `reply_repeated`: twice, and once more that much later. `answered_refused` and
+    `answered_unavailable`: the participant does not carry it out, and says so.
+    """
+    return Reply(on_the_bus=what, after_ms=milliseconds(after))

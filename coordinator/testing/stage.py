@@ -1,20 +1,21 @@
 """One scenario on stage: the real engine, decide, store and dispatch, with one fault at one moment."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, cast
 
 import msgspec
 
-from amends.compensations.faults import DEATHS, NOT_MADE, Fault
-from amends.compensations.scenarios import Call
+from amends.compensations.faults import BUS_FAULTS, DEATHS, NOT_MADE, BusFault, Fault
+from amends.compensations.scenarios import TOMBSTONED_MS, Call
 from amends.compensations.worlds import World as Snapshot
 from amends.compensations.worlds import differences
 from amends.coordinator.attempt import Attempt, attempting
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.ports.bus import Outgoing
 from amends.coordinator.ports.rows import Batch, InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
@@ -22,6 +23,7 @@ from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.post import Letter, Post, Sender
 from amends.coordinator.testing.world import Appending, Clock, Script, World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
@@ -76,10 +78,18 @@ class Faults:
     counts: Counter[str] = field(default_factory=Counter)
 
     def next_call(self, handler: str) -> tuple[int, Fault | None]:
-        """The number of this call, and what happens to it."""
+        """The number of this call, and what happens to it, not to what it sends."""
         self.counts[handler] += 1
         nth = self.counts[handler]
-        return nth, next((fault for fault in self.active if fault.hits(handler, nth)), None)
+        return nth, next((each for each in self._hitting(handler, nth) if each.kind not in BUS_FAULTS), None)
+
+    def on_the_bus(self, handler: str, nth: int) -> BusFault | None:
+        """What happens to the command that this call sends."""
+        kinds = (each.kind for each in self._hitting(handler, nth) if each.kind in BUS_FAULTS)
+        return cast("BusFault | None", next(kinds, None))
+
+    def _hitting(self, handler: str, nth: int) -> Iterator[Fault]:
+        return (fault for fault in self.active if fault.hits(handler, nth))
 
     def die(self, kind: str, versions: Iterable[int]) -> None:
         """Raise `CoordinatorDied` where it is due."""
@@ -99,7 +109,6 @@ class Hands(Script):
 
     faults: Faults = field(default_factory=lambda: Faults([]))
     caller: Caller | None = None
-    places: dict[str, str | None] = field(default_factory=dict)
     look: Callable[[], Snapshot] = dict
     turn_back: Callable[[SagaId], None] = lambda _: None
     results: dict[tuple[str, str], object] = field(default_factory=dict)
@@ -112,17 +121,26 @@ class Hands(Script):
     on_its_way: tuple[Instant, Work] | None = None
     """A request that acts late, and when."""
 
+    def __post_init__(self) -> None:
+        if self.post is not None:
+            self.post.carry = self._carried
+
     def next_due(self) -> Instant | None:
-        return self.on_its_way[0] if self.on_its_way is not None else None
+        late = self.on_its_way[0] if self.on_its_way is not None else None
+        carried = self.post.next_due() if self.post is not None else None
+        return min((due for due in (late, carried) if due is not None), default=None)
 
     def come_up(self) -> None:
-        """Let what is late act; nobody hears its reply."""
+        """Let what is late act; nobody hears its reply. And let what is on the bus arrive."""
+        if self.post is not None:
+            self.post.come_up()
         if self.on_its_way is None or self.on_its_way[0] > self.clock.now:
             return
         assert self.caller is not None, "a rehearsal has a caller"
         (_, work), self.on_its_way = self.on_its_way, None
         before = self.look()
         call = self._note(work, 0, made=True)
+        self._sends(work, 0)
         with suppress(Exception):  # Whatever it raises, its worker has stopped listening.
             self.caller.call(f"the handler {work.handler.name!r}", lambda: self._called(work))
         changed = tuple(each.path for each in differences(before, self.look()))
@@ -153,7 +171,7 @@ class Hands(Script):
             if kind == "lands_late" and nth == fault.nth:
                 self._put_on_its_way(work)
             return self._instead(work, fault.kind)
-        item = self._really(work, nth, fault)
+        item = self._performed(work, nth, fault)
         if fault is not None and kind == "died_after":
             self._die(fault)
         if kind == "turned_back":
@@ -204,7 +222,7 @@ class Hands(Script):
         self.made.append(call)
         return call
 
-    def _really(self, work: Work, nth: int, fault: Fault | None) -> Item:
+    def _performed(self, work: Work, nth: int, fault: Fault | None) -> Item:
         """Call the user's function, and see what it changes."""
         assert self.caller is not None, "a rehearsal has a caller"
         attempt = _rehearsed(work.attempt, self.places, fault)
@@ -212,6 +230,7 @@ class Hands(Script):
         acts = work.identity.role in {"step", "undo"} and attempt.may_act
         before = self.look() if acts else {}
         call = self._note(work, nth, made=True)
+        self._sends(work, nth)
         item: Item | None = None
         returned = False
         try:
@@ -225,12 +244,41 @@ class Hands(Script):
                 self.results.setdefault((work.identity.path, work.handler.name), result)
             item, returned = answers.returned(work, result), True
         changed = tuple(each.path for each in differences(before, self.look())) if acts else ()
-        self.made[-1] = msgspec.structs.replace(call, returned=returned, requests=attempt.requests, changed=changed)
+        found = msgspec.structs.replace(call, returned=returned, requests=attempt.requests, changed=changed)
+        self.made[-1] = self._posted(found)
         self.strangers.extend(attempt.refused)
         if item is None:
             assert fault is not None, "an attempt dies of its scenario's fault"
             self._die(fault)
         return item
+
+    def _sends(self, work: Work, nth: int) -> None:
+        """A handler is called now: who sends, and what befalls what it sends."""
+        if self.post is None:
+            return
+        late_ms = self.late_ms.get(work.handler.name, TOMBSTONED_MS)
+        fault = self.faults.on_the_bus(work.handler.name, nth)
+        held_ms = late_ms if fault == "command_late" and late_ms < TOMBSTONED_MS else None
+        self.post.sender = Sender(call=len(self.made) - 1, fault=fault, held_ms=held_ms)
+
+    def _posted(self, call: Call) -> Call:
+        """What a call has put on the bus; one whose command never arrives does nothing."""
+        number = len(self.made) - 1
+        sent = self.post.sent.get(number, 0) if self.post is not None else 0
+        lost = self.post is not None and number in self.post.lost
+        return msgspec.structs.replace(call, commands=sent, made=call.made and not lost)
+
+    def _carried(self, letter: Letter, take: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
+        """A participant carries out a command: what it changes, the call changed that sent the command."""
+        assert self.caller is not None, "a rehearsal has a caller"
+        before = self.look()
+        name = letter.to.name if letter.to is not None else ""
+        replies = self.caller.call(f"the participant {name!r}", take)
+        call = self.made[letter.sender.call]
+        changed = (each.path for each in differences(before, self.look()))
+        merged = tuple(dict.fromkeys((*call.changed, *changed)))
+        self.made[letter.sender.call] = msgspec.structs.replace(call, changed=merged)
+        return replies
 
     def _called(self, work: Work) -> object:
         assert self.caller is not None, "a rehearsal has a caller"
@@ -282,7 +330,8 @@ def hands_of(
     faults: tuple[Fault, ...],
     *,
     caller: Caller,
-    places: dict[str, str | None],
+    places: Mapping[str, str | None],
+    post: Post | None,
     look: Callable[[], Snapshot],
     late_ms: Mapping[str, int],
 ) -> Hands:
@@ -293,12 +342,13 @@ def hands_of(
         faults=Faults([fault for fault in faults if fault.kind != "unanswered"]),
         caller=caller,
         places=places,
+        post=post,
         look=look,
         late_ms=late_ms,
     )
 
 
-def _rehearsed(attempt: Attempt, places: dict[str, str | None], fault: Fault | None) -> RehearsedAttempt:
+def _rehearsed(attempt: Attempt, places: Mapping[str, str | None] | None, fault: Fault | None) -> RehearsedAttempt:
     own = {name: getattr(attempt, name) for name in Attempt.__struct_fields__}
     return RehearsedAttempt(**{**own, "places": places}, fault=fault)
 

@@ -10,11 +10,13 @@ from amends.compensations.judging import Ending, Park
 from amends.compensations.scenarios import Course, StepFacts
 from amends.compensations.worlds import World as Snapshot
 from amends.compensations.worlds import differences
+from amends.coordinator.definition.behind_topics import participants_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.store import Store
 from amends.coordinator.testing.caller import Caller
 from amends.coordinator.testing.facts import facts_of
+from amends.coordinator.testing.post import TakesCommands, post_of
 from amends.coordinator.testing.rehearsed_run import RehearsedRun
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.stage import Hands, Stage, hands_of
@@ -79,7 +81,8 @@ class Theater:
 
             before, clock = look(), Clock()
             late_ms = {step.handler: step.late_ms for step in self.steps.values()}
-            hands = hands_of(clock, faults, caller=caller, places=places, look=look, late_ms=late_ms)
+            post = post_of(clock, sandbox.stand_ins)
+            hands = hands_of(clock, faults, caller=caller, places=places, post=post, look=look, late_ms=late_ms)
             if base is not None:
                 hands.results.update(base.played.results)
             stage = Stage(self.make_store(clock), self.saga, clock=clock, hands=hands)
@@ -117,10 +120,14 @@ class Theater:
         )
 
     def _refuse_strangers(self, places: dict[str, str | None]) -> None:
-        """Before anything runs: each connector that a step names must have a stand-in."""
+        """Before anything runs: each connector that a step names must have a stand-in, and one of its kind."""
         for handler in self.saga.handlers.values():
             if hasattr(handler.dependency, "certainty") and handler.dependency_name not in places:
                 raise _stranger(str(handler.dependency_name), handler.name)
+        commanded = {each.name for each in self.sandbox.stand_ins if isinstance(each, TakesCommands)}
+        for each in participants_of(self.saga.handlers.values()):
+            if each.name not in commanded:
+                raise _takes_no_commands(each.name)
 
 
 def _refuse_used(hands: Hands) -> None:
@@ -133,6 +140,14 @@ def _stranger(name: str, where: str) -> UsageError:
         "AM5102",
         f"{where} acts on {name!r}, which has no stand-in: a rehearsal never reaches the real one",
         do=f"give the sandbox a stand-in for {name!r}",
+    )
+
+
+def _takes_no_commands(name: str) -> UsageError:
+    return UsageError(
+        "AM5102",
+        f"{name!r} is commanded over the bus, and its stand-in takes no commands",
+        do=f"give the sandbox a ParticipantStandIn for {name!r}",
     )
 
 

@@ -9,15 +9,17 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Self
 
 from pydantic import BaseModel
 
-from amends.coordinator.attempt import attempting
+from amends.coordinator.attempt import Attempt, attempting
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.compatibility import handler_names
+from amends.coordinator.definition.durations import Duration, milliseconds
 from amends.coordinator.definition.saga import Saga
 from amends.coordinator.errors import Fenced, KeyErased, RunExists
+from amends.coordinator.loop_resources import close_all
 from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime import answers
@@ -26,16 +28,22 @@ from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.engine import Engine, EngineSettings
 from amends.coordinator.runtime.inbound import AppendFailed, Arrived, Committed, Gained, Inbound, Item, Waiting
+from amends.coordinator.runtime.message_intake import MessageIntake
 from amends.coordinator.runtime.work import Work
+from amends.coordinator.testing.post import Post, Sender, post_of
 from amends.coordinator.testing.replies import Reply, fails
+from amends.coordinator.testing.stand_in import StandIn
+from amends.schemas.decoding import Writers
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
-from amends.schemas.message import Answer
+from amends.schemas.message import MESSAGES, Answer
 from amends.schemas.record import Record
 
 BEGINNING: Instant = instant_of("2026-01-01T00:00:00Z")
 TURNS_MAX = 100_000
 LEASE_MS = 10_000
+MESSAGES_KEPT_MS: Final = 604_800_000
+_WRITERS: Final = Writers(ours=(MESSAGES.avro,))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +67,10 @@ class Script:
     """Every handler that was called, in order."""
     failing: dict[str, deque[Reply]] = field(default_factory=lambda: defaultdict(deque))
     """What comes before the scripted replies, each once."""
+    post: Post | None = None
+    """The bus to participants that are commanded; None where none stands in."""
+    places: Mapping[str, str | None] | None = None
+    """Where stand-ins are, by connector; None where connectors go where they were declared to."""
     _later: list[tuple[Instant, int, Work, Reply]] = field(default_factory=list)
     _unanswered: dict[int, tuple[Work, Reply]] = field(default_factory=dict)
 
@@ -67,8 +79,8 @@ class Script:
             self.calls.append((work.handler.name, work.saga_id))
             work.begun = True
             reply = self._next(work.handler.name)
-            if reply is None:
-                self.arrived.append(_really(work))
+            if reply is None or reply.on_the_bus is not None:
+                self.arrived.append(self._really(work, reply))
             elif reply.after_ms is None:
                 self._unanswered[id(work)] = (work, reply)
             elif reply.after_ms == 0:
@@ -76,6 +88,16 @@ class Script:
             else:
                 due = self.clock.now + reply.after_ms * MILLISECOND
                 heapq.heappush(self._later, (due, len(self.calls), work, reply))
+
+    def _really(self, work: Work, reply: Reply | None) -> Item:
+        """Call the user's function; this befalls what it sends."""
+        if self.places is not None:
+            own = {name: getattr(work.attempt, name) for name in Attempt.__struct_fields__}
+            work.attempt = Attempt(**{**own, "places": self.places})
+        if self.post is not None:
+            fault, held_ms = (None, None) if reply is None else (reply.on_the_bus, reply.after_ms)
+            self.post.sender = Sender(call=len(self.calls), fault=fault, held_ms=held_ms)
+        return _really(work)
 
     def _next(self, handler: str) -> Reply | None:
         """What a handler answers now; None: it is really called."""
@@ -103,10 +125,14 @@ class Script:
 
     def next_due(self) -> Instant | None:
         """When the next reply comes by itself."""
-        return self._later[0][0] if self._later else None
+        replied = self._later[0][0] if self._later else None
+        carried = self.post.next_due() if self.post is not None else None
+        return min((due for due in (replied, carried) if due is not None), default=None)
 
     def come_up(self) -> None:
         """Take the replies whose time has come."""
+        if self.post is not None:
+            self.post.come_up()
         while self._later and self._later[0][0] <= self.clock.now:
             _, _, work, reply = heapq.heappop(self._later)
             self.arrived.append(_scripted(work, reply))
@@ -149,11 +175,14 @@ class World:
         replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
         namespace: str = "test",
         script: Script | None = None,
+        stand_ins: Iterable[StandIn] = (),
     ) -> None:
         self.store = store
         self.clock = clock
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
         self.script = script or Script(clock, defaultdict(deque))
+        self.stand_ins = tuple(stand_ins)
+        self._lead_to_stand_ins()
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
         self._waits = any(
             step.wait is not None or step.may_pend or step.delays
@@ -165,6 +194,8 @@ class World:
         self._offset = 0
         self._arrived: list[Inbound] = []
         self._granted: set[str] = set()
+        if self.script.post is not None:
+            self.script.post.deliver = self._delivered
         catalogue = Catalogue(sagas=self.sagas, stored=store.definition)
         for row in catalogue.rows(clock.now):
             store.put_definition(row)
@@ -218,8 +249,13 @@ class World:
         self.store.put_messages([row])
         self.take_inbox()
 
-    def run(self, *, until: Instant | None = None) -> None:
-        """Go on until nothing is left to do, or until an instant. Raises `RuntimeError` if that never comes."""
+    def run(self, *, until: Instant | None = None, within: Duration | None = None) -> None:
+        """Go on until nothing is left to do but to wait; or until an instant, or so long, waiting as well.
+
+        Raises `RuntimeError` if that never comes.
+        """
+        if within is not None:
+            until = self.clock.now + milliseconds(within) * MILLISECOND
         for _ in range(TURNS_MAX):
             self._turn()
             if self._waits and not self.engine.inbox_held:
@@ -273,6 +309,33 @@ class World:
         """A message straight to the engine."""
         self._arrived.append(item)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what the stand-ins hold."""
+        for each in self.stand_ins:
+            each.end()
+
+    def snapshot(self) -> dict[str, object]:
+        """What is in the stand-ins now, by name."""
+        return {each.name: each.snapshot() for each in self.stand_ins}
+
+    def _lead_to_stand_ins(self) -> None:
+        """Nothing but them is reached by a connector, where there are any."""
+        if self.stand_ins:
+            self.script.places = {each.name: each.begin() for each in self.stand_ins}
+            self.script.post = post_of(self.clock, self.stand_ins)
+
+    def _delivered(self, record: Record) -> None:
+        """A participant's reply, as the worker takes it from its topic."""
+        intake = MessageIntake(store=self.store, clock=self.clock, kept_ms=MESSAGES_KEPT_MS, writers=_WRITERS)
+        intake.take([record])
+        self.take_inbox()
+
     def _refuse_unknown(self, handlers: Iterable[str]) -> None:
         named = {name for saga in self.sagas for name in handler_names(saga.form)}
         if unknown := sorted(set(handlers) - named):
@@ -305,6 +368,7 @@ class World:
                 clock=self.clock,
                 epoch_of=lambda shard: epochs.get(shard, 0),
                 lease_left_s=lambda _shard, _epoch: 3600.0,
+                commands=self.script.post.opened if self.script.post is not None else None,
             ),
             settings=EngineSettings(namespace=self._namespace, build="test"),
             consumed=lambda _offsets: None,
@@ -339,4 +403,7 @@ def _really(work: Work) -> Item:
 
 
 async def _awaited(result: Any) -> Any:  # noqa: ANN401  whatever a handler returns
-    return await result
+    try:
+        return await result
+    finally:
+        await close_all()

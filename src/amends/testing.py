@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from amends.connectors.participant.stand_in import ParticipantStandIn
 from amends.connectors.sql.stand_in import SqlStandIn
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.evolve import fold
@@ -40,6 +41,7 @@ from amends.coordinator.testing.replies import (
     fails,
     late,
     ok,
+    on_the_bus,
     raises,
     times_out,
     unavailable,
@@ -61,6 +63,7 @@ __all__ = [
     "AskedAmiss",
     "CrashMatrix",
     "HttpStandIn",
+    "ParticipantStandIn",
     "Rehearsal",
     "Replayed",
     "Reply",
@@ -75,6 +78,7 @@ __all__ = [
     "fails",
     "late",
     "ok",
+    "on_the_bus",
     "outcome",
     "raises",
     "record",
@@ -89,10 +93,18 @@ __all__ = [
 ]
 
 
-def world(*sagas: Saga[Any], replies: Mapping[str, Reply | Iterable[Reply]] | None = None) -> World:
-    """An installation in memory with these sagas; `publish` to it, `run` it, let it `crash`."""
+def world(
+    *sagas: Saga[Any],
+    replies: Mapping[str, Reply | Iterable[Reply]] | None = None,
+    stand_ins: Iterable[StandIn] = (),
+) -> World:
+    """An installation in memory with these sagas; `publish` to it, `run` it, let it `crash`.
+
+    With `stand_ins`, handlers that are not scripted reach these and no other participant; `snapshot` looks at them. It
+    is then used `with world(…) as installation`, or closed.
+    """
     clock = Clock()
-    return World(_store(clock), *sagas, clock=clock, replies=replies)
+    return World(_store(clock), *sagas, clock=clock, replies=replies, stand_ins=stand_ins)
 
 
 def run(

@@ -109,7 +109,7 @@ def test_an_action_that_is_pending_is_answered_by_the_sandbox() -> None:
     assert [(finding.kind, finding.when) for finding in silent.errors] == [("parks", "nothing fails")]
 
 
-@pytest.mark.parametrize("name", ["wrong_order_mended", "follow_up_mended", "verify_mended"])
+@pytest.mark.parametrize("name", ["wrong_order_mended", "follow_up_mended", "verify_mended", "participant_mended"])
 def test_a_sound_saga_has_one_final_world(name: str) -> None:
     found = crash_matrix(sample(name).sandbox)
     assert found.ok, found

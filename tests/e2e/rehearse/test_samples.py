@@ -1,4 +1,4 @@
-"""Five sample sagas with a deliberately broken undo, each found for what it is; and mended, each passes."""
+"""Six sample sagas with a deliberately broken undo, each found for what it is; and mended, each passes."""
 
 import importlib.util
 import sys
@@ -18,6 +18,7 @@ BROKEN = [
         "never_ran", "parks", "reserve.undo", "never took effect", id="an undo fails where its step never ran"
     ),
     pytest.param("verify", "verify_blind", "reserve.undo.verify", "never ran", id="a verify always says yes"),
+    pytest.param("participant", "not_restored", "book.undo", "not as it was", id="a participant's undo forgets"),
     pytest.param("follow_up", "no_amends", "notify", "nothing makes amends", id="a follow-up is missing"),
 ]
 
@@ -71,3 +72,8 @@ def test_participants_over_http_and_mail_are_stood_in_for_by_servers() -> None:
     found = rehearsed("http_and_mail")
     assert found.findings == (), found
     assert {"charge", "notify", "ship"} <= set(found.undone)
+
+
+def test_what_a_participant_forgets_is_seen_in_its_own_database() -> None:
+    (finding,) = rehearsed("participant_broken").errors
+    assert [str(each) for each in finding.differences] == ["shipping.trucks.T-1.loaded was 5, is 7"]

@@ -2,8 +2,10 @@
 
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
+from runpy import run_path
 from typing import Any, Final
 
 import pytest
@@ -59,6 +61,18 @@ def test_its_service_books_and_cancels(tmp_path: Path, monkeypatch: pytest.Monke
             ("succeeded", "slot of A"),
             ("succeeded", None),
         ]
+
+
+def test_its_rehearsal_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, example in (("app", 0), ("shipping", 1), ("rehearsal", 2)):
+        (tmp_path / f"{name}.py").write_text(BLOCK.findall(PAGE)[example])
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    names = run_path(str(tmp_path / "rehearsal.py"))
+    tests = [test for name, test in names.items() if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
 
 
 def test_its_headers_are_those_of_a_command() -> None:
