@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import UNSET
 
-from amends.coordinator.core.messages import Ended, Pends, Replied
+from amends.coordinator.core.messages import Pends, Replied, Unknown
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.settle import key_open, tombstones
 from amends.coordinator.core.state import Effect, State
@@ -34,18 +34,32 @@ def begin_pending(turn: Turn, message: Replied, answer: Pends) -> None:
     )
 
 
-def refused_key(turn: Turn, message: Replied, effect: Effect, answer: Pends) -> Ended | None:
-    """Why the answer cannot be awaited: a late one to a former request of this effect would be taken for its own.
+def refused_key(turn: Turn, message: Replied, effect: Effect, answer: Pends) -> Unknown | None:
+    """Why the answer cannot be awaited: a late one to another request would be taken for this one's.
 
-    Only a participant that knows the key of the effect answers a repeated request as it answered the first.
+    Only a participant that knows the key of the effect answers a repeated request as it answered the first. What was
+    asked for is on its way all the same, and may land as late as any request whose reply was lost.
     """
-    used_by = (effect.correlations or {}).get(answer.correlation)
-    step = turn.plan.steps[message.path]
-    knows = key_open(step, message.direction, effect, effect.requested_at or turn.now)
-    if used_by is None or (used_by == effect.generation and knows):
-        return None
-    why = f"pending under {answer.correlation!r}, as an earlier request was: make a key for each request"
-    return Ended(kind="invalid_result", message=why)
+    other = _other_under(turn.state, message, answer.correlation)
+    if other is None:
+        used_by = (effect.correlations or {}).get(answer.correlation)
+        step = turn.plan.steps[message.path]
+        knows = key_open(step, message.direction, effect, effect.requested_at or turn.now)
+        if used_by is None or (used_by == effect.generation and knows):
+            return None
+        other = "an earlier request"
+    why = f"pending under {answer.correlation!r}, as {other} is or was: make a key for each request"
+    return Unknown(kind="invalid_result", message=why)
+
+
+def _other_under(state: State, message: Replied, correlation: str) -> str | None:
+    """Another step of the run, or undo, whose answers have this key."""
+    for direction in _DIRECTIONS:
+        for path, effect in state.effects(direction).items():
+            used = effect.correlations
+            if used and correlation in used and (path, direction) != (message.path, message.direction):
+                return path if direction == "forward" else f"the undo of {path}"
+    return None
 
 
 def tend_pending(turn: Turn, path: str, direction: Direction) -> None:

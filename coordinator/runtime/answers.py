@@ -112,13 +112,18 @@ def _pending(work: Work, result: Pending) -> Item:
     """It is not done yet."""
     if work.pending_ms is None:
         what = f"{work.handler.name!r} returned a Pending, and does not say that it may: add Pending to its hint"
-        return raised(work, InvalidResult(what))
+        return _promised(work, what)
     correlation, external_id = redact(result.correlation), result.external_id or _external_id(work)
     if correlation != result.correlation:
-        return raised(work, InvalidResult(f"the correlation of what {work.handler.name!r} returned holds a secret"))
+        return _promised(work, f"the correlation of what {work.handler.name!r} returned holds a secret")
     external_id = None if external_id is None else redact(external_id)
     pends = Pends(correlation=correlation, within_ms=result.within_ms(work.pending_ms), external_id=external_id)
     return _replied(work, pends)
+
+
+def _promised(work: Work, why: str) -> Item:
+    """Its answer cannot be awaited, but what it asked for is on its way and may land late."""
+    return _replied(work, Unknown(kind="invalid_result", message=_message(work, InvalidResult(why))))
 
 
 def _verified(work: Work, result: object) -> Item:

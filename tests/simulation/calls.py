@@ -124,7 +124,9 @@ class Calls:
         lands_at = ends_at if unable else self._deliver_late(call, request, verdict, ends_at)
         promised = world.certainty(request.path, request.direction)
         knows = promised.deduplicates and promised.window_ms is None
-        correlation = request.key if knows or simulation.percent(10) else f"{request.key}:{call.command.number}"
+        correlation = request.key if knows else f"{request.key}:{call.command.number}"
+        if simulation.percent(simulation.faults.careless):
+            correlation = "one for all"
         simulation.at(ends_at, lambda: self._reply(name, call, Pends(correlation=correlation, within_ms=within_ms)))
         simulation.senders.will_answer(
             request,

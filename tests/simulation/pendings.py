@@ -23,8 +23,8 @@ class Pendings:
     """The last request, and its generation."""
     awaited: dict[Place, str] = field(default_factory=dict)
     """The key of the answer that may still come."""
-    used: dict[tuple[str, Direction, str], int] = field(default_factory=dict)
-    """Keys of answers, and the generation each was for."""
+    used: dict[str, tuple[Place, int, int]] = field(default_factory=dict)
+    """Keys of answers, and which request, of which generation, each was for first."""
 
     def event(self, event: Event) -> None:
         """Check one more event."""
@@ -52,10 +52,16 @@ class Pendings:
         place = (event.path, event.direction)
         attempt, generation = self.requested[place]
         self.require(event.attempt == attempt, "rule 2", f"{told(event)}, attempt {event.attempt} of {attempt}")
-        used_by = self.used.get((*place, event.correlation), generation)
-        self.require(used_by == generation, "rule 3", f"{told(event)} under the key of another request")
-        self.used[*place, event.correlation] = generation
+        *first, first_attempt = self.used.setdefault(event.correlation, (place, generation, attempt))
+        same = first == [place, generation] and (first_attempt == attempt or self._deduplicates(place))
+        self.require(same, "rule 3", f"{told(event)} under the key of another request")
         self.awaited[place] = event.correlation
+
+    def _deduplicates(self, place: Place) -> bool:
+        path, direction = place
+        step = self.plan.steps[path]
+        promised = step.certainty if direction == "forward" or step.undo is None else step.undo.certainty
+        return promised.deduplicates
 
     def _answered(self, event: e.AnswerReceived) -> None:
         place = (event.path, event.direction)

@@ -49,6 +49,8 @@ class Faults(NamedTuple):
     kill: int = 0
     missing: int = 0
     """After a crash: that the new owner lacks some handlers for a while."""
+    careless: int = 0
+    """That what is pending is so under a key that others have, too."""
     meddled: int = 15
     """After the end: that somebody else has changed what is to be read back."""
 

@@ -8,13 +8,40 @@ from typing import Any, Final
 import pytest
 
 from amends.compensations.settling import Doubtful, Move, settle_forward, settle_in_drain
-from amends.coordinator.core import compensate, drain, recovery, replies, requesting, savepoints, settle, undo_list
+from amends.coordinator.core import (
+    answering,
+    compensate,
+    decide,
+    drain,
+    expectations,
+    pending,
+    people,
+    recovery,
+    replies,
+    requesting,
+    savepoints,
+    settle,
+    undo_list,
+    verifying,
+)
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.state import Effect, State
+from amends.coordinator.core.state import Effect, State, Verification
+from amends.coordinator.core.turn import Turn
+from amends.coordinator.reading import outcomes
+from amends.schemas.events import (
+    Event,
+    ExpectationChecked,
+    OutcomeAmended,
+    StepFailed,
+    UndoFailed,
+    VerificationRequested,
+)
+from amends.schemas.instants import text_of
+from amends.schemas.outcome import Outcome
 from tests.simulation.checker import InvariantBroken
 from tests.simulation.test_simulation import story
 
-STORIES: Final = 600
+STORIES: Final = 1_500
 
 
 def always(value: object) -> Callable[..., Any]:
@@ -47,6 +74,31 @@ def requested(effect: Effect) -> bool:
     return effect.phase == "requested"
 
 
+def that_holds(checked: type[ExpectationChecked] | type[OutcomeAmended]) -> Callable[..., Event]:
+    return lambda **fields: checked(**{**fields, "held": True})
+
+
+def that_replaces_nothing(**fields: Any) -> Outcome:
+    return Outcome(**{**fields, "supersedes": None})
+
+
+def asked_at_once(turn: Turn) -> None:
+    for each in verifying.open_verifications(turn.state):
+        if each.number == 0:
+            place: dict[str, Any] = {"path": each.path, "direction": each.direction}
+            turn.emit(VerificationRequested(**place, number=1, due_at=text_of(turn.now)))
+
+
+def all_verifications(state: State) -> tuple[Verification, ...]:
+    return state.verifications or () if state.closed else ()
+
+
+def failed_instead(*, direction: str, **fields: Any) -> Event:
+    del fields["attempt_running"]
+    failed = StepFailed if direction == "forward" else UndoFailed
+    return failed(kind=fields.pop("reason"), retriable=True, **fields)
+
+
 _NUMBERS = count()
 
 BUGS: Final[Mapping[str, tuple[object, str, object, str]]] = {
@@ -71,6 +123,20 @@ BUGS: Final[Mapping[str, tuple[object, str, object, str]]] = {
     "an attempt taken to have ended at its timeout": (Effect, "attempt_open", property(requested), "S8|S21|S23"),
     "what a crash cut off runs again": (recovery, "_lost", always(None), "S3"),
     "a failure that says nothing taken for a verdict": (replies, "_is_definite", always(value=True), "S4|S5|S12"),
+    "forward from a savepoint without what was undone": (savepoints, "go_forward_again", always(None), "S12|S6 S7"),
+    "turned back though only its proof is looked for": (people, "everything_done", always(value=False), "S8"),
+    "expectations that always hold": (expectations, "ExpectationChecked", that_holds(ExpectationChecked), "S11"),
+    "a run that is proven by nothing": (outcomes, "proof_of", always("proven"), "S11"),
+    "an outcome that replaces nothing": (outcomes, "Outcome", that_replaces_nothing, "S13"),
+    "nothing read back later": (compensate, "plan_verifications", always(None), "rule 9"),
+    "read back later as soon as it has ended": (decide, "ask_due", asked_at_once, "rule 9"),
+    "read back again though it is known": (verifying, "open_verifications", all_verifications, "S4|S11"),
+    "a late read-back that always holds": (verifying, "OutcomeAmended", that_holds(OutcomeAmended), "S12"),
+    "an answer taken twice": (answering, "takes_answer", always(value=True), "rule 2"),
+    "an answer to a request taken for the next one's": (replies, "refused_key", always(None), "rule 3"),
+    "an answer taken though the undo list is frozen": (answering, "_too_late", always(value=False), "S8|S11"),
+    "what nobody answers taken for a failure": (pending, "StepInDoubt", failed_instead, "S4|S5|S12"),
+    "what is pending awaited for ever": (pending, "pending_until", always(None), "L1"),
 }
 
 

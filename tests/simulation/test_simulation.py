@@ -25,10 +25,11 @@ def story(random: Random) -> Simulation:
     faults = Faults(
         crash=random.choice((0, 2, 6)),
         kill=random.choice((0, 0, 1)),
-        cancel=random.choice((0, 1, 4)),
+        cancel=random.choice((0, 1, 4, 15)),
         no_reply=random.choice((5, 15, 40)),
         raises=random.choice((2, 8, 25)),
         missing=random.choice((0, 0, 60)),
+        careless=random.choice((0, 0, 40)),
     )
     return Simulation.of(form, random, faults)
 

@@ -190,10 +190,10 @@ def test_a_request_under_a_new_key_may_not_be_pending_under_the_correlation_of_a
     run.pends("book", "A-12")
     run.answers("book", "A-12", said="unavailable")
     assert run.tick() == ["request book"]
-    assert run.pends("book", "A-12") == ["book settled: ended by exception", "retry book"]
+    assert run.pends("book", "A-12") == ["book in doubt (invalid_result)", "retry book"]
     failure = run.effect("book").failure
     assert failure is not None
-    assert failure.message == "pending under 'A-12', as an earlier request was: make a key for each request"
+    assert failure.message == "pending under 'A-12', as an earlier request is or was: make a key for each request"
 
 
 def test_where_the_participant_does_not_know_the_key_a_request_may_not_have_the_correlation_of_another() -> None:
@@ -202,7 +202,38 @@ def test_where_the_participant_does_not_know_the_key_a_request_may_not_have_the_
     run.tick()
     run.denies("book")
     assert run.tick() == ["request book again"]
-    assert run.pends("book", "K-1")[0] == "book settled: ended by exception"
+    assert run.pends("book", "K-1")[0] == "book in doubt (invalid_result)"
+
+
+def test_what_was_asked_for_under_a_used_correlation_may_still_land_late() -> None:
+    run = Run.of(saga(action("book", pending_ms=PENDING, lookup=True, settle_ms=60_000)))
+    run.pends("book", "K-1")
+    run.tick()
+    while run.denies("book") == ["ask about book later"]:
+        pass
+    assert run.tick() == ["request book again"]
+    run.pends("book", "K-1")
+    assert run.denies("book") == ["ask about book later"], "an absence is believed once nothing can land any more"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param("book", "undo of book", id="an undo under that of its step"),
+        pytest.param("book", "pay", id="a step under that of another one"),
+    ],
+)
+def test_no_effect_is_pending_under_the_correlation_of_another_one_of_its_run(first: str, second: str) -> None:
+    steps = (action("book", (), pending_ms=PENDING, undo_pending_ms=PENDING), action("pay", (), pending_ms=PENDING))
+    run = Run.of(saga(*steps))
+    run.pends(first, "A-12")
+    if second != "pay":
+        run.answers(first, "A-12")
+        run.refused("pay")
+    assert run.pends(second, "A-12")[0] == f"{second} in doubt (invalid_result)"
+    failure = run.effect(second).failure
+    assert failure is not None
+    assert failure.message == f"pending under 'A-12', as {first} is or was: make a key for each request"
 
 
 def test_a_crash_of_the_worker_cuts_nothing_off() -> None:
