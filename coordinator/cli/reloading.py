@@ -2,40 +2,59 @@
 
 New code is loaded by a process of its own first. Only if that succeeds is the child stopped, as by SIGTERM, and the
 next one started: runs in flight go on where they were. Code that cannot be loaded is told in one line, and the former
-child goes on.
+child goes on. What is said of it has the form of the child's log: text on a terminal, JSON lines elsewhere.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from amends.coordinator.cli.apps import app_names
 from amends.coordinator.cli.call import Call
 from amends.coordinator.cli.failing import INTERRUPTED
+from amends.coordinator.cli.logs import set_level
 from amends.coordinator.cli.output import note
 from amends.coordinator.cli.reloaded import LOAD
 from amends.coordinator.cli.source_files import Snapshot, SourceFiles, changed, sources_of
-from amends.coordinator.config import DEFAULT_FILE
-from amends.coordinator.errors import Conflict
+from amends.coordinator.config import DEFAULT_FILE, load
+from amends.coordinator.errors import Conflict, UsageError
+from amends.coordinator.redaction import redact
 
 LOOK_S: Final = 0.25
 STOP_WITHIN_S: Final = 6.0
 """A child ends by itself within less, whatever its handlers do."""
 LISTED_MAX: Final = 3
 
+log = logging.getLogger("amends.dev")
+
+
+class Watched(NamedTuple):
+    """What is loaded, and the files that it is made of."""
+
+    apps: tuple[str, ...]
+    sources: SourceFiles
+
 
 async def serve_reloaded(call: Call, app: str | None, *, allow_missing: bool) -> int:
     """Run `amends dev` until it is stopped, again after each change; 0, or 130 after Ctrl-C."""
-    apps = app_names(app, call.settings)
-    sources = sources_of(apps, (call.loaded.file or Path(DEFAULT_FILE)).resolve())
+    set_level(call.settings.log)
     command = ["dev", *([app] if app is not None else []), *_options(call, allow_missing=allow_missing)]
     async with _Children() as children:
-        return await _Reloading(sources, children, apps=apps, command=command).run()
+        return await _Reloading(lambda: _watched(call, app), children, command=command).run()
+
+
+def _watched(call: Call, app: str | None) -> Watched:
+    """As the settings say it now: without APP they name the sagas, and they are among what is watched."""
+    loaded = load(call.flags, config=call.config)
+    apps = app_names(app, loaded.settings)
+    return Watched(apps, sources_of(apps, (loaded.file or Path(DEFAULT_FILE)).resolve()))
 
 
 def _options(call: Call, *, allow_missing: bool) -> list[str]:
@@ -65,10 +84,10 @@ class _Children:
 class _Reloading:
     """One child at a time, and what is to be done when its sources change or a signal comes."""
 
-    def __init__(self, sources: SourceFiles, children: _Children, *, apps: tuple[str, ...], command: list[str]) -> None:
-        self._sources = sources
+    def __init__(self, watched: Callable[[], Watched], children: _Children, *, command: list[str]) -> None:
+        self._watched = watched
+        self._apps, self._sources = watched()
         self._children = children
-        self._apps = apps
         self._command = command
         self._child: Process | None = None
         self._stopping = asyncio.Event()
@@ -81,11 +100,12 @@ class _Reloading:
         seen = self._sources.snapshot()
         self._child = await self._children.start(*self._command)
         while (now := await self._next(seen)) is not None:
-            names = [file.name for file in changed(seen, now)]
-            more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
-            note(f"↻ {', '.join(names[:LISTED_MAX])}{more} changed")
+            _tell_of_change([file.name for file in changed(seen, now)])
             seen = now
-            await self._replace()
+            before = self._sources
+            if self._has_settings():
+                seen = now if self._sources == before else await asyncio.to_thread(self._sources.snapshot)
+                await self._replace()
         await self._end_child()
         return self._code
 
@@ -122,8 +142,24 @@ class _Reloading:
             self._code = code
             self._stopping.set()
         else:
-            note("waiting for a change")
+            _tell("waiting_for_change", "waiting for a change")
         return True
+
+    def _has_settings(self) -> bool:
+        """Whether they can be read; what they name is watched from now on."""
+        try:
+            self._apps, self._sources = self._watched()
+        except UsageError as error:
+            note(redact(error.line()))
+            self._tell_of_former()
+            return False
+        return True
+
+    def _tell_of_former(self) -> None:
+        if self._child is not None and self._child.returncode is None:
+            _tell("former_code_goes_on", "the former code goes on; waiting for a change")
+        else:
+            _tell("waiting_for_change", "waiting for a change")
 
     async def _replace(self) -> None:
         """Start the next child, if it has something to run."""
@@ -131,7 +167,7 @@ class _Reloading:
         if runs_on:
             trial = await self._children.start(LOAD, *self._apps)
             if await trial.wait() != 0:
-                note("the former code goes on; waiting for a change")
+                self._tell_of_former()
                 return
         await self._end_child()
         if not self._stopping.is_set():
@@ -146,6 +182,19 @@ class _Reloading:
         except TimeoutError:
             _signalled(self._child, signal.SIGKILL)
             await self._child.wait()
+
+
+def _tell_of_change(names: list[str]) -> None:
+    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    _tell("sources_changed", f"↻ {', '.join(names[:LISTED_MAX])}{more} changed", files=names)
+
+
+def _tell(event: str, text: str, **facts: object) -> None:
+    """A sentence for who sits before the terminal, a line of the log for who reads it later."""
+    if sys.stderr.isatty():
+        note(text)
+    else:
+        log.info(event, extra=facts)
 
 
 def _signalled(child: Process, signum: signal.Signals) -> None:
