@@ -18,6 +18,7 @@ FindingKind = Literal[
     "not_restored",  # compensated, and the world is another
     "not_the_same",  # completed, and the world is another than without faults
     "parks",  # it parks, or never ends, for no reason that it was given
+    "flagged",  # it ends, and what is expected of it does not hold, or is read back otherwise
     "verify_blind",  # a read-back or a lookup says yes to what never happened
     "no_amends",  # a step behind the pivot may refuse, and nothing makes amends for what stands
     "follow_up_idle",  # a follow-up changes nothing
@@ -62,6 +63,15 @@ class Park(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class Flag(msgspec.Struct, frozen=True, kw_only=True):
+    """What did not hold of a run that has ended: what is expected of it, or what was read back later."""
+
+    path: str
+    direction: Direction = "forward"
+    message: str | None = None
+    """Why nobody could say."""
+
+
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """How a rehearsed run ended."""
 
@@ -75,6 +85,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """None: without faults it does not complete."""
     why: str = ""
     """Of a run that is stuck."""
+    flags: tuple[Flag, ...] = ()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,18 +121,54 @@ def is_expected(faults: Iterable[Fault], park: Park) -> bool:
 
 
 def judge(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts]) -> Iterator[Finding]:
-    """Everything that this run says about its saga."""
+    """Everything that this run says about its saga. What is flagged because of something else is not told twice."""
+    found = list(_judged(faults, ending, steps))
+    yield from found
+    if all(each.severity == "warning" for each in found) and not any(_is_told(fault, ending) for fault in faults):
+        yield from _flagged(faults, ending, steps)
+
+
+def _judged(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts]) -> Iterator[Finding]:
     when = all_said(faults)
+    told = {base_path(fault.path) for fault in faults if _is_told(fault, ending)}
     without_amends = list(_without_amends(faults, ending, steps, when))
     yield from without_amends
     if ending.status in {"parked", "stuck"}:
         if not without_amends:  # It says why the run parks, and what to do.
             yield _parked(faults, ending, steps, when)
     elif ending.status == "completed" and ending.from_faultless:
-        yield from _not_the_same(faults, ending, ending.from_faultless, steps, when)
+        found = _not_the_same(faults, ending, ending.from_faultless, steps, when)
+        yield from (each for each in found if each.step not in told)
     elif ending.status == "compensated":
-        yield from _not_restored(faults, ending, steps, when)
+        yield from (each for each in _not_restored(faults, ending, steps, when) if each.step not in told)
         yield from _idle(ending, steps, when)
+
+
+def _flagged(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts]) -> Iterator[Finding]:
+    """What does not hold, though the world is what it should be; not where that is just what was failed."""
+    how = "a run without faults is flagged"
+    if faults:
+        how = "the run comes through, and is flagged all the same"
+    for flag in ending.flags:
+        step = steps[base_path(flag.path)]
+        if any((fault.path, fault.direction) == (flag.path, flag.direction) for fault in faults):
+            continue
+        handler = step.handler
+        what = f"what {handler!r} expects does not hold"
+        if step.kind != "expect":
+            handler = (step.undo_verify if flag.direction == "undo" else step.verify) or step.handler
+            what = f"{handler!r}, asked after the end, says no"
+        why = f": {flag.message}" if flag.message else ""
+        yield Finding(
+            kind="flagged", step=step.path, handler=handler, message=f"{how}: {what}{why}", when=all_said(faults)
+        )
+
+
+def _is_told(fault: Fault, ending: Ending) -> bool:
+    """Whether a read-back after the end says of a step that it did nothing: the run is flagged, as it should be."""
+    return fault.kind == "claimed" and any(
+        (flag.path, flag.direction) == (fault.path, fault.direction) for flag in ending.flags
+    )
 
 
 _LAST = frozenset({"result", "expect"})

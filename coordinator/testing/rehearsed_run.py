@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from amends.compensations.faults import Fault
-from amends.compensations.judging import Park, is_expected
+from amends.compensations.judging import Flag, Park, is_expected
 from amends.coordinator.core.evolve import fold
+from amends.coordinator.core.proof import proof_of
 from amends.coordinator.core.state import State
 from amends.coordinator.core.verifying import open_verifications
 from amends.coordinator.errors import UsageError
@@ -91,6 +92,23 @@ class RehearsedRun:
             self.hands.post.mend()
         for message in self.sandbox.messages if silent else ():
             self.stage.send(message.type, message.key, message.body)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """What did not hold of the run that has ended."""
+        state = self._state()
+        if proof_of(state) != "flagged":
+            return ()
+        expected = state.expectations if state.status == "completed" and state.expectations else {}
+        later = state.verifications or ()
+        return (
+            *(Flag(path=path, message=each.message) for path, each in expected.items() if not each.held),
+            *(
+                Flag(path=each.path, direction=each.direction, message=each.message)
+                for each in later
+                if each.held is False
+            ),
+        )
 
     @property
     def entries(self) -> int:

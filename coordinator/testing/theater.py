@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from amends.compensations.faults import Fault
 from amends.compensations.judging import Ending, Park
 from amends.compensations.scenarios import Course, StepFacts
@@ -90,7 +92,9 @@ class Theater:
             status, parked, why = run.to_its_end()
             after = look()
             _refuse_used(hands)
-            ending = self._ending(hands, before, after, base, status=status, parked=parked, why=why)
+            ending = replace(
+                self._ending(hands, before, after, base, status=status, parked=parked, why=why), flags=run.flags
+            )
             course = Course(calls=ending.calls, entries=run.entries)
             return Played(ending=ending, course=course, after=after, results=hands.results)
         finally:

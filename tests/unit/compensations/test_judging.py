@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from amends.compensations.faults import Fault, all_said
-from amends.compensations.judging import Ending, Park, is_expected, judge
+from amends.compensations.judging import Ending, Flag, Park, is_expected, judge
 from amends.compensations.scenarios import Call, StepFacts
 from amends.compensations.worlds import Difference
 
@@ -25,6 +25,7 @@ STEPS = {
         StepFacts(path="ship", kind="action", handler="ship", past_pivot=True, refuses=True),
         StepFacts(path="book", kind="action", handler="book", past_pivot=True),
         StepFacts(path="bill", kind="result", handler="bill", past_pivot=True),
+        StepFacts(path="sums", kind="expect", handler="sums", past_pivot=True),
     )
 }
 STOCK = Difference(path="stock.free", before="10", after="8")
@@ -47,8 +48,15 @@ def park(path: str, direction: Any = "forward", kind: str = "refused", why: str 
     return Park(path=path, direction=direction, kind=kind, why=why)
 
 
-def ending(status: str, *calls: Call, parked: tuple[Park, ...] = (), before: Any = (), faultless: Any = ()) -> Ending:
-    return Ending(status=status, parked=parked, calls=calls, from_before=before, from_faultless=faultless)
+def ending(
+    status: str,
+    *calls: Call,
+    parked: tuple[Park, ...] = (),
+    before: Any = (),
+    faultless: Any = (),
+    flags: tuple[Flag, ...] = (),
+) -> Ending:
+    return Ending(status=status, parked=parked, calls=calls, from_before=before, from_faultless=faultless, flags=flags)
 
 
 TAKEN, GIVEN_BACK = call("take", changed=("stock.free",)), call("take", "undo", changed=("stock.free",))
@@ -167,6 +175,54 @@ CASES = [
         id="a run that parks though nothing fails",
     ),
     pytest.param((), ending("stuck"), [("parks", "", "error")], id="a run that never ends"),
+    pytest.param(
+        (),
+        ending("completed", TAKEN, flags=(Flag(path="sums"),)),
+        [("flagged", "sums", "error")],
+        id="what is expected of a run that nobody broke does not hold",
+    ),
+    pytest.param(
+        (Fault(kind="died_appended", version=3),),
+        ending("completed", TAKEN, flags=(Flag(path="sums", message="1 of 2"),)),
+        [("flagged", "sums", "error")],
+        id="a run comes through a crash, and is flagged",
+    ),
+    pytest.param(
+        REFUSED,
+        ending("compensated", TAKEN, GIVEN_BACK, flags=(Flag(path="take", direction="undo"),)),
+        [("flagged", "take.undo.verify", "error")],
+        id="an undo that brought the world back is read back otherwise",
+    ),
+    pytest.param(
+        (fault("refused", "sums"),),
+        ending("completed", TAKEN, flags=(Flag(path="sums"),)),
+        [],
+        id="what was failed itself flags for cause",
+    ),
+    pytest.param(
+        (fault("lost_after"),),
+        ending("completed", TAKEN, TAKEN, faultless=(STOCK,), flags=(Flag(path="sums"),)),
+        [("not_the_same", "take", "error")],
+        id="where the world is another it is flagged for cause",
+    ),
+    pytest.param(
+        (fault("claimed"),),
+        ending("completed", call("take", made=False), faultless=(STOCK,), flags=(Flag(path="take"), Flag(path="sums"))),
+        [],
+        id="a step that lied is told by the read-back after the end",
+    ),
+    pytest.param(
+        (fault("claimed"),),
+        ending("completed", call("take", made=False), faultless=(STOCK,)),
+        [("not_the_same", "take", "error")],
+        id="a step that lied, and nobody says so",
+    ),
+    pytest.param(
+        (fault("answered_refused", "ship"),),
+        ending("parked", parked=(park("ship"),)),
+        [("no_amends", "pay", "error")],
+        id="a participant behind the pivot refuses by its reply",
+    ),
 ]
 
 
@@ -186,6 +242,8 @@ def test_an_ending_leads_to_findings(
         pytest.param((fault("lost_before"),), park("take"), False, id="one lost reply is no reason to give up"),
         pytest.param((fault("lost_before_always"),), park("take"), True, id="replies that are always lost are"),
         pytest.param((fault("died_after"),), park("take"), False, id="a crash is no reason to park"),
+        pytest.param((fault("reply_late"),), park("take"), True, id="replies that do not come in time are"),
+        pytest.param((fault("reply_lost"),), park("take"), False, id="one reply lost on the bus is none"),
     ],
 )
 def test_a_run_may_park_for_as_long_as_its_own_fault_lasts(

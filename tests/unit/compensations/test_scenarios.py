@@ -6,6 +6,7 @@ import pytest
 
 from amends.compensations.faults import Fault
 from amends.compensations.scenarios import (
+    TOMBSTONED_MS,
     Call,
     Course,
     StepFacts,
@@ -22,6 +23,16 @@ TAKE = StepFacts(
 WAIT = StepFacts(path="paid", kind="wait", handler="paid", waits=True)
 SHIP = StepFacts(path="ship", kind="action", handler="ship", past_pivot=True, class_c=True)
 LATE = StepFacts(path="late", kind="action", handler="late", undo="late.undo", late_ms=29_999)
+ASK = StepFacts(
+    path="ask",
+    kind="action",
+    handler="ask",
+    undo="ask.undo",
+    waits=True,
+    deduplicates=True,
+    undo_deduplicates=True,
+    late_ms=TOMBSTONED_MS,
+)
 STEPS = {step.path: step for step in (READ, TAKE, WAIT, SHIP, LATE)}
 
 
@@ -40,6 +51,12 @@ ACTING = {
 }  # fmt: skip
 
 
+ON_THE_BUS = {
+    "command_lost", "command_late", "command_repeated", "reply_lost", "reply_late", "reply_repeated",
+    "answered_refused", "answered_unavailable",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
@@ -49,6 +66,11 @@ ACTING = {
         pytest.param(call("late"), ACTING | {"lands_late"}, id="a request may come as late as is declared"),
         pytest.param(call("take", "verify"), {"denied", "unread", "died_before"}, id="a read-back denies or fails"),
         pytest.param(call("take", "lookup"), set(), id="a lookup is asked where something else failed"),
+        pytest.param(
+            call("ship", commands=1),
+            ACTING | (ON_THE_BUS - {"command_late", "command_repeated", "reply_late"}),
+            id="a participant that promises nothing is tried no further",
+        ),
         pytest.param(
             call("take", requests=3),
             ACTING | {"claimed", "died_between", "raises_between"},
@@ -84,6 +106,16 @@ def test_the_coordinator_dies_before_and_after_every_entry() -> None:
 
 def test_a_message_that_is_waited_for_does_not_come() -> None:
     assert kinds(forward_scenarios(Course(calls=(), entries=0), {"paid": WAIT}, 1)) == ["unanswered"]
+
+
+def test_a_participant_that_answers_is_waited_for_as_the_bus_has_it() -> None:
+    course = Course(calls=(call("ask", commands=1),), entries=0)
+    found = list(forward_scenarios(course, {"ask": ASK}, 1))
+    assert set(kinds(found)) == ACTING | ON_THE_BUS | {"lands_late"}
+    overtaken = [each.faults for each in found if len(each.faults) > 1]
+    assert [[fault.kind for fault in faults] for faults in overtaken] == [["turned_back", "command_late"]]
+    back = Course(calls=(call("ask", "undo", direction="undo", commands=1),), entries=0)
+    assert set(kinds(turned_scenarios(back, {"ask": ASK}, 1, ()))) >= ON_THE_BUS
 
 
 def test_a_run_is_turned_back_at_each_step_that_has_an_undo_and_comes_before_the_pivot() -> None:
