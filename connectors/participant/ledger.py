@@ -58,7 +58,8 @@ _DUE: Final = """
 SELECT key, answer, command, correlation, reply_topic, traceparent, result, reason, external_id FROM amends_commands
 WHERE reply_due = 1 ORDER BY at LIMIT ?
 """
-_SENT: Final = "UPDATE amends_commands SET reply_due = 0 WHERE key = ?"
+_SENT: Final = "UPDATE amends_commands SET reply_due = 0 WHERE key = ? AND correlation = ? AND reply_topic = ?"
+"""Not where it was asked for meanwhile under another correlation: that one is still to be sent."""
 
 NO_RESULT: Final = "null"
 
@@ -133,7 +134,7 @@ def due_replies(session: Session, *, limit: int) -> list[DueReply]:
 def replies_sent(session: Session, due: list[DueReply]) -> None:
     """They are on their topics."""
     for each in due:
-        session.run(_SENT, (each.reply.key,))
+        session.run(_SENT, (each.reply.key, each.reply.correlation, each.topic))
 
 
 def _take(session: Session, key: str, command: Command, at: Instant) -> Row:

@@ -239,6 +239,16 @@ def test_a_reply_that_was_not_published_is_due_after_a_restart(inbox: CommandInb
         assert [each.reply.key for each in again.due()] == ["k"]
 
 
+def test_a_reply_that_is_asked_for_while_it_is_published_is_sent_there_too(inbox: CommandInbox) -> None:
+    inbox.take(command())
+    first = inbox.due()
+    inbox.take(replace(command(), correlation="k:2"))
+    inbox.sent(first)
+    assert [each.reply.correlation for each in inbox.due()] == ["k:2"]
+    inbox.sent(inbox.due())
+    assert inbox.due() == []
+
+
 def test_only_the_same_reply_to_the_same_question_is_the_same_message(inbox: CommandInbox) -> None:
     inbox.take(command())
     (first,) = inbox.due()
