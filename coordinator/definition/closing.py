@@ -27,7 +27,7 @@ from amends.coordinator.definition.parameters import UNKNOWN
 from amends.coordinator.definition.places import Place, place_of_parameter
 from amends.coordinator.definition.rules.graph import faults
 from amends.coordinator.definition.rules.shape import Fault
-from amends.coordinator.definition.subjects import called_findings, subject_findings
+from amends.coordinator.definition.subjects import called_findings, item_findings, subject_findings
 from amends.coordinator.definition.topic import Topic
 from amends.coordinator.definition.trigger import TriggerReader, trigger_findings
 from amends.coordinator.definition.writer_schemas import listed_schemas
@@ -212,6 +212,7 @@ class _Closing:
             self._found.extend(trigger_findings(topic.model, schema, form, at=at, saga=self.draft.name))
         self._found.extend(subject_findings(self.draft, schema))
         self._found.extend(called_findings(self.draft, (each.saga.form for each in self.built.called)))
+        self._found.extend(item_findings(self.draft))
         self._found.extend(lock_findings(self.draft, schema))
         self._found.extend(called_lock_findings(self.draft, (each.saga.form for each in self.built.called)))
         return TriggerReader(adapter=made[0], schema_json=bytes(made[1]))

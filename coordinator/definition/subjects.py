@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from amends.coordinator.definition.calling import DeclaredCall, DeclaredEach
 from amends.coordinator.definition.declared import Draft
-from amends.coordinator.definition.fields import name_of_type
+from amends.coordinator.definition.fields import NoSuchField, follow, name_of_type, plain, without_none
 from amends.coordinator.definition.findings import Finding, finding
 from amends.coordinator.definition.form import DefinitionForm
 from amends.coordinator.definition.json_schema import Schema
@@ -55,3 +56,37 @@ def called_findings(draft: Draft, called: Iterator[DefinitionForm]) -> Iterator[
                 at=draft.spot.place(),
                 saga=draft.name,
             )
+
+
+def item_findings(draft: Draft) -> Iterator[Finding]:
+    """Items of a list are known by their keys, in clear; text may say who they are about. Also in what is called."""
+    if draft.subject is None:
+        return
+    for call in draft.calls:
+        for key, of in dict.fromkeys(_text_keys(call, call.name, frozenset({draft}))):
+            yield finding(
+                "AM1088",
+                f"saga {draft.name!r} has a subject, and for_each {of!r} tells items apart by {key}: keys of items "
+                "stand in clear in the log and on topics, also after the subject is erased",
+                do="tell them apart by a key that names nobody: a number, or a UUID",
+                at=call.spot.place(),
+                saga=draft.name,
+            )
+
+
+def _text_keys(call: DeclaredCall, path: str, within: frozenset[Draft]) -> Iterator[tuple[str, str]]:
+    """What items are told apart by where that is text, and the path of the for_each. A circle ends where it closes."""
+    called = call.called._draft  # noqa: SLF001  one front end
+    if isinstance(call.repeat, DeclaredEach) and _is_text(call, call.repeat):
+        yield repr(call.repeat.key) if call.repeat.key else "the item itself", path
+    if called not in within:
+        for inner in called.calls:
+            yield from _text_keys(inner, f"{path}/{inner.name}", within | {called})
+
+
+def _is_text(call: DeclaredCall, each: DeclaredEach) -> bool:
+    try:
+        _, kind = follow(call.called.model, tuple(each.key.split(".")) if each.key else ())
+    except NoSuchField:
+        return False  # told where it is declared
+    return plain(without_none(kind)[0]) is str

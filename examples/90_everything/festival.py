@@ -29,8 +29,9 @@ hall = Sql("hall", url="sqlite:///hall.db")
 
 
 class Stall(BaseModel):
-    """One stall on the square."""
+    """One stall on the square, known by its place there: a name would stand in clear, where all else is sealed."""
 
+    place: PositiveInt
     name: str
     meters: PositiveInt
 
@@ -213,7 +214,7 @@ stalls = festival.for_each(
     "stalls",
     pitching,
     festival.trigger.stalls,
-    key="name",
+    key="place",
     concurrency=2,
     after=insurance,
 )

@@ -76,6 +76,7 @@ _TABLE: Final = (
     Rule(code="AM1082", asks="names its subject by text or an integer"),
     Rule(code="AM1083", asks="has keys that do not name its subject", severity="warning"),
     Rule(code="AM1084", asks="names a subject where something is to be sealed"),
+    Rule(code="AM1088", asks="tells items apart by what names nobody, if it has a subject", severity="warning"),
     # locks
     Rule(code="AM1090", asks="locks by fields that the trigger's type has"),
     Rule(code="AM1091", asks="locks by text or an integer"),

@@ -30,7 +30,10 @@ CLOSED: Final = {"completed", "compensated"}
 
 TAKES_PLACE: Final = {
     "request_id": "F-1", "festival": "Wine Fair", "mayor": "M-7", "square": "market", "guests": 480,
-    "stalls": [{"name": "Ann", "meters": 3}, {"name": "Ben", "meters": 4}, {"name": "Cem", "meters": 2}],
+    "stalls": [
+        {"place": 1, "name": "Ann", "meters": 3}, {"place": 2, "name": "Ben", "meters": 4},
+        {"place": 3, "name": "Cem", "meters": 2},
+    ],
     "opens_at": "2026-01-01T09:00:00Z",
 }  # fmt: skip
 IS_UNDONE: Final = {**TAKES_PLACE, "request_id": "F-2", "festival": "Open Air", "guests": 501}

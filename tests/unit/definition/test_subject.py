@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import BaseModel
@@ -83,3 +84,61 @@ def test_a_saga_that_calls_a_sealed_one_names_a_subject_itself() -> None:
 
     assert "AM1084" in codes(outer())
     assert codes(outer(subject="person.email")) == []
+
+
+class Guest(BaseModel):
+    number: int
+    ticket: UUID
+    email: str
+    nickname: str | None = None
+
+
+class Party(BaseModel):
+    request_id: str
+    order_id: str
+    host: str
+    guests: list[Guest]
+    names: list[str]
+
+
+def party(key: str, *, subject: str | None = "host", names: bool = False, within: bool = False) -> Saga[Any]:
+    one: Saga[Any] = Saga("one", trigger=str if names else Guest)
+
+    @one.read
+    def greet() -> int:
+        return 1
+
+    made = Saga(
+        "party",
+        trigger=Topic("parties", Party, idempotency_key="request_id", business_key="order_id"),
+        subject=None if within else subject,
+    )
+    made.for_each("guests", one, made.trigger.names if names else made.trigger.guests, key=key)
+    if not within:
+        return made
+    outer = Saga(
+        "outer", trigger=Topic("p", Party, idempotency_key="request_id", business_key="order_id"), subject=subject
+    )
+    outer.call("inner", made, trigger=outer.trigger)
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        pytest.param(lambda: party("email"), "for_each 'guests' tells items apart by 'email'", id="text"),
+        pytest.param(lambda: party("nickname"), "by 'nickname'", id="text that may be missing"),
+        pytest.param(lambda: party("", names=True), "by the item itself", id="items that are text"),
+        pytest.param(lambda: party("email", within=True), "for_each 'inner/guests'", id="in what it calls"),
+        pytest.param(lambda: party("number"), None, id="a number"),
+        pytest.param(lambda: party("ticket"), None, id="a UUID"),
+        pytest.param(lambda: party("email", subject=None), None, id="no subject"),
+    ],
+)
+def test_items_that_are_told_apart_by_text_are_warned_of_where_runs_are_sealed(
+    made: Callable[[], Saga[Any]], said: str | None
+) -> None:
+    found = [each.message for each in made().check() if each.code == "AM1088"]
+    assert len(found) == (0 if said is None else 1)
+    assert said is None or said in found[0]
+    assert all(each.severity == "warning" for each in made().check())
