@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from amends.coordinator.core.plan import Plan
+from amends.coordinator.core.state import State
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Digest, Event
@@ -145,6 +146,8 @@ class Checker:
                 self.limited = False
             case e.SavepointReached():
                 self._reached(event)
+            case e.ExpectationChecked():
+                self.stands[event.path] = True  # It is done, whatever came of it.
             case e.WaitStarted() | e.MessageReceived() | e.StepSkipped():
                 self._waited(event)
             case _:
@@ -279,7 +282,18 @@ class Checker:
         self.require(self.stands.get(event.step, True), "S12", f"{event.step} does not stand")
         self._forward_again()
 
-    def at_savepoint(self, world: World) -> None:
+    def against(self, world: World, entry: Entry, state: State) -> None:
+        """Hold what an entry claims against the world. `state` is the run's after it."""
+        for event in entry.events:
+            match event:
+                case e.SavepointReached():
+                    self._at_savepoint(world)
+                case e.OutcomeAmended(held=True):
+                    stands = world.stands(event.path, state.effect(event.path, "forward").key)
+                    so = stands == (event.direction == "forward")
+                    self.require(so, "S12", f"{told(event)}, and it is not so")
+
+    def _at_savepoint(self, world: World) -> None:
         """The run goes forward again: what was behind is undone in the world, and what was before stands."""
         exempt = self.at_own_risk | set(world.by_hand)
         for path in {path for path, step in self.plan.steps.items() if step.acts} - exempt:

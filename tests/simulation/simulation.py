@@ -20,7 +20,7 @@ from amends.coordinator.core.waiting import rests
 from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.schemas.entry import Entry
-from amends.schemas.events import OutcomeAmended, SagaCompensated, SagaCompleted, SavepointReached, WaitStarted
+from amends.schemas.events import SagaCompensated, SagaCompleted, WaitStarted
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.calls import Calls
 from tests.simulation.checker import Checker
@@ -28,7 +28,6 @@ from tests.simulation.people import People
 from tests.simulation.random_definitions import DICE, PILES
 from tests.simulation.run import Run
 from tests.simulation.senders import Senders
-from tests.simulation.telling import told
 from tests.simulation.world import World
 
 EVENTS_MAX: Final = 600
@@ -219,19 +218,13 @@ class Simulation:
         state = run.get()
         if has_outcome(entry.events):
             self.checker.outcome(outcome_of(state, run.payloads.get), entry)
+        self.checker.against(self.world, entry, state)
         for event in entry.events:
             match event:
                 case WaitStarted():
                     self.senders.awaited(event)
-                case SavepointReached():
-                    self.checker.at_savepoint(self.world)
                 case SagaCompleted() | SagaCompensated():
                     self.people.meddle()
-                case OutcomeAmended(held=True):
-                    stands = self.world.stands(event.path, state.effect(event.path, "forward").key)
-                    self.checker.require(
-                        stands == (event.direction == "forward"), "S12", f"{told(event)}, and it is not so"
-                    )
         if not state.closed:
             self._survives_a_crash(run, state)
 

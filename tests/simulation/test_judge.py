@@ -16,6 +16,7 @@ from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import AwaitedRow, MessageRow
 from amends.coordinator.runtime import batching
 from amends.coordinator.runtime.batching import Decision, OpenBatch
+from amends.coordinator.runtime.carrying_out import CarryingOut
 from amends.coordinator.runtime.deciding import Deciding
 from amends.coordinator.runtime.engine import Engine
 from amends.coordinator.runtime.inbound import Item
@@ -152,6 +153,11 @@ def messages_come_to_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Messages, "_take", careless)
 
 
+def ended_runs_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    sleeps = CarryingOut.sleeps
+    patch.setattr(CarryingOut, "sleeps", lambda self, run: not run.state.closed and sleeps(self, run))
+
+
 BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a lock is given to all who want it": (locks_are_given_to_all, "rule 16"),
     "a step begins again whose reply is being written": (attempts_are_forgotten, "S4|S14"),
@@ -172,6 +178,8 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
     "a message that came too late is not given back": (forgotten(OpenBatch, "give_back"), "L1"),
     "who waits is not noted": (lambda patch: patch.setattr(batching, "_note_waits", nothing), "L1"),
     "a message is brought to all who wait for it": (messages_come_to_all, "L1|S18"),
+    "nobody listens any more for an answer that says nothing yet": (forgotten(OpenBatch, "listen_again"), "L1"),
+    "an ended run is forgotten before it is read back": (ended_runs_are_forgotten, "L1"),
     "records are lost while the store is away": (records_are_lost, "S2"),
 }
 

@@ -6,14 +6,15 @@ Some are coroutines, which end when they are told to; some are threads, which do
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
+from amends.coordinator.pending import Pending
 from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.schemas.entry import EXTERNAL_BYTES
-from amends.schemas.instants import MILLISECOND
+from amends.schemas.instants import MILLISECOND, Instant
 from tests.simulation.simulation import Faults
 from tests.simulation.workers.judge import Judged
 from tests.simulation.world import Request, Verdict
@@ -86,7 +87,9 @@ class Calls:
         took_ms = self._random.randrange(1, 20_000 if self._percent(self._faults.slow) else 800)
         sent_ms = took_ms if self._percent(30) else self._random.randrange(took_ms + 1)
         kind, faults = self._random.randrange(100), self._faults
-        if kind < faults.unavailable:
+        if call.work.pending_ms is not None and self._percent(60):
+            self._at(call, took_ms, lambda: self._pend(call))
+        elif kind < faults.unavailable:
             self._at(call, took_ms, lambda: self._end(call, StepUnavailable("")))
         elif kind < faults.unavailable + faults.raises:
             if self._percent(50):
@@ -105,10 +108,27 @@ class Calls:
         else:
             error = ValueError() if self._percent(self._faults.raises) else None
         took_ms = self._random.randrange(1, 900)
-        self._at(call, took_ms, lambda: self._end(call, error) if error is not None else self._return(call, "read"))
+        plan = self._process.judge.plan
+        value: object = self._percent(70) if plan.steps[call.work.identity.path].kind == "expect" else "read"
+        self._at(call, took_ms, lambda: self._end(call, error) if error is not None else self._return(call, value))
 
     def _send(self, call: Call, *, late: bool = False) -> None:
         """What a connector does: look at the lease and the time, then send."""
+        work = call.work
+        if not self._may_send(call):
+            return
+        judged, request = self._judged(work), self._request(work)
+        verdict = self._verdict()
+        if not late:
+            call.verdict = judged.world.deliver(request, self._process.now, verdict=verdict)
+        elif self._percent(70):
+
+            def land() -> None:
+                judged.world.deliver(request, self._process.now, verdict=verdict)
+
+            self._process.outside(self._lands_at(judged, request), land)
+
+    def _may_send(self, call: Call) -> bool:
         work = call.work
         try:
             work.attempt.before_send(tool="test", action="act", resource=work.identity.path, acts=True)
@@ -116,22 +136,41 @@ class Calls:
             if error.kind == "withdrawn":
                 self._process.fired["a handler outlived its lease"] += 1
             self._end(call, error)
-            return
+            return False
         self._process.judge.sends(work)
-        judged, request = self._judged(work), self._request(work)
-        verdict: Verdict = "refused" if self._percent(self._faults.refused) else "done"
-        if not late:
-            call.verdict = judged.world.deliver(request, self._process.now, verdict=verdict)
-        elif self._percent(70):
-            late_ms = self._random.randrange(judged.world.late_ms(request.path, request.direction) + 1)
-            at = judged.world.lands_at(
-                request, self._process.now + late_ms * MILLISECOND, key_used_at=judged.key_used_at.get(request.key)
-            )
+        return True
 
-            def land() -> None:
-                judged.world.deliver(request, self._process.now, verdict=verdict)
+    def _pend(self, call: Call) -> None:
+        """The participant takes the request, acts when it likes, and answers by a message, or never."""
+        if not self._may_send(call):
+            return
+        work, process = call.work, self._process
+        judged, request, given = self._judged(work), self._request(work), self._verdict()
+        assert work.pending_ms is not None, "it may be pending"
+        promised = judged.world.certainty(request.path, request.direction)
+        knows = promised.deduplicates and promised.window_ms is None
+        key = request.key if knows else f"{request.key}:{request.attempt}"
+        answers, unable = not self._percent(15), self._percent(10)
+        answers_us = self._random.randrange(1, 2 * work.pending_ms) * MILLISECOND
 
-            self._process.outside(at, land)
+        def land() -> None:
+            verdict: Verdict | Literal["unavailable"] = "unavailable"
+            if not unable:
+                verdict = judged.world.deliver(request, process.now, verdict=given)
+            if answers:
+                process.outside(process.now + answers_us, lambda: process.answer(key, verdict, request.path))
+
+        process.outside(process.now if unable else self._lands_at(judged, request), land)
+        process.fired["something was pending"] += 1
+        self._return(call, Pending(correlation=key))
+
+    def _verdict(self) -> Verdict:
+        return "refused" if self._percent(self._faults.refused) else "done"
+
+    def _lands_at(self, judged: Judged, request: Request) -> Instant:
+        late_ms = self._random.randrange(judged.world.late_ms(request.path, request.direction) + 1)
+        at = self._process.now + late_ms * MILLISECOND
+        return judged.world.lands_at(request, at, key_used_at=judged.key_used_at.get(request.key))
 
     def _request(self, work: Work) -> Request:
         path, direction, _, number = work.identity
@@ -161,7 +200,7 @@ class Calls:
         """A read-back may be late, but not for longer than the definition allows it to be."""
         path, direction, role, _ = work.identity
         world = self._judged(work).world
-        reader = world.plan.readback(path, direction)
+        reader = world.plan.readback(path, direction) or world.plan.delayed(path, direction)
         if role != "verify" or reader is None:
             return False
         for_us = self._process.now - world.changed_at.get(path, 0)

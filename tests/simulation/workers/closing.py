@@ -29,6 +29,7 @@ class Order(BaseModel):
 
 
 _TEXT: Final[TypeAdapter[Any]] = TypeAdapter(str)
+_YES_OR_NO: Final[TypeAdapter[Any]] = TypeAdapter(bool)
 _TRIGGER: Final[TypeAdapter[Any]] = TypeAdapter(Order)
 _TRIGGER_SCHEMA: Final = json.dumps(_TRIGGER.json_schema()).encode()
 _NULL: Final = Raw(b"null")
@@ -37,6 +38,9 @@ _NULL: Final = Raw(b"null")
 def closed(form: DefinitionForm) -> ClosedSaga:
     """The saga that this form would come from."""
     handlers = {name: _handler(name, role) for name, role in _handlers(form)}
+    for step in form.steps:
+        if step.kind == "expect":
+            handlers[step.path] = replace(handlers[step.path], result=_YES_OR_NO)
     return ClosedSaga(
         form=form,
         hash=graph_hash(form),

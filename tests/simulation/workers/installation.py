@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.plan import plan_of
@@ -26,6 +26,7 @@ from tests.simulation.workers.process import LEASE_MS, Process
 from tests.simulation.workers.senders import Senders
 from tests.simulation.workers.topic import Partition, Topic
 from tests.simulation.workers.troubles import Troubles, drawn
+from tests.simulation.world import Verdict
 
 EVENTS_MAX: Final = 60_000
 STORM_US: Final = 40 * SECOND
@@ -47,6 +48,7 @@ class Installation:
     weather: Weather
     judge: Judge
     people: People = field(init=False)
+    senders: Senders = field(init=False)
     processes: list[Process] = field(default_factory=list)
     _heap: list[tuple[Instant, Instant, int, Happening, Process | None]] = field(default_factory=list)
     """By the instant at which it comes, then by that at which it was to come before its worker froze."""
@@ -82,6 +84,7 @@ class Installation:
             judge=judge,
         )
         people = installation.people = People(installation=installation)
+        installation.senders = Senders(random=random, store=store)
         judge.parked = people.parked
         for _ in range(1 if embedded else random.choice((1, 2, 2, 3))):
             installation.begin()
@@ -105,7 +108,15 @@ class Installation:
         self.judge.finish()
         self.weather.fired["a message was taken"] += len(self.judge.messages.taken)
         self.weather.fired["a message was given back"] += self.judge.messages.given_back
+        self.weather.fired["an ended run was read back"] += sum(
+            bool(judged.state.verifications) for judged in self.judge.runs.values()
+        )
         return Counter(judged.state.status for judged in self.judge.runs.values())
+
+    def answer(self, key: str, verdict: Verdict | Literal["unavailable"], path: str) -> None:
+        """A participant answers for what is pending, unless nobody is there any more to hear it."""
+        if not self._over:
+            self.senders.answer(key, verdict, path, self.clock.now)
 
     def go_on(self, *, until: Instant) -> None:
         """Let everything happen that comes before an instant."""
@@ -163,10 +174,9 @@ class Installation:
             for _ in range(times):
                 self.at(self.clock.now + random.randrange(STORM_US * 3 // 4), happening)
         if Senders.are_needed(self.saga.form):
-            senders = Senders(random=random, store=self.store)
             for _ in range(random.choice((0, 10, 40))):
                 at = self.clock.now + random.randrange(2 * STORM_US)
-                self.at(at, lambda: senders.send(self.clock.now))
+                self.at(at, lambda: self.senders.send(self.clock.now))
         self.at(self.clock.now + STORM_US, self._calm)
 
     def _publish(self) -> None:

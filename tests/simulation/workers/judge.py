@@ -14,13 +14,16 @@ from amends.coordinator.core.people import may_cancel, resolutions
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import State
+from amends.coordinator.core.verifying import open_verifications
 from amends.coordinator.ports.rows import Batch, StoredEntry
+from amends.coordinator.reading.outcomes import has_outcome, outcome_of
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.runtime.work import Work
 from amends.schemas import events as e
 from amends.schemas import wishes
 from amends.schemas.canonical import encode
-from amends.schemas.entry import Entry, decode
+from amends.schemas.entry import Entry, Inline, decode
+from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND, Instant, instant_of
 from tests.simulation.checker import Checker, InvariantBroken
@@ -44,6 +47,8 @@ class Judged:
     moved_at: Instant
     key_used_at: dict[str, Instant] = field(default_factory=dict)
     begun: set[tuple[str, str, int]] = field(default_factory=set)
+    payloads: dict[Digest, bytes] = field(default_factory=dict)
+    """Those that stand in the entries."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,9 +118,17 @@ class Judge:
         self.require(entry.previous_hash == (state.hash if state is not None else ""), "S14", "the chain is broken")
         state = fold_entry(state, entry)
         if judged is None:
-            checker, world = Checker(plan=self.plan), World(plan=self.plan)
-            judged = self.runs[entry.saga_id] = Judged(checker=checker, world=world, state=state, moved_at=at)
+            payloads: dict[Digest, bytes] = {}
+            checker, world = Checker(plan=self.plan, payload=payloads.get), World(plan=self.plan)
+            judged = Judged(checker=checker, world=world, state=state, moved_at=at, payloads=payloads)
+            self.runs[entry.saga_id] = judged
+        for digest, payload in entry.payloads.items():
+            if isinstance(payload, Inline):
+                judged.payloads[digest] = payload.inline.encode()
         judged.checker.entry(entry)
+        if has_outcome(entry.events):
+            judged.checker.outcome(outcome_of(state, judged.payloads.get), entry)
+        judged.checker.against(judged.world, entry, state)
         judged.state, judged.moved_at = state, max(judged.moved_at, self.clock())
         for event in entry.events:
             if isinstance(event, e.StepRequested | e.UndoRequested) and event.idempotency_key is not None:
@@ -233,7 +246,7 @@ class Judge:
         """Whether every record is accounted for and read, every run has ended, and nobody waits to be heard."""
         return (
             all(partition.committed == len(partition.records) for partition in self.topic.partitions)
-            and all(judged.state.closed for judged in self.runs.values())
+            and all(judged.state.closed and not open_verifications(judged.state) for judged in self.runs.values())
             and not self.store._tables.inbox
         )
 

@@ -6,7 +6,7 @@ It lives on the events of its installation: turns of the engine, rounds of the l
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.errors import StoreUnavailable
@@ -35,6 +35,7 @@ from tests.simulation.workers.judge import Judge
 from tests.simulation.workers.topic import NAMESPACE
 from tests.simulation.workers.troubles import Fired
 from tests.simulation.workers.writer import SlowWriter
+from tests.simulation.world import Verdict
 
 if TYPE_CHECKING:
     from tests.simulation.workers.installation import Installation
@@ -110,6 +111,10 @@ class Process:
     def outside(self, at: Instant, happening: Callable[[], None]) -> None:
         """Let this happen in the world, whatever becomes of the worker."""
         self._installation.at(at, happening)
+
+    def answer(self, key: str, verdict: Verdict | Literal["unavailable"], path: str) -> None:
+        """Have a participant answer for what is pending."""
+        self._installation.answer(key, verdict, path)
 
     def put(self, inbound: Inbound) -> None:
         """Into the engine's queue."""

@@ -105,6 +105,8 @@ KINDS: Final = frozenset(
         "the store was away at an append",
         "a message was taken",
         "a message was given back",
+        "something was pending",
+        "an ended run was read back",
     }
 )
 """Each must have happened in some of the stories, or they say nothing of it."""
