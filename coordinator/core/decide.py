@@ -33,14 +33,14 @@ from amends.coordinator.core.recovery import recover
 from amends.coordinator.core.replies import record_readback, record_reply
 from amends.coordinator.core.savepoints import choose_savepoint, too_late_for_savepoint
 from amends.coordinator.core.state import State
-from amends.coordinator.core.turn import Payloads, Turn
+from amends.coordinator.core.turn import BEGUN_MAX, Payloads, Turn
 from amends.coordinator.core.verifying import ask_due
 from amends.coordinator.core.waiting import record_message
 from amends.schemas.events import DrainStarted, Event, RerunStarted, SagaStarted, StepRequested, UndoRequested
 from amends.schemas.instants import MILLISECOND, Instant, text_of
 
-STAGES_MAX = 16
-"""More stages in one decision than any run can have: forward, drain, forward again behind the pivot, compensation."""
+STAGES_MAX = 4 * BEGUN_MAX
+"""More stages than any decision has: what is begun may be over at once, a wait for an instant that has been, say."""
 
 _INTENTS = {StepRequested, UndoRequested}
 """Nothing is due because of an intent: a stage that ends in these alone would find nothing more."""

@@ -1,6 +1,6 @@
 """One decision in the making: events so far and the state they lead to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,9 +22,14 @@ Payloads = Callable[[Digest], bytes]
 
 _PLANNING = (FanOutPlanned, RoundPlanned)
 """Events after which the run has other steps."""
-_BEGINNING = frozenset({StepRequested, WaitStarted})
+_BEGINNING = frozenset({StepRequested, WaitStarted, *_PLANNING})
 BEGUN_MAX = 300
-"""Steps that one decision begins: its entry is to fit into its topic. What comes of them begins the others."""
+"""Steps that one decision begins: its entry is to fit into its topic. The next one, at once, begins the others."""
+
+
+def began_all_it_may(events: Sequence[Event]) -> bool:
+    """Whether a decision may have left steps that could begin as well: nothing that was begun need tell of them."""
+    return len(events) >= BEGUN_MAX and sum(type(event) in _BEGINNING for event in events) >= BEGUN_MAX
 
 
 @dataclass(slots=True, kw_only=True)

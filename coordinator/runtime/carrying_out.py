@@ -53,10 +53,14 @@ class CarryingOut:
             wanted = {identity_of(command) for command in Decided.of(run, now).commands}
             begin = {identity: command for identity, command in begin.items() if identity in wanted}
         self._start(run, begin, now)
+        self.set_timer(run)
+        self.leave_if_over(run, now)
+
+    def set_timer(self, run: Run) -> None:
+        """Have the run looked at when it is due."""
         if run.due is not None and run.due != run.timer_due:
             run.timer_due = run.due
             self.timers.set(run.due, "due", run.saga_id)
-        self.leave_if_over(run, now)
 
     def leave_if_over(self, run: Run, now: Instant) -> None:
         """One that has ended, parked or sleeps leaves memory; one that waits for a handler takes no place in flight."""
@@ -84,8 +88,7 @@ class CarryingOut:
             return False
         if run.state.status == "compensating":
             self.turning_back.add(run.saga_id)
-        if run.due is not None and run.due != run.timer_due:
-            self.timers.set(run.due, "due", run.saga_id)
+        self.set_timer(run)
         self.asleep[run.saga_id] = (run.due or 0, run.shard)
         return True
 

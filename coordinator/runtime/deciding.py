@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from amends.coordinator.core.commands import next_due
 from amends.coordinator.core.decide import decide
 from amends.coordinator.core.messages import Recovered, RerunWished, Start, Tick
 from amends.coordinator.errors import StoreUnavailable
@@ -245,6 +246,8 @@ class Deciding:
             self.resuming.over(run.saga_id)
             self.carrying_out.carry_out(Decided.of(run, now), now)
         elif isinstance(item.message, Tick):
+            run.due = next_due(run.plan, run.state)  # It was due to begin what there was no room for, and all had room.
+            self.carrying_out.set_timer(run)
             self.timers.set(now + SECOND, "due", run.saga_id)
         self.carrying_out.leave_if_over(run, now)
 

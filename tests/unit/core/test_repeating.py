@@ -11,9 +11,9 @@ from amends.coordinator.definition.expression import Compare, Expression, Refere
 from amends.coordinator.definition.form import Argument, StepForm
 from amends.schemas import events as e
 from amends.schemas.ids import effect_key_of
-from amends.schemas.instants import SECOND
-from tests.simulation.definitions import action, for_each, loop, pivot, read, result, saga
-from tests.simulation.run import Run
+from amends.schemas.instants import SECOND, text_of
+from tests.simulation.definitions import action, for_each, loop, pivot, read, result, saga, until
+from tests.simulation.run import BEGIN, Run
 
 LINES = Argument(source="trigger", field="lines")
 ORDER = {"lines": [{"sku": "a"}, {"sku": "b"}, {"sku": "c"}]}
@@ -227,8 +227,36 @@ def test_a_plan_that_is_unfolded_again_is_the_same() -> None:
 def test_one_decision_begins_no_more_than_its_entry_holds_and_the_next_goes_on() -> None:
     lines = [{"sku": f"s{n}"} for n in range(BEGUN_MAX + 50)]
     run = Run.of(saga(over_lines(concurrency=1000, items_max=1000)), trigger={"lines": lines})
-    assert sum(isinstance(event, e.StepRequested) for event in run.events) == BEGUN_MAX
-    assert len(run.ok("notify[0]")) == 1 + 50
+    assert sum(isinstance(event, e.StepRequested) for event in run.events) == BEGUN_MAX - 1  # and the plan
+    assert len(run.ok("notify[0]")) == 1 + 51
+
+
+def boxes_of(count: int) -> StepForm:
+    packing = for_each(
+        "ship/pack", action("ship/pack", ()), items=Argument(source="result", step="ship[]", field="boxes")
+    )
+    return for_each("ship", packing, items=LINES, key="sku", concurrency=1, items_max=count)
+
+
+NEVER = Compare(left=Reference(step=None, field="ship_at"), how="==", right=Value(value=""))
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([until(f"w{number}") for number in range(100)], id="waits for an instant that has been"),
+        pytest.param([over_lines(until("notify", ()), concurrency=1)], id="such waits of a list, one after the other"),
+        pytest.param(
+            [loop("poll", read("poll", (), when=NEVER), until=NEVER, rounds_max=100, on_max="go_on")],
+            id="rounds in which everything is skipped",
+        ),
+        pytest.param([boxes_of(100)], id="lists of lists that are empty"),
+    ],
+)
+def test_a_decision_comes_to_rest_however_much_is_over_as_soon_as_it_is_begun(steps: list[StepForm]) -> None:
+    lines = [{"sku": f"s{n}", "boxes": []} for n in range(100)]
+    run = Run.of(saga(*steps), trigger={"lines": lines, "ship_at": text_of(BEGIN)})
+    assert run.status == "completed"
 
 
 def test_a_list_with_keys_that_no_event_holds_fails_the_step() -> None:
