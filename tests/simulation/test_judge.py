@@ -184,6 +184,7 @@ BUGS: Final[Mapping[str, tuple[Seed, str]]] = {
 }
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_bug_seeded_into_the_runtime_breaks_its_invariant(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seed, rules = BUGS[bug]
