@@ -173,17 +173,20 @@ def waiting_saga() -> Saga[Order]:
     return saga
 
 
-def pending_saga() -> Saga[Order]:
-    """Books where the answer comes later, as it does for the undo; what comes after it may fail."""
+def pending_saga(*, one_key: bool = False) -> Saga[Order]:
+    """Books where the answer comes later, as it does for the undo; what comes after it may fail.
+
+    With `one_key` answers to both have the same key, which cannot be told apart.
+    """
     saga = Saga("pending", trigger=Topic("orders", Order, idempotency_key="id", business_key="order"), deadline="1d")
 
     @saga.action(tombstones=True, pending_within="2h")
     def book(ctx: Context, trigger: Order) -> Done | Pending:
-        return Pending(correlation=f"book-{ctx.attempt}", external_id="taken_1")
+        return Pending(correlation="book-1" if one_key else f"book-{ctx.attempt}", external_id="taken_1")
 
     @book.undo(verify="reply", pending_within="1h")
     def cancel(ctx: Context, booked: Done | None = book.maybe) -> Pending:
-        return Pending(correlation=f"cancel-{ctx.attempt}")
+        return Pending(correlation="book-1" if one_key else f"cancel-{ctx.attempt}")
 
     @saga.action(after=book, idempotent=True)
     def bill(ctx: Context, booked: Done = book.result) -> Done:

@@ -135,6 +135,35 @@ def answered(*answers: Verdict, cancelled: bool = False, replies: Replies | None
     return installation
 
 
+def answered_again(*answers: Verdict, body: object) -> World:
+    """A run whose one request is answered for again and again."""
+    installation = played(pending_saga(), until_s=60)
+    for answer in answers:
+        installation.send("booked", "book-1", body, answer=answer, reason="so it is")
+        installation.run(until=installation.clock.now + 60 * SECOND)
+    installation.run(until=installation.clock.now + 7 * 3600 * SECOND)
+    return installation
+
+
+def pending_under_one_key() -> World:
+    """A run whose undo would be pending under the key that its step's answer had."""
+    installation = played(pending_saga(one_key=True), {"bill": fails("no credit")}, until_s=60)
+    installation.send("booked", "book-1", Done(id="slot_1"), answer="succeeded")
+    installation.run(until=installation.clock.now + 3600 * SECOND)
+    return installation
+
+
+def read_back_cut_off(*, times: int) -> World:
+    """A run whose worker dies again and again while it is read back after its end."""
+    replies: Replies = {"charge.verify": [*(late(value=True, after="20s") for _ in range(times)), ok(value=True)]}
+    installation = played(read_back_saga(), replies, until_s=7201)
+    for _ in range(times):
+        installation.crash()
+        installation.run(until=installation.clock.now + SECOND)
+    installation.run(until=installation.clock.now + 60 * SECOND)
+    return installation
+
+
 REFUSED_UNDO: Final[Replies] = {"ship": fails("no truck"), "charge.undo": [fails("account closed"), ok()]}
 FETCHED: Final = ok(Done(id="a", note="fetched"))
 REFUSED_ITEM: Final[Replies] = {"parcels/book": [ok(Done(id="b")), fails("too long for the van"), ok(Done(id="b"))]}
@@ -189,6 +218,15 @@ STORIES: Final[Mapping[str, Story]] = {
     "read-back-late": lambda: played(read_back_saga(), until_s=3 * 3600),
     "read-back-late-denied": lambda: played(read_back_saga(), {"charge.verify": ok(value=False)}, until_s=3 * 3600),
     "undo-read-back-late": lambda: played(read_back_saga(), {"assess": fails("not ours")}, until_s=3 * 3600),
+    "undo-read-back-late-denied": lambda: played(
+        read_back_saga(), {"assess": fails("not ours"), "charge.undo.verify": ok(value=False)}, until_s=3 * 3600
+    ),
+    "read-back-late-cut-off": lambda: read_back_cut_off(times=1),
+    "read-back-late-poison": lambda: read_back_cut_off(times=5),
+    "undone-to-a-step-too-late": lambda: undone_to(
+        played(order_saga(deadline="2s"), {**REFUSED_UNDO, "charge.undo": [fails("closed"), *[unavailable()] * 9]}),
+        "assess",
+    ),
     "waited": lambda: waited(paid=True),
     "waited-in-vain": lambda: waited(paid=False),
     "pending": lambda: answered("succeeded"),
@@ -197,6 +235,10 @@ STORIES: Final[Mapping[str, Story]] = {
     "pending-undone": lambda: answered("succeeded", replies={"bill": fails("no credit")}),
     "pending-unanswered": answered,
     "pending-and-late": lambda: answered("succeeded", cancelled=True),
+    "pending-answered-twice": lambda: answered_again("succeeded", "refused", body=Done(id="slot_1")),
+    "pending-unknown-then-known": lambda: answered_again("unknown", "succeeded", body=Done(id="slot_1")),
+    "pending-no-result": lambda: answered_again("succeeded", body={"slot": 1}),
+    "pending-under-one-key": pending_under_one_key,
     "repeated": lambda: played(repeating_saga(), {"fetched/ask": [ok(Done(id="a")), FETCHED]}),
     "items-collected": lambda: played(repeating_saga(policy="collect"), {**REFUSED_ITEM, "fetched/ask": FETCHED}),
     "items-undone": lambda: played(repeating_saga(), REFUSED_ITEM),
