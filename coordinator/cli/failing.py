@@ -90,10 +90,11 @@ def _with_value(message: str, cause: BaseException | None) -> str:
 
 
 def _say(line: str, code: int) -> int:
+    from amends.coordinator.cli.harmless import harmless
     from amends.coordinator.redaction import redact
 
     _silence_if_closed()
-    print(redact(line), file=sys.stderr)  # noqa: T201  the one place errors are printed
+    print(harmless(redact(line), sys.stderr), file=sys.stderr)  # noqa: T201  the one place errors are printed
     return code
 
 

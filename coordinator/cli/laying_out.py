@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
+from amends.coordinator.cli.harmless import in_one_line
 from amends.coordinator.cli.output import WIDTH, cells, shortened
 from amends.coordinator.reading.folding import folded
 from amends.coordinator.reading.words import counted
@@ -66,7 +67,7 @@ def called(path: str, items: Items) -> str:
         for found in _PLACE.finditer(path)
         if (keys := items.get(path[: found.start()].removeprefix(UNDO))) and int(found[1]) < len(keys)
     ]
-    return f"{path} ({', '.join(names)})" if names else path
+    return f"{path} ({', '.join(map(in_one_line, names))})" if names else path
 
 
 def command_lines(command: str, *, indent: str) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from amends.coordinator.cli.harmless import harmless
 from amends.coordinator.redaction import redact
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -73,7 +74,7 @@ class _Text(logging.Formatter):
         line = f"{_moment(record):%H:%M:%S}  {level}{record.getMessage()}  {said}".rstrip()
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return redact(line)
+        return harmless(redact(line), sys.stderr)
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -4,12 +4,12 @@ Text is calm: symbols and words say everything, color only repeats it, and only 
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, TextIO, TypeVar
 
 from amends.coordinator.cli.call import Call, Output
+from amends.coordinator.cli.harmless import harmless
 from amends.coordinator.reading import words
 from amends.coordinator.reading.folding import folded
 
@@ -23,10 +23,6 @@ _CUT_MIN: Final = 8
 _FOLD_MIN: Final = 24
 _STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _PLAIN: Final = "\x1b[0m"
-_CONTROL: Final = re.compile(
-    "\x1b\\[(?:0|1|2|31|32|33)m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
-"""Our own styles, and what else a terminal might obey: controls, line breaks, and what turns the direction of text."""
 
 _TONES: Final = {
     "completed": "good",
@@ -84,7 +80,7 @@ def write(text: str) -> None:
         return
     from amends.coordinator.redaction import redact
 
-    shown = _CONTROL.sub(_escaped, redact(text).rstrip("\n"))
+    shown = harmless(redact(text).rstrip("\n"), sys.stdout)
     sys.stdout.buffer.write((shown + "\n").encode(errors="backslashreplace"))
     sys.stdout.buffer.flush()
 
@@ -102,6 +98,9 @@ def readable(data: bytes) -> str:
 
 def note(text: str) -> None:
     """Print progress and remarks, on stderr."""
+    from amends.coordinator.redaction import redact
+
+    text = harmless(redact(text), sys.stderr)
     print(text, file=sys.stderr, flush=True)  # noqa: T201  the one place remarks are printed
 
 
@@ -175,12 +174,6 @@ def toned(tone: str, text: str) -> str:
 def shortened(saga_id: str) -> str:
     """Enough of an id to name the run."""
     return saga_id[:13]
-
-
-def _escaped(found: re.Match[str]) -> str:
-    """What came in with somebody's data must not steer the terminal of whoever looks at it."""
-    text = found.group()
-    return text if len(text) > 1 and sys.stdout.isatty() else text.encode("unicode_escape").decode()
 
 
 def _padded(text: str, width: int) -> str:

@@ -46,7 +46,7 @@ def steps_text(steps: Sequence[Facts], *, ended: bool, items: Items) -> list[str
     """One line a step, where many items are alike one for all of them; below it what its failure said."""
     rows = [(called(path, items), *said) for path, *said in _together(_row(step, ended=ended) for step in steps)]
     shown = len(_HEADS) if any(undo for _, _, _, undo, _ in rows) else len(_HEADS) - 1
-    head, *lines = columns([row[:shown] for row in rows], heads=_HEADS[:shown], indent="  ").splitlines()
+    head, *lines = columns([row[:shown] for row in rows], heads=_HEADS[:shown], indent="  ").split("\n")
     found = [head]
     for row, line in zip(rows, lines, strict=True):
         found.append(line)

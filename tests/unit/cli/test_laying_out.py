@@ -74,6 +74,16 @@ def step(path: str, status: str = "done", failure: Failure | None = None, undo: 
     return {"path": path, "kind": "action", "status": status, "attempts": 1, "failure": failure, "undo": undone}
 
 
+def test_what_an_item_is_called_makes_no_line_of_its_own_and_steers_nothing() -> None:
+    items = {"ship": ("tea\n✔ completed", "mate\u2028\u202e", "\x9b31m")}
+    lines = steps_text([step(f"ship[{index}]") for index in range(3)], ended=False, items=items)
+    assert [line.split("  ")[1] for line in lines[1:]] == [
+        r"ship[0] (tea\n✔ completed)",
+        r"ship[1] (mate\u2028\u202e)",
+        r"ship[2] (\x9b31m)",
+    ]
+
+
 def test_a_thousand_items_are_a_line_and_the_one_that_failed_another() -> None:
     failed = Failure(step="ship[7]", attempt=1, kind="refused", message="no truck")
     steps = [step(f"ship[{n}]") for n in range(1_000) if n != 7] + [step("ship[7]", "failed", failed)]

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr
 
@@ -36,3 +37,13 @@ def test_so_does_a_command_that_fails() -> None:
     with pytest.raises(KeyError):
         _starts_and_fails()
     assert _logging() == before
+
+
+def test_a_line_for_people_steers_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with logging_kept():
+        start_logging("info")
+        logging.getLogger("amends.test").warning("late_reply", extra={"key": "a\x1b[2J\x9b\u202eb"})
+    assert capsys.readouterr().err.endswith("warning late_reply  key=a\\x1b[2J\\x9b\\u202eb\n")

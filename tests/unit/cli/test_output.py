@@ -11,7 +11,9 @@ from contextlib import contextmanager, redirect_stdout
 
 import pytest
 
-from amends.coordinator.cli.output import cells, columns, readable, room, status_text, write
+from amends.coordinator.cli.logs import logging_kept
+from amends.coordinator.cli.main import run
+from amends.coordinator.cli.output import cells, columns, note, readable, room, status_text, write
 from amends.coordinator.reading.replay_text import replay_text
 from amends.coordinator.reading.times import took
 from tests.unit.reading.test_story import compensated
@@ -112,6 +114,14 @@ def test_foreign_control_characters_are_shown_not_obeyed(
 ) -> None:
     write(text)
     assert capsys.readouterr().out == shown
+    note(text.rstrip("\n"))
+    assert capsys.readouterr().err == (shown or "\n")
+
+
+def test_an_error_quotes_what_was_given_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_kept():
+        assert run(["runs", "list", "--since", "\u202eye\x9bar"]) == 2
+    assert r"\u202eye\x9bar" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

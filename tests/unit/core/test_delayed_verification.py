@@ -13,6 +13,7 @@ from amends.schemas.events import LateReplyRecorded, OutcomeAmended, RunResumed,
 from amends.schemas.instants import SECOND
 from tests.simulation.definitions import action, expect, read, read_back_later, saga
 from tests.simulation.run import Run
+from tests.unit.core.test_fold import EVIDENCE
 
 AFTER_MS = 7_200_000
 
@@ -59,6 +60,7 @@ def test_an_undo_is_believed_until_it_is_read_back() -> None:
     run = compensated()
     assert run.story[-3:] == ["undo of a verified by reply", "verify undo of a later", "compensated"]
     assert proof_of(run.get()) == "pending"
+    assert (waited_for(run.plan, run.get()) or "").startswith("verification of the undo of a: ")
     due(run)
     assert run.finds("undo of a") == ["undo of a verified after the end"]
     assert proof_of(run.get()) == "proven"
@@ -74,6 +76,12 @@ def test_at_its_instant_it_is_asked_and_a_yes_proves_the_run() -> None:
     assert proof_of(run.get()) == "proven"
     assert (run.status, run.doing(), waited_for(run.plan, run.get())) == ("completed", [], None)
     assert run.effect("a").verified_by == "readback"
+
+
+def test_what_a_late_read_back_saw_is_evidence_too() -> None:
+    run = due(completed())
+    assert run.finds("a", notes=(EVIDENCE,)) == ["evidence of a", "a verified after the end"]
+    assert run.get().evidence == (f"{run.get().version}.0",)
 
 
 def test_a_no_is_asked_again_for_as_long_as_read_backs_lag_and_then_flags_the_run() -> None:
