@@ -57,6 +57,8 @@ def decide(
         return _start(plan, message, now, payloads)
     assert state is not None, "only a start makes a run"
     turn = Turn(plan=plan, state=state, now=max(now, state.at), payloads=payloads)
+    if isinstance(message, Tick):
+        turn.given_up = lambda path: path not in message.met
     _record(turn, message)
     _advance(turn)
     return tuple(turn.events), turn.state

@@ -149,7 +149,10 @@ class Delivered(_Message, frozen=True, kw_only=True):
 
 
 class Tick(_Message, frozen=True, kw_only=True):
-    """An instant that the run waits for has come (`due.py`), or a handler has become available."""
+    """An instant that the run waits for has come, or a handler has become available."""
+
+    met: tuple[str, ...] = ()
+    """Waits that a message is on its way to: they are not given up, though their time is over."""
 
 
 class Recovered(_Message, frozen=True, kw_only=True):

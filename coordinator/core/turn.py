@@ -32,6 +32,11 @@ def began_all_it_may(events: Sequence[Event]) -> bool:
     return len(events) >= BEGUN_MAX and sum(type(event) in _BEGINNING for event in events) >= BEGUN_MAX
 
 
+def never(_path: str) -> bool:
+    """What only the timer brings about, which knows whether a message is on its way (rule 15)."""
+    return False
+
+
 @dataclass(slots=True, kw_only=True)
 class Turn:
     """Local to one call of `decide`; the only thing in the core that changes."""
@@ -46,6 +51,8 @@ class Turn:
     progress: Progress = field(default_factory=Progress)
     """Of what is repeated."""
     begun: int = 0
+    given_up: Callable[[str], bool] = never
+    """Whether a wait for a message whose time is over is given up now."""
 
     def __post_init__(self) -> None:
         self.plan = self.plan.of(self.state)

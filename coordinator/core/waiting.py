@@ -73,11 +73,13 @@ def begin_wait(turn: Turn, step: StepForm) -> None:
 
 
 def end_wait(turn: Turn, step: StepForm) -> None:
-    """Its instant has come: what was waited for by time is there, a message is not."""
+    """Its instant has come: what was waited for by time is there, a message is not, unless it is on its way."""
     wait, effect = step.wait, turn.state.effect(step.path, "forward")
     assert wait is not None, "only a step of kind wait waits"
     if wait.awaits != "message":
         _met(turn, step.path, effect, NOTHING_DIGEST)
+        return
+    if not turn.given_up(step.path):
         return
     if wait.on_timeout == "skip":
         turn.emit(StepSkipped(path=step.path, because="timeout"))
@@ -127,6 +129,21 @@ def open_waits(state: State) -> dict[str, Awaited]:
             if effect.phase == "waiting" and awaited is not msgspec.UNSET and awaited.awaits == "message":
                 found[path] = awaited
     return found
+
+
+def overdue_waits(state: State, now: Instant) -> dict[str, Awaited]:
+    """Waits for a message whose time is over, and which nobody has given up."""
+    if state.closed or state.status != "running":
+        return {}
+    return {
+        path: effect.awaited
+        for path, effect in state.forward.items()
+        if effect.phase == "waiting"
+        and effect.awaited is not msgspec.UNSET
+        and effect.awaited.awaits == "message"
+        and effect.due_at is not None
+        and effect.due_at <= now
+    }
 
 
 def rests(plan: Plan, state: State) -> bool:

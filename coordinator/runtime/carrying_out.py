@@ -78,7 +78,7 @@ class CarryingOut:
             del self.runs[run.saga_id]
         elif waits_for_handler(run, now):
             self.resting.add(run.saga_id)
-        elif self.sleeps(run):
+        elif not _is_due(run, now) and self.sleeps(run):
             del self.runs[run.saga_id]
             self.shelf.put(run)
 
@@ -166,3 +166,8 @@ class CarryingOut:
         if timer.identity is None:
             return timer.kind == "alone" or (run.due is not None and run.due <= timer.due)
         return timer.identity in run.running or timer.identity in run.put_off
+
+
+def _is_due(run: Run, now: Instant) -> bool:
+    """Whether it is about to be decided on again."""
+    return run.due is not None and run.due <= now

@@ -166,6 +166,8 @@ class Deciding:
             return None  # Not ours: its owner hears of it through the inbox, or by recovery.
         if self.quarantine.shard_of(item.saga_id) is not None:
             return None  # A wish stays in the inbox, for an owner that can read the run.
+        if isinstance(item.message, Tick) and run is not None:
+            item = self._with_what_is_met(run, item, now)
         batch.causes.append(item)
         if run is None:
             self.delivering.give_back(batch, shard, item)
@@ -174,6 +176,14 @@ class Deciding:
         if item.brought is not None:
             return self._decide_message(batch, run, shard, item, now)
         return self._decide(batch, run, shard, item, now)
+
+    def _with_what_is_met(self, run: Run, item: Item, now: Instant) -> Item:
+        """The tick, with the waits that a message is on its way to; they are looked after should it turn out none."""
+        met = self.delivering.in_time(run, now) if run.plan.waits else ()
+        if not met:
+            return item
+        self.timers.set(now + SECOND, "due", run.saga_id)
+        return item.with_message(Tick(met=met))
 
     def _decide_message(
         self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant

@@ -111,7 +111,7 @@ class Engine:
             quarantine=self._quarantine,
             resuming=self._resuming,
             wishing=self._wishing,
-            delivering=Delivering(catalogue=self.catalogue),
+            delivering=Delivering(catalogue=self.catalogue, store=self.store),
             carrying_out=self._carrying_out,
             in_flight_max=self.settings.in_flight_max,
             build=self.settings.build,

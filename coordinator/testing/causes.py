@@ -30,6 +30,7 @@ from amends.coordinator.core.messages import (
 )
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
+from amends.coordinator.core.waiting import overdue_waits
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 from amends.schemas.events import Event
@@ -52,7 +53,7 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:  # noq
         case "trigger" | "rerun" if isinstance(first, e.SagaStarted):
             return _start(entry, first)
         case "timer":
-            return Tick()
+            return _tick(state, entry)
         case "message" if isinstance(first, e.MessageReceived):
             return Delivered(
                 path=first.path,
@@ -76,6 +77,13 @@ def message_of(plan: Plan, state: State | None, entry: Entry) -> Message:  # noq
         case "readback" if state is not None:
             return _answer(plan, state, entry, first, notes)
     raise NoMessage(f"its cause is {entry.cause!r}, and its first event {type(first).__name__}")
+
+
+def _tick(state: State | None, entry: Entry) -> Tick:
+    """Waits that were over and that it did not give up had been met."""
+    overdue = overdue_waits(state, instant_of(entry.at)) if state is not None else {}
+    ended = {event.path for event in entry.events if isinstance(event, e.StepFailed | e.StepSkipped)}
+    return Tick(met=tuple(path for path in overdue if path not in ended))
 
 
 def _start(entry: Entry, event: e.SagaStarted) -> Start:

@@ -193,6 +193,10 @@ class Checker:
                 self.stands[event.path] = event.state != "absent"
                 self._settled(event.path)
                 self.guessed |= {event.path} if event.state in {"ended", "tombstone"} else set()
+            case e.LateReplyRecorded() if event.direction == "undo" and event.answer == "succeeded":
+                if event.path in self.left:  # A person gave the undo up, and it has taken all the same.
+                    self.left.discard(event.path)
+                    self.undone.append(event.path)
             case e.GenerationRaised() if event.direction == "forward":
                 self.stands[event.path] = False
                 self._anew(event.path)

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from amends.coordinator.core.commands import commands, next_due
-from amends.coordinator.core.messages import Recovered
+from amends.coordinator.core.messages import Recovered, Tick
 from amends.coordinator.core.people import resolutions
 from amends.coordinator.core.waiting import open_waits, waited_for
 from amends.coordinator.definition.expression import Compare, Reference, Value
@@ -151,6 +151,14 @@ def test_what_a_timeout_leads_to_is_declared(on_timeout: str, expected: list[str
     assert run.passes(9_999) == []
     assert run.tick() == expected
     assert run.now == BEGIN + 10 * SECOND
+
+
+def test_a_wait_that_is_over_is_given_up_by_its_timer_alone_which_knows_of_a_message_on_its_way() -> None:
+    run = waiting(on_timeout="skip")
+    run.now += 11 * SECOND
+    assert run.tell(Recovered(clean=False)) == []
+    assert run.tell(Tick(met=("goods",))) == []
+    assert run.receives("goods", "A-12")[-1] == "request look"
 
 
 def test_what_needs_the_result_of_a_wait_that_was_skipped_is_skipped_with_it() -> None:

@@ -226,6 +226,29 @@ def test_a_worker_that_dies_loses_neither_wait_nor_message(crash: Callable[[Worl
     assert result_of(place) == '"3 in hall 1"'
 
 
+def away_until_the_wait_is_over(place: World) -> None:
+    place.crash()
+    place.clock.now = BEGINNING + 2 * HOUR
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_a_message_that_came_in_time_is_taken_though_the_worker_was_away_when_the_wait_was_over(runs: int) -> None:
+    place = ordered(runs, on_timeout="skip")
+    place.send("Arrival", "A-12", {"pallets": 3})
+    away_until_the_wait_is_over(place)
+    place.run()
+    assert [result_of(place, number) for number in range(runs)] == ['"3 in hall 1"'] + ['"nothing"'] * (runs - 1)
+
+
+def test_a_message_that_came_in_time_and_does_not_fit_holds_the_timeout_up_for_a_second() -> None:
+    place = ordered(on_timeout="skip")
+    place.send("Arrival", "A-12", {"pallets": "many"})
+    away_until_the_wait_is_over(place)
+    place.run(until=place.clock.now + 2 * SECOND)
+    assert [letter.reason for letter in place.store.dead_letters()] == ["invalid"]
+    assert result_of(place) == '"nothing"'
+
+
 def test_the_timer_of_a_waiting_run_is_set_again_after_a_stop() -> None:
     place = ordered()
     place.crash()
