@@ -236,6 +236,20 @@ def test_no_effect_is_pending_under_the_correlation_of_another_one_of_its_run(fi
     assert failure.message == f"pending under 'A-12', as {first} is or was: make a key for each request"
 
 
+def test_no_undo_is_pending_under_the_correlation_of_another_undo() -> None:
+    run = Run.of(saga(action("book", undo_pending_ms=PENDING), action("pay", undo_pending_ms=PENDING), action("ship")))
+    run.ok("book")
+    run.ok("pay")
+    run.refused("ship")
+    run.pends("undo of pay", "A-12")
+    run.answers("undo of pay", "A-12")
+    run.finds("undo of pay")
+    assert run.pends("undo of book", "A-12")[0] == "undo of book in doubt (invalid_result)"
+    failure = run.effect("undo of book").failure
+    assert failure is not None
+    assert "as the undo of pay is or was" in failure.message
+
+
 def test_a_crash_of_the_worker_cuts_nothing_off() -> None:
     run = pending()
     assert run.recovers() == []

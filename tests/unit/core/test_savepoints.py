@@ -83,6 +83,30 @@ def items() -> Run:
     return run
 
 
+def met_in_between() -> Run:
+    """`w` waits beside `a` and `b`, one after the other; when both and the message are there, another does not come."""
+    run = Run.of(
+        saga(acts("a", ()), acts("b", ("a",)), wait("w", ()), wait("x", ("b", "w"), on_timeout="park")),
+        trigger={"order": "A-1"},
+    )
+    run.now += SECOND
+    run.ok("a")
+    run.ok("b")
+    run.receives("w", "A-1")
+    run.tick()
+    return run
+
+
+def acted_on_a_message() -> Run:
+    """`b` has acted on what came for `w`, which was awaited after `a`."""
+    run = Run.of(saga(acts("a"), wait("w"), acts("b"), wait("x", on_timeout="park")), trigger={"order": "A-1"})
+    run.ok("a")
+    run.receives("w", "A-1")
+    run.ok("b")
+    run.tick()
+    return run
+
+
 def behind_the_pivot() -> Run:
     run = Run.of(saga(acts("a"), pivot("pay"), retriable("ship")))
     run.ok("a")
@@ -181,6 +205,12 @@ def test_why_it_may_not(parked: Callable[[], Run], step: str, why: str) -> None:
         ),
         pytest.param(side_by_side, "c", ["undo to c", "compensate d", "request undo of d"], id="what came before not"),
         pytest.param(
+            met_in_between,
+            "w",
+            ["undo to w", "compensate b", "request undo of b"],
+            id="what was asked for after a wait had begun, and not what was before",
+        ),
+        pytest.param(
             items,
             "parcels[1]/book",
             ["undo to parcels[1]/book", "compensate parcels[2]/book", "request undo of parcels[2]/book"],
@@ -248,6 +278,26 @@ def test_it_goes_forward_again_under_new_keys_once_all_behind_the_step_is_undone
     run.ok("b")
     run.ok("c")
     assert run.receives("w", "A-1") == ["message m-A-1 for w", "w succeeded", "completed"]
+
+
+def test_what_was_waited_for_behind_the_step_is_awaited_anew() -> None:
+    run = acted_on_a_message()
+    run.undo_to("a")
+    assert run.ok("undo of b")[2:] == [
+        "forward from a",
+        "new key for w",
+        "new key for b",
+        "new key for undo of b",
+        "new key for x",
+        "wait w",
+    ]
+    assert [run.effect(path).generation for path in ("a", "w", "b")] == [0, 1, 1]
+
+
+def test_a_refused_undo_has_the_next_key_when_it_is_done_again() -> None:
+    run = refused_undo()
+    run.undo_to("a")
+    assert run.effect("undo of b").generation == 1
 
 
 def test_a_doubt_is_settled_before_anything_behind_the_step_is_undone() -> None:
