@@ -35,10 +35,15 @@ def archive(
             done.append(each)
             if call.text:
                 note(f"{each.file}: {counted(each.runs, 'run')}, {counted(each.entries, 'entry', 'entries')}")
+        ended = (row.ended_at for row in store.runs_open() if not row.quarantined)
+        still_due = sum(at is not None and at < until for at in ended)
+    if call.text and still_due:
+        note(f"still to be read back, and not moved: {counted(still_due, 'run')} (amends runs list --status waiting)")
     facts = {
         "runs": sum(each.runs for each in done),
         "entries": sum(each.entries for each in done),
         "files": [str(each.file) for each in done],
+        "still_due": still_due,
     }
     moved = f"{counted(facts['runs'], 'run')}, {counted(facts['entries'], 'entry', 'entries')}"  # type: ignore[arg-type]
     show(call, facts, lambda: f"✔ {moved} in {counted(len(done), 'file')} in {to}")
