@@ -17,7 +17,7 @@ from amends.schemas.review import DECISIONS, REVIEWS
 
 PUBLISHED: Final[tuple[Published[Any], ...]] = (OUTCOMES, REVIEWS, DECISIONS, MESSAGES)
 """Every kind of record on our own topics but the audit entry, which has no Avro form."""
-KEPT_FOR_LATER: Final = (REVIEWS, DECISIONS, MESSAGES)
+KEPT_FOR_LATER: Final = (REVIEWS, DECISIONS)
 """Those of them whose form is settled and that nothing writes or reads yet."""
 
 

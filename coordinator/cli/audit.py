@@ -1,5 +1,6 @@
 """`amends audit tail|verify|keygen`."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -159,7 +160,7 @@ def _parts(
 
 
 def _text(stored: "StoredEntry") -> str:
-    from amends.coordinator.cli.output import shortened
+    from amends.coordinator.cli.output import hung, room, shortened
     from amends.coordinator.reading.events import events_of, in_short
     from amends.coordinator.reading.times import day_and_clock
     from amends.schemas.entry import MalformedEntry, decode
@@ -171,4 +172,5 @@ def _text(stored: "StoredEntry") -> str:
         return f"{'?':19}  {shortened(stored.saga_id)}  {stored.version:>3}  ✖ {error}"
     at = day_and_clock(instant_of(entry.at))
     said = "; ".join(f"{each['type']} {in_short(each)}".rstrip() for each in events_of(entry))
-    return f"{at}  {shortened(entry.saga_id)}  {entry.version:>3}  {entry.saga} v{entry.definition_version}  {said}"
+    start = f"{at}  {shortened(entry.saga_id)}  {entry.version:>3}  {entry.saga} v{entry.definition_version}  "
+    return "\n".join(hung(said, start, room(sys.stdout)))

@@ -1,6 +1,7 @@
 """`amends check` and `amends graph`."""
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,8 +31,9 @@ def check(
 ) -> int:
     """Every rule about definitions, each finding with file, line, column, code and hint; exit 1 on an error."""
     from amends.coordinator.cli.apps import app_names
-    from amends.coordinator.cli.output import show_list, toned
+    from amends.coordinator.cli.output import room, show_list, toned
     from amends.coordinator.definition.loading import check_app
+    from amends.coordinator.reading.folding import fitting
     from amends.coordinator.reading.words import counted
 
     names = app_names(app, call.settings)
@@ -46,7 +48,9 @@ def check(
             return f"{toned('good', '✔')} {', '.join(names)}: every rule is kept"
         warnings = len(findings) - errors
         end = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-        return "\n".join([*(each.text() for each in findings), f"{'✖' if errors else '✔'} {end}"])
+        width = room(sys.stdout)
+        lines = [line for each in findings for line in fitting(each.text(), first="", rest="  ", width=width)]
+        return "\n".join([*lines, f"{'✖' if errors else '✔'} {end}"])
 
     show_list(call, (_facts(each) for each in findings), text)
     return 1 if errors else 0

@@ -26,7 +26,8 @@ def list_dead_letters(call: Call) -> None:
     from amends.coordinator.cli.output import columns, show_list, write
 
     def text(row: "DeadLetterRow") -> list[str]:
-        where = f"{row.topic} {row.partition}@{row.offset}"
+        by_hand = row.partition < 0  # a message that was sent from the command line
+        where = f"{row.topic}, by hand" if by_hand else f"{row.topic} {row.partition}@{row.offset}"
         wrong = f"{row.path}: {row.detail}" if row.path else row.detail
         return [str(row.n), row.reason, where, row.idempotency_key or "", "redriven" if row.redriven_at else "", wrong]
 
@@ -45,6 +46,8 @@ def list_dead_letters(call: Call) -> None:
 def show_dead_letter(call: Call, n: Number) -> None:
     """One dead letter with its original value and headers."""
     from amends.coordinator.cli.output import columns, readable, show
+    from amends.coordinator.reading.times import day_and_clock
+    from amends.schemas.instants import instant_of
 
     with call.store() as store:
         row = _one(store, n)
@@ -55,10 +58,11 @@ def show_dead_letter(call: Call, n: Number) -> None:
     }
 
     def text() -> str:
+        by_hand = {"partition", "offset"} if row.partition < 0 else set()
         named = [
-            [name, str(value)]
+            [name, day_and_clock(instant_of(value)) + " UTC" if name in {"at", "redriven_at"} else str(value)]
             for name, value in facts.items()
-            if name not in {"headers", "value"} and value is not None
+            if name not in {"headers", "value"} | by_hand and value is not None
         ]
         headers = [[f"header {name}", str(value)] for name, value in facts["headers"]]
         value = facts["value"] if facts["value"] is not None else "(no value)"

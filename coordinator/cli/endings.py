@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from amends.coordinator.cli.call import Call, Output
-from amends.coordinator.cli.output import columns, shortened, status_text, write_line
+from amends.coordinator.cli.output import columns, hung, room, shortened, status_text, write, write_line
 from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.exposure import NOT_UNDONE
 from amends.coordinator.reading.histories import Histories
@@ -32,7 +32,7 @@ def outcome_row(outcome: Outcome) -> list[str]:
 
 def outcome_lines(found: list[Outcome]) -> str:
     """Aligned lines."""
-    return columns([outcome_row(each) for each in found], fold=True)
+    return columns([outcome_row(each) for each in found], cut=(3,), fold=True)
 
 
 def _why(outcome: Outcome) -> str:
@@ -66,7 +66,8 @@ async def show_endings(call: Call, store: Store) -> None:
         mark = latest
         for outcome in await asyncio.to_thread(lambda: list(outcomes(store, positions, histories))):
             if call.output is Output.text:
-                print("  ".join(cell for cell in outcome_row(outcome) if cell))  # noqa: T201
-                sys.stdout.flush()
+                *before, why = outcome_row(outcome)
+                start = "".join(f"{cell}  " for cell in before)
+                write("\n".join(line.rstrip() for line in hung(why, start, room(sys.stdout))))
             else:
                 write_line(OUTCOMES.to_json(outcome))

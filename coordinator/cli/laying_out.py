@@ -1,20 +1,25 @@
 """Text for people at the width of a terminal: lists whose last column is wrapped, many alike shown as one."""
 
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
 from amends.coordinator.cli.harmless import in_one_line
-from amends.coordinator.cli.output import WIDTH, cells, shortened
+from amends.coordinator.cli.output import WIDTH, cells, room, shortened
 from amends.coordinator.reading.folding import folded
+from amends.coordinator.reading.times import clock_or_day, day_and_clock
 from amends.coordinator.reading.words import counted
+from amends.schemas.instants import Instant
 
 Items = Mapping[str, Sequence[str]]
 """What the items of each list are called, by the path of the step that is done for each of them."""
 
 UNDO: Final = "↩ "
 """Before the path of a step whose undo is meant."""
+ROOMY: Final = 120
+"""A terminal of so many columns has room for both the day and the time of each line of a list."""
 ALIKE_MAX: Final = 3
 """More items of one step of which the same is to be said are one line."""
 
@@ -24,6 +29,12 @@ _WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _RUN: Final = 3
 _ABOUT_A_RUN: Final = frozenset({"runs", "parked", "audit"})
 """Groups of commands that name a run after their own name."""
+
+
+def listed_at(instant: Instant, now: Instant) -> str:
+    """When, in a list; on a narrow terminal the clock today, else the day."""
+    width = room(sys.stdout)
+    return clock_or_day(instant, now) if width is not None and width < ROOMY else day_and_clock(instant)
 
 
 def wrapped(text: str, *, first: str, rest: str) -> list[str]:

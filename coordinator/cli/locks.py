@@ -20,9 +20,9 @@ def list_locks(
     key: Annotated[str | None, typer.Option(metavar="KEY", help="Only this lock.")] = None,
 ) -> None:
     """Locks that runs hold or wait for: by key, the holder first, the others in the order of their turns."""
+    from amends.coordinator.cli.laying_out import listed_at
     from amends.coordinator.cli.output import columns, shortened, show_list, status_text
     from amends.coordinator.reading.locks import lock_facts
-    from amends.coordinator.reading.times import day_and_clock
     from amends.schemas.instants import instant_of
 
     def text(found: list[dict[str, Any]]) -> str:
@@ -30,7 +30,7 @@ def list_locks(
             [
                 each["key"],
                 "held" if each["held_since"] else "waits",
-                day_and_clock(instant_of(each["held_since"] or each["since"])),
+                listed_at(instant_of(each["held_since"] or each["since"]), now),
                 status_text(each["status"]),
                 each["saga"],
                 each["business_key"],
@@ -42,7 +42,7 @@ def list_locks(
         return columns(rows, heads=heads, cut=(0, 4, 5)) if rows else "no locks"
 
     with call.store() as store:
-        found = lock_facts(store, store.locks(key=key))
+        found, now = lock_facts(store, store.locks(key=key)), store.now()
     show_list(call, found, text)
 
 

@@ -69,12 +69,16 @@ class _Json(logging.Formatter):
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        said = "  ".join(f"{name}={value}" for name, value in _extra(record).items())
+        said = "  ".join(f"{name}={_told(value)}" for name, value in _extra(record).items())
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()} "
         line = f"{_moment(record):%H:%M:%S}  {level}{record.getMessage()}  {said}".rstrip()
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return harmless(redact(line), sys.stderr)
+
+
+def _told(value: object) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _moment(record: logging.LogRecord) -> datetime:

@@ -56,7 +56,8 @@ def send(  # noqa: PLR0917  options of a command
     """Bring a message to the run that waits for it longest; without one it is kept for the next that does."""
     from uuid import uuid4
 
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
+    from amends.coordinator.reading.folding import fitting
 
     named, kind = message_id or str(uuid4()), type_ or ("answer" if answer is not None else "")
     told = [
@@ -77,30 +78,31 @@ def send(  # noqa: PLR0917  options of a command
         body=_json(json_text),
     )
     facts = _brought(call, content, actor)
-    show(call, facts, lambda: _told(facts))
+    show(call, facts, lambda: "\n".join(fitting(_told(facts), first="", rest="  ", width=room(sys.stdout))))
 
 
 @command(MESSAGES, "list", example="amends messages list --key A-12")
 def list_messages(call: Call, key: Key = None, limit: AtMost = 100) -> None:
     """Messages that are kept, and those that were taken, the newest first."""
+    from amends.coordinator.cli.laying_out import listed_at
     from amends.coordinator.cli.output import columns, show_list
-    from amends.coordinator.reading.times import day_and_clock
+    from amends.coordinator.reading.times import short
 
     with call.store() as store:
-        found = store.messages(key=key, limit=limit)
+        found, now = store.messages(key=key, limit=limit), store.now()
 
     def text(_: list[Any]) -> str:
         rows = [
             [
-                day_and_clock(row.received_at),
+                listed_at(row.received_at, now),
                 row.message_id,
                 row.type,
                 row.correlation_key,
-                _whose(row.taken_by) or f"kept until {day_and_clock(row.expires_at)}",
+                _whose(row.taken_by) or f"kept until {short(row.expires_at, now)}",
             ]
             for row in found
         ]
-        return columns(rows, heads=["received (UTC)", "id", "type", "key", ""]) if rows else "no messages"
+        return columns(rows, heads=["received (UTC)", "id", "type", "key", ""], fold=True) if rows else "no messages"
 
     show_list(call, [_message_facts(row) for row in found], text)
 
@@ -157,7 +159,7 @@ def _brought(call: Call, content: _Content, actor: str | None) -> dict[str, Any]
         kept = next((each for each in found if each.message_id == row.message_id), None)
         instead = awaited_instead(store, row) if kept is not None and kept.taken_by is None else None
     if instead is not None:
-        note(f"warning: {instead}; see: amends messages waits")
+        note(f"warning: {instead}")
     return {
         "message_id": row.message_id,
         "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",

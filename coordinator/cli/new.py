@@ -25,7 +25,8 @@ _DOTTED: Final = {"gitignore": ".gitignore"}
 def new(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="What the folder is called.")]) -> None:
     """Write a project folder that runs at once: a saga, its tests, a Makefile, settings."""
     import amends
-    from amends.coordinator.cli.output import show
+    from amends.coordinator.cli.output import room, show
+    from amends.coordinator.reading.folding import fitting
 
     _refuse_bad_name(name)
     folder = Path(name)
@@ -33,7 +34,8 @@ def new(call: Call, name: Annotated[str, typer.Argument(metavar="NAME", help="Wh
     texts = {**_filled(name, amends.__version__), "amends.toml": _settings(chosen)}
     _write(folder, texts, secret="store" in chosen)  # its URL may hold a password
     facts = {"folder": str(folder), "files": sorted(texts)}
-    show(call, facts, lambda: f"✔ {folder}/ with {', '.join(sorted(texts))}\nnext: cd {name} && {_make()}")
+    written = fitting(f"✔ {folder}/ with {', '.join(sorted(texts))}", first="", rest="  ", width=room(sys.stdout))
+    show(call, facts, lambda: "\n".join([*written, f"next: cd {name} && {_make()}"]))
 
 
 def _refuse_bad_name(name: str) -> None:

@@ -21,6 +21,7 @@ WIDTH: Final = 80
 
 _CUT_MIN: Final = 8
 _FOLD_MIN: Final = 24
+_BELOW: Final = "    "
 _STYLES: Final = {"good": "\x1b[32m", "bad": "\x1b[31m", "warn": "\x1b[33m", "dim": "\x1b[2m", "bold": "\x1b[1m"}
 _PLAIN: Final = "\x1b[0m"
 
@@ -121,34 +122,51 @@ def columns(
     indent: str = "",
     gap: str = "  ",
     cut: Collection[int] = (),
+    spare: int | None = None,
     fold: bool = False,
 ) -> str:
     """Aligned columns; the last one is as long as it likes.
 
     On a terminal that is too narrow for them those in `cut` are cut, which may be where the whole can be looked up,
-    and with `fold` the last one goes on below itself.
+    then `spare` is left out; and with `fold` the last one goes on below itself.
     """
     lines = [heads, *rows] if heads else list(rows)
     if not lines:
         return ""
     width = room(sys.stdout)
     widths = [max(cells(row[at]) for row in lines) for at in range(len(lines[0]))]
-    if width is not None and cut:
-        _narrow(widths, cut, width - len(indent) - len(gap) * (len(widths) - 1))
+    if width is not None:
+        wanted = list(widths)
+        if fold:
+            wanted[-1] = min(wanted[-1], _FOLD_MIN)
+        left = width - len(indent) - len(gap) * (len(widths) - 1)
+        if spare is not None and not _narrow(list(wanted), cut, left):
+            kept = [at for at in range(len(widths)) if at != spare]
+            lines = [[row[at] for at in kept] for row in lines]
+            wanted, widths = [wanted[at] for at in kept], [widths[at] for at in kept]
+            cut, left = {at - (at > spare) for at in cut}, left + len(gap)
+        _narrow(wanted, cut, left)
+        widths = [wanted[at] if at in cut else size for at, size in enumerate(widths)]
         lines = [[_cut(cell, widths[at]) if at in cut else cell for at, cell in enumerate(row)] for row in lines]
     shown: list[str] = []
     for row in lines:
         *before, last = (_padded(cell, size) for cell, size in zip(row, widths, strict=True))
         start = indent + "".join(cell + gap for cell in before)
-        below = " " * cells(start)
-        if fold and width is not None and width - len(below) >= _FOLD_MIN:
-            first, *more = folded(last, first="", rest="", width=width - len(below))
-            shown += [start + first, *(below + each for each in more)]
-        else:
-            shown.append(start + last)
+        shown += hung(last.rstrip(), start, width if fold else None)
     if heads:
         shown[0] = toned("dim", shown[0].rstrip())
     return "\n".join(line.rstrip() for line in shown)
+
+
+def hung(text: str, start: str, width: int | None) -> list[str]:
+    """The text after `start`, in lines that fit: below where it began, or where that is too narrow below the whole."""
+    before = cells(start)
+    if not text or width is None or before + cells(text) <= width:
+        return [start + text]
+    if width - before >= max(_FOLD_MIN, *map(cells, text.split())):
+        first, *more = folded(text, first="", rest="", width=width - before)
+        return [start + first, *(" " * before + each for each in more)]
+    return [start.rstrip(), *folded(text, first=_BELOW, rest=_BELOW, width=width)]
 
 
 def cells(text: str) -> int:
@@ -180,13 +198,14 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - cells(text))
 
 
-def _narrow(widths: list[int], cut: Collection[int], width: int) -> None:
-    """Take from the widest of these columns until all of them fit, or none can be cut any more."""
+def _narrow(widths: list[int], cut: Collection[int], width: int) -> bool:
+    """Take from the widest of these columns until all of them fit; False if none can be cut any more before."""
     while sum(widths) > width:
-        widest = max(cut, key=lambda at: widths[at])
-        if widths[widest] <= _CUT_MIN:
-            return
+        widest = max(cut, key=lambda at: widths[at], default=None)
+        if widest is None or widths[widest] <= _CUT_MIN:
+            return False
         widths[widest] -= 1
+    return True
 
 
 def _cut(text: str, width: int) -> str:

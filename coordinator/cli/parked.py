@@ -22,14 +22,14 @@ PAGE = 200
 @command(PARKED, "list", example="amends parked list -o json")
 def list_parked(call: Call) -> None:
     """Runs that wait for a person, the latest first: what is inconsistent, since when, and what remains."""
+    from amends.coordinator.cli.laying_out import listed_at
     from amends.coordinator.cli.output import columns, shortened, show_list
-    from amends.coordinator.reading.times import day_and_clock
     from amends.schemas.instants import instant_of
 
     def text(found: list[dict[str, Any]]) -> str:
         rows = [
             [
-                day_and_clock(instant_of(each["since"])),
+                listed_at(instant_of(each["since"]), now),
                 f"‖ {each['saga']}",
                 each["business_key"],
                 f"{'↩ ' if each['phase'] == 'undo' else ''}{each['step']}",
@@ -45,7 +45,7 @@ def list_parked(call: Call) -> None:
         )
 
     with call.store() as store:
-        found = [facts for row in _all(store) if (facts := _told(store, row)) is not None]
+        found, now = [facts for row in _all(store) if (facts := _told(store, row)) is not None], store.now()
     show_list(call, sorted(found, key=lambda facts: facts["since"], reverse=True), text)
 
 

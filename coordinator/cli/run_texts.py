@@ -10,7 +10,7 @@ from amends.coordinator.cli.explaining_text import (
     undo_text,
     waits_text,
 )
-from amends.coordinator.cli.laying_out import listed, wrapped
+from amends.coordinator.cli.laying_out import listed, listed_at, wrapped
 from amends.coordinator.cli.output import columns, shortened, status_text, toned
 from amends.coordinator.cli.steps_text import steps_text
 from amends.coordinator.ports.rows import RunRow
@@ -20,17 +20,17 @@ from amends.coordinator.reading.times import clock, day_and_clock, took
 from amends.coordinator.reading.words import counted
 from amends.schemas.events import Proof
 from amends.schemas.ids import SagaId
-from amends.schemas.instants import instant_of
+from amends.schemas.instants import Instant, instant_of
 
 _RESULT_MAX = 200
 _NAME_WIDTH = 9
 
 
-def runs_text(rows: Iterable[RunRow], proofs: Mapping[SagaId, Proof]) -> str:
+def runs_text(rows: Iterable[RunRow], proofs: Mapping[SagaId, Proof], now: Instant) -> str:
     """One line a run."""
     shown = [
         [
-            day_and_clock(row.started_at),
+            listed_at(row.started_at, now),
             _status(row, proofs.get(row.saga_id)),
             f"{row.saga} v{row.definition_version}",
             row.business_key,
@@ -42,9 +42,9 @@ def runs_text(rows: Iterable[RunRow], proofs: Mapping[SagaId, Proof]) -> str:
     ]
     if not shown:
         return "no runs"
-    return columns(
-        shown, heads=["started (UTC)", "status", "saga", "business key", "request", "took", "run"], cut=(2, 3, 4)
-    )
+    at = "started (UTC)" if len(shown[0][0]) > len("started (UTC)") else "at (UTC)"
+    heads = [at, "status", "saga", "business key", "request", "took", "run"]
+    return columns(shown, heads=heads, cut=(2, 3, 4), spare=5)
 
 
 def _status(row: RunRow, proof: Proof | None) -> str:

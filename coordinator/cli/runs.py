@@ -58,8 +58,8 @@ def list_runs(  # noqa: PLR0917  options of a command
         else:
             rows = store.runs(status=status, saga=saga, key=key, since=first, limit=limit)
             rows = [row for row in rows if status is None or not row.quarantined]
-        proofs = proofs_of(store, rows)
-    show_list(call, (run_facts(row, proofs.get(row.saga_id)) for row in rows), lambda _: runs_text(rows, proofs))
+        proofs, now = proofs_of(store, rows), store.now()
+    show_list(call, (run_facts(row, proofs.get(row.saga_id)) for row in rows), lambda _: runs_text(rows, proofs, now))
 
 
 @command(RUNS, "show", example="amends runs show refund/R-77")

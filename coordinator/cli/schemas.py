@@ -9,7 +9,7 @@ from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import SCHEMAS
 from amends.coordinator.errors import UsageError
 
-_HEADS: Final = ("name", "topic", "form", "uri", "file")
+_HEADS: Final = ("name", "topic", "form", "file", "uri")
 
 
 @command(SCHEMAS, "list", example="amends schemas list")
@@ -19,11 +19,8 @@ def list_schemas(call: Call) -> None:
     from amends.schemas.export import schema_files
 
     def text(found: list[dict[str, Any]]) -> str:
-        rows = [
-            [*(str(each[name]) for name in _HEADS), "" if each["in_use"] else "kept for later: nothing writes it yet"]
-            for each in found
-        ]
-        return columns(rows, heads=[*_HEADS, ""])
+        rows = [[*(str(each[name]) for name in _HEADS[:-1]), each["uri"] + _remark(each)] for each in found]
+        return columns(rows, heads=_HEADS, fold=True)
 
     prefix = call.settings.topic_prefix
     found = [
@@ -38,6 +35,10 @@ def list_schemas(call: Call) -> None:
         for each in schema_files()
     ]
     show_list(call, found, text)
+
+
+def _remark(facts: dict[str, Any]) -> str:
+    return "" if facts["in_use"] else ", kept for later"
 
 
 @command(SCHEMAS, "export", example="amends schemas export build/schemas")
@@ -75,7 +76,7 @@ def check(call: Call) -> int:
     def text(rows: list[dict[str, Any]]) -> str:
         if not rows:
             return f"✔ {len(released)} schemas can be read by, and can read, release {version}"
-        return columns([["✖", row["file"], row["direction"], row["detail"]] for row in rows])
+        return columns([["✖", row["file"], row["direction"], row["detail"]] for row in rows], fold=True)
 
     show_list(call, facts, text)
     return 1 if faults else 0

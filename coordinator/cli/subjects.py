@@ -35,7 +35,7 @@ def list_subjects(call: Call) -> None:
             for each in found
         ]
         heads = ["since (UTC)", "subject", "runs", "open", ""]
-        return columns(rows, heads=heads) if rows else "nobody's data is sealed here"
+        return columns(rows, heads=heads, fold=True) if rows else "nobody's data is sealed here"
 
     with call.store() as store:
         found = [_facts(store, each) for each in store.subjects()]

@@ -65,10 +65,8 @@ async def check(call: Call) -> int:
 
     def text(shown: list[dict[str, Any]]) -> str:
         marks = {"ok": "✔", "warning": "!", "error": "✖"}
-        return (
-            columns([[marks[each["level"]], each["topic"], each["detail"], each["hint"] or ""] for each in shown])
-            or "no topics yet"
-        )
+        rows = [[marks[each["level"]], each["topic"], each["detail"], each["hint"] or ""] for each in shown]
+        return columns(rows, fold=True) or "no topics yet"
 
     show_list(call, found, text)
     return 1 if any(each["level"] == "error" for each in found) else 0

@@ -1,6 +1,7 @@
 """`amends triggers explain`."""
 
 import re
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -83,6 +84,7 @@ async def _nothing(call: Call, store: "Store", origin: "Origin") -> "Fate":
 
 
 def _text(fate: "Fate", unread: str | None) -> str:
+    from amends.coordinator.cli.output import hung, room
     from amends.coordinator.reading.triggers import wrong_with
 
     origin, row, letter = fate.origin, fate.run, fate.dead_letter
@@ -99,7 +101,7 @@ def _text(fate: "Fate", unread: str | None) -> str:
         "pending": "· not read yet" + (f": {unread}" if unread else ""),
         "unknown": "? nobody has seen such a record",
     }
-    return f"{where}  {about[fate.state]}"
+    return "\n".join(hung(about[fate.state], f"{where}  ", room(sys.stdout)))
 
 
 def _generation(row: "RunRow") -> str:

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-from amends.coordinator.cli.output import cells, note, room
+from amends.coordinator.cli.output import cells, note, room, shortened
 from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import Store
@@ -61,4 +61,6 @@ def open_lines(row: RunRow, now: Instant, width: int | None) -> list[str]:
     whole = f"{' '.join(filter(None, (status, waits)))}  {who}"
     if width is None or cells(whole) <= width:
         return [whole]
+    if cells(status) + 2 + cells(who) > width:
+        who = f"{shortened(row.saga_id)}  {row.saga} {row.business_key}"
     return [f"{status}  {who}", *(fitting(waits, first="  ", rest="  ", width=width) if waits else [])]

@@ -33,6 +33,11 @@ def short(instant: Instant, now: Instant) -> str:
     return clock(instant)[:8] if day(instant) == day(now) else day_and_clock(instant)
 
 
+def clock_or_day(instant: Instant, now: Instant) -> str:
+    """`14:02:07` on the day of `now`, `2026-11-21` on another: for a list in which there is no room for both."""
+    return clock(instant)[:8] if day(instant) == day(now) else day(instant)
+
+
 def shortly(waited_for: str, now: Instant) -> str:
     """What a run's row says that it waits for, with its times as people read them."""
     return _UNTIL.sub(lambda found: short(instant_of(found.group()), now), waited_for)

@@ -92,6 +92,21 @@ def test_on_a_narrow_terminal_the_last_column_goes_on_below_itself() -> None:
     ]
 
 
+def test_what_has_no_room_beside_the_other_columns_stands_below_them_all() -> None:
+    rows = [["09:37:29", "a-very-long-business-key", "no room for this"], ["09:37:30", "short", ""]]
+    with terminal(40):
+        shown = columns(rows, fold=True).splitlines()
+    assert shown == ["09:37:29  a-very-long-business-key", "    no room for this", "09:37:30  short"]
+
+
+def test_a_column_that_can_be_spared_goes_before_a_line_is_too_long() -> None:
+    rows = [["2 min", *ROWS[0]]]
+    with terminal(18):
+        assert columns(rows, cut=(2,), spare=0) == "1  a-very-l…  ✔ ok"
+    with terminal(30):
+        assert columns(rows, cut=(2,), spare=0) == "2 min  1  a-very-long-b…  ✔ ok"
+
+
 def test_what_is_no_terminal_gets_no_color(capsys: pytest.CaptureFixture[str]) -> None:
     write(status_text("completed"))
     assert capsys.readouterr().out == "✔ completed\n"
