@@ -1,5 +1,7 @@
 """Wishes of people: cancel, kill, and decisions about a parked run (rules 10 and 12)."""
 
+from typing import assert_never
+
 from msgspec import UNSET
 
 from amends.coordinator.core.expectations import everything_done
@@ -118,6 +120,10 @@ def resolve(turn: Turn, wish: ResolutionWished) -> None:
             _done_by_hand(turn, wish.step, direction)
         case "go_forward":
             go_forward_again(turn)
+        case "skip":
+            pass  # That it stays in the world is folded of the decision itself.
+        case _:
+            assert_never(wish.resolution)
 
 
 def _retry(turn: Turn, path: str, direction: Direction) -> None:

@@ -3,24 +3,17 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.state import Effect, State
+from amends.coordinator.core.state import OVER, Effect, State
 from amends.coordinator.definition.form import StepForm
 from amends.coordinator.reading.explanation import Approved, ApprovedKind, Completed, Unfinished
 from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.parking import told_of
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
 
-_OVER = frozenset({"done", "skipped"})
 _OPEN = frozenset({"requested", "pending", "in_doubt", "verifying", "retrying"})
 
 _ENDS = e.StepSucceeded | e.StepVerified | e.StepSettled | e.FanOutEnded | e.LoopEnded
-
-_SAID: dict[e.Resolution, str] = {
-    "retry": "try it again",
-    "done_by_hand": "it was done by hand",
-    "skip": "leave it in the world",
-    "go_forward": "go forward",
-}
 
 
 def completed(plan: Plan, state: State, moments: Sequence[Moment]) -> tuple[Completed, ...]:
@@ -37,7 +30,7 @@ def completed(plan: Plan, state: State, moments: Sequence[Moment]) -> tuple[Comp
             because=because.get(step.path) if effect.phase == "skipped" else None,
         )
         for step, effect in _forward(plan, state)
-        if effect.phase in _OVER
+        if effect.phase in OVER
     )
 
 
@@ -47,7 +40,7 @@ def pending(plan: Plan, state: State) -> tuple[Unfinished, ...]:
         return ()
     if state.undo_list is not None:
         undos = ((path, state.effect(path, "undo")) for path in state.undo_list)
-        left = [(path, effect) for path, effect in undos if effect.phase not in _OVER]
+        left = [(path, effect) for path, effect in undos if effect.phase not in OVER]
         return tuple(
             Unfinished(
                 path=path,
@@ -64,10 +57,10 @@ def pending(plan: Plan, state: State) -> tuple[Unfinished, ...]:
             direction="forward",
             status=effect.phase,
             attempts=effect.attempt,
-            after=tuple(before for before in step.after if state.effect(before, "forward").phase not in _OVER),
+            after=tuple(before for before in step.after if state.effect(before, "forward").phase not in OVER),
         )
         for step, effect in _forward(plan, state)
-        if (effect.phase in _OPEN if state.draining else effect.phase not in _OVER)
+        if (effect.phase in _OPEN if state.draining else effect.phase not in OVER)
     )
 
 
@@ -121,7 +114,7 @@ def _approved(moment: Moment, event: e.Event) -> Iterator[Approved]:
             yield _given(entry, "decision", f"undo to {step}, and go forward from there", reason=reason)
         case e.ParkingResolved(step=step, resolution=resolution):
             reason, evidence = event.reason, event.evidence
-            yield _given(entry, "decision", _SAID[resolution], step=step, reason=reason, evidence=evidence)
+            yield _given(entry, "decision", told_of(resolution), step=step, reason=reason, evidence=evidence)
 
 
 def _given(

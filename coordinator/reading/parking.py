@@ -37,3 +37,16 @@ def meaning_of(resolution: Resolution, plan: Plan, state: State) -> str:
             return "its effect is not in the world: it never came, or somebody took it out"
         case "done_by_hand":
             return "its effect is in the world: it came, or somebody did it"
+
+
+def told_of(resolution: Resolution) -> str:
+    """What somebody decided, in a word or two."""
+    match resolution:
+        case "retry":
+            return "try it again"
+        case "done_by_hand":
+            return "it was done by hand"
+        case "skip":
+            return "leave it in the world"
+        case "go_forward":
+            return "go forward"

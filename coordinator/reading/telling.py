@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Final
 
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.reading.history import Moment
+from amends.coordinator.reading.parking import told_of
 from amends.coordinator.reading.times import clock, day, day_and_clock, short, took
 from amends.coordinator.reading.words import UNDONE, WITHDRAWN, counted, label_of
 from amends.schemas import events as e
@@ -35,13 +36,6 @@ class Line:
 
 _RANKS: Final = {"step": 0, "undo": 0, "lookup": 1, "verify": 2}
 """A read-back is better evidence than a lookup, that than the participant's own reply."""
-
-_RESOLUTIONS: Final = {
-    "retry": "try it again",
-    "done_by_hand": "it was done by hand",
-    "skip": "leave it in the world",
-    "go_forward": "go forward",
-}
 
 _KEYS_TOLD: Final = 5
 """Of a list's items."""
@@ -241,7 +235,7 @@ class Telling:
         self._event("parked", "‖ " + _kinds(f"at {event.step or 'no step'}", event.kind) + f": {event.why}")
 
     def _resolved(self, event: e.ParkingResolved) -> None:
-        said = f"{self._entry.actor} decided for {event.step}: {_RESOLUTIONS[event.resolution]}"
+        said = f"{self._entry.actor} decided for {event.step}: {told_of(event.resolution)}"
         why = event.reason or event.evidence
         self._event("resolved", said + (f" ({why})" if why else ""))
         if event.resolution == "skip":
