@@ -135,8 +135,15 @@ def _release(standing: Standing, key: str) -> AmendsError | None:
     held_by = {**standing.others, standing.row.saga_id: standing.row}.get(lock.saga_id) if lock is not None else None
     if held_by is None:
         return NotFound("AM0353", f"nobody holds a lock {key!r}", do="`amends locks list` shows what is held")
-    if held_by.quarantined or held_by.status != "parked":
-        status = "quarantined" if held_by.quarantined else held_by.status
+    if held_by.quarantined:
+        return Conflict(
+            "AM0354",
+            f"{key} is held by run {held_by.saga_id}, which is quarantined: it would not learn that it lost its lock, "
+            "and go on with it as soon as it can be read",
+            do=f"see why it cannot be: amends audit verify {held_by.saga_id}",
+        )
+    if held_by.status != "parked":
+        status = held_by.status
         return Conflict(
             "AM0354",
             f"{key} is held by run {held_by.saga_id}, which is {status}, not parked",
