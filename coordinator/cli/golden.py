@@ -29,11 +29,16 @@ def record(
         for run in runs:
             row = find_run(store, run)
             refuse_archived(store, row.saga_id)
-            name = recorded(store, row, to)
-            found.append({"saga_id": row.saga_id, "history": name, "entries": row.version})
+            done = recorded(store, row, to)
+            facts = {"history": done.name, "entries": row.version, "placeholders": done.placeholders}
+            found.append({"saga_id": row.saga_id, **facts})
 
     def text(items: list[dict[str, Any]]) -> str:
-        return "\n".join(f"✔ {to / each['history']}.jsonl  {each['entries']} entries" for each in items)
+        said = {False: "", True: ", placeholders for what is sealed"}
+        lines = (
+            f"✔ {to / each['history']}.jsonl  {each['entries']} entries{said[each['placeholders']]}" for each in items
+        )
+        return "\n".join(lines)
 
     show_list(call, found, text)
 

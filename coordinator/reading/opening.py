@@ -74,9 +74,9 @@ class Opening:
         try:
             sealing = parted(text)
             key = self._key(sealing)
-            return key.open(digest.encode(), sealing.body) if isinstance(key, SubjectKey) else _instead(key, digest)
+            return key.open(digest.encode(), sealing.body) if isinstance(key, SubjectKey) else said_of(key, digest)
         except CannotOpen:
-            return _instead(SEALED, digest)
+            return said_of(SEALED, digest)
 
     def _text(self, text: str) -> str:
         try:
@@ -118,7 +118,7 @@ def is_sealed(first: Entry) -> bool:
     return any(digest.startswith(KEYED) for digest in first.payloads)
 
 
-def _instead(said: str, digest: Digest) -> bytes:
+def said_of(said: str, digest: Digest) -> bytes:
     """What stands where a value cannot be opened: `{"erased": DIGEST}` or `{"sealed": DIGEST}`."""
     return json.dumps({said.strip("()"): digest}, separators=(",", ":")).encode()
 

@@ -1,10 +1,12 @@
 """A recorded run against the code of today: whether it is decided the same, and its handlers can read what they got."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from amends.coordinator.core.commands import commands
 from amends.coordinator.core.decide import decide
@@ -15,13 +17,13 @@ from amends.coordinator.core.state import State
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.comparing import compared_forms
 from amends.coordinator.definition.form import graph_hash
-from amends.coordinator.definition.handler import ArgumentUnreadable
+from amends.coordinator.definition.handler import ArgumentUnreadable, Handler
 from amends.coordinator.runtime.runs import Identity, Run, identity_of
 from amends.coordinator.runtime.work import handler_form, values_of
 from amends.coordinator.testing.causes import NoMessage, message_of
-from amends.coordinator.testing.golden import Golden
+from amends.coordinator.testing.golden_run import Golden
 from amends.schemas.entry import Entry
-from amends.schemas.events import Event, RetryScheduled
+from amends.schemas.events import Digest, Event, RetryScheduled
 from amends.schemas.instants import MILLISECOND, instant_of
 
 SHOWN_MAX: Final = 100
@@ -67,6 +69,32 @@ def replay(golden: Golden, sagas: tuple[ClosedSaga, ...]) -> Replayed:
         compared=replaying.compared,
         deviations=deviations,
     )
+
+
+def first_otherwise(golden: Golden) -> tuple[int, frozenset[Digest]] | None:
+    """The first entry that is decided otherwise than it was recorded, and the values that were read for it."""
+    values = _Watched(golden.values)
+    watched = Golden(name=golden.name, entries=golden.entries, form=golden.form, values=values)
+    replaying = _Replaying(golden=watched, plan=plan_of(golden.form), saga=None)
+    state: State | None = None
+    for entry in golden.entries:
+        values.read.clear()
+        if any(replaying._decided(state, entry)):  # noqa: SLF001  of this module
+            return entry.version, frozenset(values.read)
+        state = fold_entry(state, entry)
+    return None
+
+
+class _Watched(dict[Digest, bytes]):
+    """Values, and which of them were read."""
+
+    def __init__(self, values: Mapping[Digest, bytes]) -> None:
+        super().__init__(values)
+        self.read: set[Digest] = set()
+
+    def __getitem__(self, digest: Digest) -> bytes:
+        self.read.add(digest)
+        return super().__getitem__(digest)
 
 
 def _saga_of(golden: Golden, sagas: tuple[ClosedSaga, ...]) -> ClosedSaga | None:
@@ -141,11 +169,42 @@ class _Replaying:
                 continue
             run = Run(saga_id=state.saga_id, shard=0, plan=self.plan, state=state, payloads=dict(self.golden.values))
             try:
-                handler.bind(values_of(run, handler_form(plan, command)), None)
-            except ArgumentUnreadable as error:
-                yield Deviation(version=state.version, event=None, what=f"{command.path}: {error}")
+                values = values_of(run, handler_form(plan, command))
             except KeyError:
                 continue  # A value that was not recorded.
+            wrong = _unreadable_shape(handler, values) if self.golden.anonymous else _unreadable(handler, values)
+            if wrong is not None:
+                yield Deviation(version=state.version, event=None, what=f"{command.path}: {wrong}")
+
+
+def _unreadable(handler: Handler, values: dict[str, bytes | None]) -> str | None:
+    try:
+        handler.bind(values, None)
+    except ArgumentUnreadable as error:
+        return str(error)
+    return None
+
+
+def _unreadable_shape(handler: Handler, values: dict[str, bytes | None]) -> str | None:
+    """Of placeholders only the shape can be wrong: a field that is not there, or is of another kind."""
+    for name, adapter in handler.parameters:
+        try:
+            adapter.validator.validate_json(values.get(name) or b"null")
+        except ValidationError as error:
+            found = [each for each in error.errors(include_url=False, include_input=False) if _of_shape(each)]
+            if found:
+                path = ".".join(str(each) for each in found[0]["loc"])
+                return f"parameter {name!r} of {handler.name!r}: {path}{': ' if path else ''}{found[0]['msg']}"
+        except Exception:  # noqa: BLE001, S112  validators are the user's, and are not made for placeholders
+            continue
+    return None
+
+
+def _of_shape(error: ErrorDetails) -> bool:
+    kind, loc = error["type"], error["loc"]
+    if kind == "missing":  # A list stands there with each kind of member once: of its length nothing is known.
+        return bool(loc) and isinstance(loc[-1], str)
+    return kind == "extra_forbidden" or kind.endswith("_type")
 
 
 def _as_wished(message: Message, entry: Entry) -> Message:

@@ -1,27 +1,30 @@
 """Golden histories of users: runs recorded as files, and decided again by the code of today.
 
 `DIR/NAME.jsonl` holds a run's entries, exactly as the store does, one a line; `DIR/NAME.values.json` the values that
-are not within the entries, by digest; `DIR/definitions/HASH.json` the definition that the run is pinned to.
+are not within the entries, by digest; `DIR/definitions/HASH.json` the definition that the run is pinned to. Of a run
+that is sealed the entries are written anew, with placeholders for whatever is somebody's.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from amends.coordinator.definition.form import DefinitionForm, graph_hash, read_stored
+from amends.coordinator.definition.form import DefinitionForm, StoredDefinition, graph_hash, read_stored
 from amends.coordinator.errors import NotFound, UsageError
 from amends.coordinator.ports.rows import RunRow
 from amends.coordinator.ports.store import LogReading
 from amends.coordinator.reading.history import stored
+from amends.coordinator.reading.opening import ERASED, SEALED, Opening, is_sealed, said_of
 from amends.coordinator.sealing.keys import MARK
+from amends.coordinator.testing.anonymous import anonymous
+from amends.coordinator.testing.golden_run import Golden
 from amends.schemas.canonical import encode
-from amends.schemas.entry import Entry, External, Inline, MalformedEntry, Sealed, decode
-from amends.schemas.events import Digest
+from amends.schemas.entry import Entry, External, Inline, MalformedEntry, decode
 
 HISTORIES_MAX: Final = 10_000
 DEFINITIONS: Final = "definitions"
@@ -30,33 +33,19 @@ NAME_LENGTH_MAX: Final = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Golden:
-    """One recorded run."""
+class Recorded:
+    """What was written down: its name in the folder, and whether placeholders stand for what was sealed."""
 
     name: str
-    entries: tuple[Entry, ...]
-    form: DefinitionForm
-    values: Mapping[Digest, bytes]
-
-    def value(self, digest: Digest) -> bytes:
-        """A value's JSON text. Raises `KeyError` for one that was not recorded."""
-        return self.values[digest]
+    placeholders: bool
 
 
-def record(store: LogReading, row: RunRow, folder: Path) -> str:
-    """Write a run down; its name there. Raises `UsageError` (AM5111) for one whose values nobody could read later."""
-    data = [each.data for each in stored(store, row.saga_id)]
-    entries = [decode(each) for each in data]
-    sealed = any(isinstance(payload, Sealed) for entry in entries for payload in entry.payloads.values())
-    if sealed or any(MARK.encode() in each for each in data):
-        raise UsageError(
-            "AM5111",
-            f"run {row.saga_id} is sealed: what it holds is somebody's, and would not be readable in a file",
-            do="record a run of a test installation, with data of nobody",
-        )
-    name = _name_of(row, entries[0])
-    external = {digest for entry in entries for digest, each in entry.payloads.items() if isinstance(each, External)}
-    values = {digest: found.decode() for digest in sorted(external) if (found := store.blob(digest)) is not None}
+def record(store: LogReading, row: RunRow, folder: Path) -> Recorded:
+    """Write a run down. Of one that is sealed, placeholders stand for what is somebody's.
+
+    Raises `UsageError`: AM5111 for a sealed run that nobody can open, AM0331 without the master key.
+    """
+    entries = [decode(each.data) for each in stored(store, row.saga_id)]
     definition = store.definition(entries[0].definition_hash)
     if definition is None:
         raise NotFound(
@@ -64,15 +53,50 @@ def record(store: LogReading, row: RunRow, folder: Path) -> str:
             f"the definition of run {row.saga_id} is not in the store",
             do="`amends doctor` and `amends audit verify` say what else is missing",
         )
-    files = {
-        f"{name}.jsonl": b"".join(entry + b"\n" for entry in data),
-        f"{DEFINITIONS}/{definition.hash}.json": encode(read_stored(definition.body).form) + b"\n",
-    }
-    if values:
-        text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
-        files[f"{name}.values.json"] = text.encode() + b"\n"
-    _write(folder, files)
-    return name
+    name, found = _name_of(row, entries[0]), read_stored(definition.body)
+    sealed = is_sealed(entries[0])
+    if sealed:
+        files = _without_anybody(store, row, entries, found)
+    else:
+        external = {key for entry in entries for key, each in entry.payloads.items() if isinstance(each, External)}
+        values = {key: data.decode() for key in sorted(external) if (data := store.blob(key)) is not None}
+        files = {".jsonl": _lines(each.data for each in stored(store, row.saga_id))}
+        if values:
+            text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False)
+            files[".values.json"] = text.encode() + b"\n"
+    written = {f"{name}{suffix}": data for suffix, data in files.items()}
+    _write(folder, {**written, f"{DEFINITIONS}/{definition.hash}.json": encode(found.form) + b"\n"})
+    return Recorded(name=name, placeholders=sealed)
+
+
+def _without_anybody(
+    store: LogReading, row: RunRow, entries: list[Entry], definition: StoredDefinition
+) -> dict[str, bytes]:
+    """A sealed run with placeholders. It is opened to see their shape, and which of them decide alike."""
+    opening = Opening(store)
+    values = {}
+    for entry in entries:
+        for key, payload in entry.payloads.items():
+            found = opening.value(key, payload)
+            if found == said_of(ERASED, key):
+                raise _closed(row, "its subject was erased", do="record another run")
+            if found is None or found == said_of(SEALED, key):
+                store.master()  # Says what is wrong where there is none.
+                raise _closed(row, "this is not the master key of its time", do="set the one that it was sealed under")
+            values[key] = found
+    silent = Opening()
+    golden = anonymous([silent.entry(each) for each in entries], values, definition)
+    data = _lines(encode(each) for each in golden.entries)
+    assert MARK.encode() not in data, "no text of the run is sealed any more"
+    return {".jsonl": data}
+
+
+def _closed(row: RunRow, why: str, *, do: str) -> UsageError:
+    return UsageError("AM5111", f"run {row.saga_id} is sealed, and cannot be opened: {why}", do=do)
+
+
+def _lines(entries: Iterable[bytes]) -> bytes:
+    return b"".join(entry + b"\n" for entry in entries)
 
 
 def read_all(folder: Path) -> Iterator[Golden]:

@@ -145,9 +145,12 @@ def crash_matrix(sandbox: Sandbox, *triggers: Trigger) -> CrashMatrix:
 
 
 def record(installation: World, folder: Path | str) -> list[str]:
-    """Write the runs of a world down as golden histories; their names in the folder."""
+    """Write the runs of a world down as golden histories; their names in the folder.
+
+    Of runs that are sealed, placeholders stand for what is their subject's.
+    """
     runs = installation.store.runs(limit=golden.HISTORIES_MAX)
-    return [golden.record(installation.store, row, Path(folder)) for row in runs]
+    return [golden.record(installation.store, row, Path(folder)).name for row in runs]
 
 
 def replay(folder: Path | str, *sagas: Saga[Any]) -> list[Replayed]:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from amends import Context, Retry, Saga, Topic
 from amends.coordinator.errors import UsageError
 from amends.coordinator.testing import deciding_again
-from amends.coordinator.testing.golden import Golden, read_all
+from amends.coordinator.testing.golden import read_all
+from amends.coordinator.testing.golden_run import Golden
 from amends.testing import Replayed, World, fails, ok, record, replay, unavailable, unknown, world
 
 RETRY = Retry(attempts=3, wait="2s")
@@ -196,18 +197,6 @@ def test_what_was_recorded_and_spoiled_is_refused(spoil: Any, said: str, tmp_pat
     with pytest.raises(UsageError, match=said) as refused:
         replay(tmp_path, shop())
     assert refused.value.code == "AM5110"
-
-
-def test_a_run_about_a_subject_is_not_recorded(tmp_path: Path) -> None:
-    saga = Saga("shop", trigger=Topic("orders", Order, idempotency_key="id"), subject="id")
-
-    @saga.read
-    def look(trigger: Order) -> None: ...
-
-    with pytest.raises(UsageError, match="is sealed") as refused:
-        record(played(saga), tmp_path)
-    assert refused.value.code == "AM5111"
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
