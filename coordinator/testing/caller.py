@@ -26,6 +26,8 @@ class Caller:
         self._call_s_max = call_s_max
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._runner: asyncio.Runner | None = None
+        self._lost = False
+        """Whether something has not returned: nothing else is called after it."""
         self._thread = threading.Thread(target=self._work, name="amends-rehearsal", daemon=True)
         self._thread.start()
 
@@ -46,6 +48,7 @@ class Caller:
         context = copy_context()
         self._queue.put(lambda: context.run(job))
         if not done.wait(self._call_s_max):
+            self._lost = True
             raise UsageError(
                 "AM5106",
                 f"{what} did not return within {self._call_s_max:g} s",
@@ -62,7 +65,9 @@ class Caller:
         return self._runner.run(awaitable, context=copy_context())
 
     def end_scenario(self) -> None:
-        """Close what connectors hold open."""
+        """Close what connectors hold open, unless something that has not returned may still use it."""
+        if self._lost:
+            return
 
         def close() -> None:
             if self._runner is not None:
