@@ -328,8 +328,10 @@ def _with(
     event: e.VerificationRequested | e.OutcomeAmended,
     now: Callable[[Verification], Verification],
 ) -> tuple[Verification, ...]:
-    about = (event.path, event.direction)
-    return tuple(now(each) if (each.path, each.direction) == about else each for each in state.verifications or ())
+    path, direction = event.path, event.direction
+    return tuple(
+        now(each) if each.path == path and each.direction == direction else each for each in state.verifications or ()
+    )
 
 
 EFFECT_FOLDS: dict[type[Event], Callable[[State, Any, Moment], State]] = {

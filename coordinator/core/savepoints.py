@@ -13,7 +13,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
 from amends.coordinator.core.undo_list import undo_list_of
-from amends.coordinator.definition.copies import with_owners
+from amends.coordinator.definition.copies import is_or_copies
 from amends.schemas.events import CompensationStarted, GenerationRaised, SavepointChosen, SavepointReached
 from amends.schemas.instants import Instant
 
@@ -99,7 +99,7 @@ def go_forward_from(turn: Turn, savepoint: str) -> None:
 
 def behind_savepoint(plan: Plan, state: State, savepoint: str) -> frozenset[str]:
     """What was last requested after it, and all that depends on any of that, or on the step itself."""
-    own = {path for path in {*plan.paths, *state.forward} if savepoint in with_owners(path)}
+    own = {path for path in {*plan.paths, *state.forward} if is_or_copies(savepoint, path)}
     kept = own | plan.ancestors[savepoint]
     place = _place(plan, state, savepoint, own)
     found = {path for path, effect in state.forward.items() if effect.order > place and path not in kept}
