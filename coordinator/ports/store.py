@@ -235,8 +235,8 @@ class Store(LogReading, LocalTopics, Protocol):
         """Messages that are kept or remembered, newest first."""
         ...
 
-    def awaited(self, *, key: str | None = None, limit: int = 100) -> list[AwaitedRow]:
-        """Messages that are waited for, the oldest wait first."""
+    def awaited(self, *, key: str | None = None, saga_id: SagaId | None = None, limit: int = 100) -> list[AwaitedRow]:
+        """Messages that are waited for, the oldest wait first: under one key, or by one run."""
         ...
 
     def sweep_messages(self, now: Instant, letter_of: LetterOf, *, limit: int = 1_000) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from amends.coordinator.core.messages import Delivered, Done, Ended, Failed, Said, Unknown
 from amends.coordinator.core.pending import takes_answer
-from amends.coordinator.core.state import Awaited
+from amends.coordinator.core.repeating import STEPS_MAX
 from amends.coordinator.core.waiting import NOTHING, NOTHING_DIGEST, overdue_waits, takes
 from amends.coordinator.definition.handler import Handler, told
 from amends.coordinator.ports.rows import ANSWER, DeadLetterRow, MessageRow, nobody_waited
@@ -30,8 +30,6 @@ from amends.schemas.wishes import Deliver
 
 log = logging.getLogger("amends.messages")
 
-SAME_KEY_MAX: Final = 1_000
-"""Of more runs that wait for one key at once, each is given up at its time."""
 JSON_HEADERS = (("content-type", b"application/json"),)
 
 
@@ -53,9 +51,18 @@ class Delivering:
     def in_time(self, run: Run, now: Instant) -> tuple[str, ...]:
         """Waits whose time is over and that have been met all the same: their message is on its way from the inbox.
 
-        While the worker was away, or busy, nobody gave them up, so what came meanwhile has come in time.
+        A message that meets a wait turns the row with which it listens into one of the inbox. While the worker was
+        away, or busy, nobody gave them up, so what came meanwhile has come in time.
         """
-        return tuple(path for path, wait in overdue_waits(run.state, now).items() if self._is_met(run, path, wait))
+        overdue = overdue_waits(run.state, now)
+        if not overdue:
+            return ()
+        unmet = {row.path for row in self.store.awaited(saga_id=run.saga_id, limit=STEPS_MAX)}
+        met = [path for path in overdue if path not in unmet]
+        if not met:
+            return ()
+        coming = {row.message_id for row in self.store.inbox(run.shard)}
+        return tuple(path for path in met if any(each.endswith(f":{run.saga_id}:{path}") for each in coming))
 
     def bring(self, batch: OpenBatch, run: Run, shard: OwnedShard, item: Item, now: Instant) -> Item | None:
         """The item with its content as the step's result is written; None where the run does not take it.
@@ -131,14 +138,6 @@ class Delivering:
             return Ended(kind="invalid_result", message=redact(f"its answer is no result{at}: {error}"))
         payloads[digest(result)] = result
         return Done(result=digest(result), external_id=external_id)
-
-    def _is_met(self, run: Run, path: str, wait: Awaited) -> bool:
-        """Whether the row with which it listens has been turned into one of the inbox by its message."""
-        listening = self.store.awaited(key=wait.correlation, limit=SAME_KEY_MAX)
-        if len(listening) == SAME_KEY_MAX or any((row.saga_id, row.path) == (run.saga_id, path) for row in listening):
-            return False
-        wish = f":{run.saga_id}:{path}"
-        return any(row.message_id.endswith(wish) for row in self.store.inbox(run.shard))
 
     def _read(self, run: Run, wish: Deliver) -> bytes:
         """The content as JSON text, with what its model fills in.

@@ -8,6 +8,7 @@ from amends.connectors.stores.memory.tables import Part
 from amends.connectors.stores.messages import delivery
 from amends.coordinator.ports.rows import AwaitedRow, MessageRow, ShardAppend
 from amends.coordinator.ports.store import LetterOf
+from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 
@@ -25,9 +26,10 @@ class Messages(Part):
             rows = [row for row in self._tables.messages.values() if key in {None, row.correlation_key}]
             return rows[::-1][:limit]
 
-    def awaited(self, *, key: str | None = None, limit: int = 100) -> list[AwaitedRow]:
+    def awaited(self, *, key: str | None = None, saga_id: SagaId | None = None, limit: int = 100) -> list[AwaitedRow]:
         with self._tables.lock:
-            return [row for row in self._tables.awaited.values() if key in {None, row.correlation_key}][:limit]
+            found = (row for row in self._tables.awaited.values() if key in {None, row.correlation_key})
+            return [row for row in found if saga_id in {None, row.saga_id}][:limit]
 
     def sweep_messages(self, now: Instant, letter_of: LetterOf, *, limit: int = 1_000) -> int:
         with self._tables.lock:

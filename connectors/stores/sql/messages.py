@@ -14,6 +14,7 @@ from amends.connectors.stores.sql.rare import put_dead_letters
 from amends.connectors.stores.sql.work import SqlStore, Work
 from amends.coordinator.ports.rows import AwaitedRow, Batch, MessageRow, ShardAppend
 from amends.coordinator.ports.store import LetterOf
+from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
 _MESSAGE: Final = MessageRow.__struct_fields__
@@ -40,9 +41,11 @@ class SqlMessages(SqlStore):
         where, params = ("WHERE correlation_key = ?", (key,)) if key is not None else ("", ())
         return [_message(row) for row in self._rows(f"{_SELECT} {where} ORDER BY n DESC LIMIT ?", (*params, limit))]
 
-    def awaited(self, *, key: str | None = None, limit: int = 100) -> list[AwaitedRow]:
-        where, params = ("WHERE correlation_key = ?", (key,)) if key is not None else ("", ())
-        found = self._rows(f"{_SELECT_AWAITED} {where} ORDER BY n LIMIT ?", (*params, limit))
+    def awaited(self, *, key: str | None = None, saga_id: SagaId | None = None, limit: int = 100) -> list[AwaitedRow]:
+        asked = {"correlation_key": key, "saga_id": saga_id}
+        given = {column: value for column, value in asked.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in given) or "TRUE"
+        found = self._rows(f"{_SELECT_AWAITED} WHERE {where} ORDER BY n LIMIT ?", (*given.values(), limit))
         return [_wait(row) for row in found]
 
     def sweep_messages(self, now: Instant, letter_of: LetterOf, *, limit: int = 1_000) -> int:

@@ -77,6 +77,15 @@ def test_a_message_that_is_waited_for_goes_to_the_inbox_of_who_waits(store: Stor
     assert (row.taken_by, row.body) == (saga_id("a"), "")
 
 
+def test_what_one_run_waits_for_is_found_and_what_one_key_is_awaited_by(store: Store) -> None:
+    waits = Waits(store)
+    waits.begin(wait())
+    waits.begin(wait("b"))
+    assert store.awaited(saga_id=saga_id("b")) == [wait("b")]
+    assert store.awaited(key=wait().correlation_key) == [wait(), wait("b")]
+    assert store.awaited(key="another", saga_id=saga_id("b")) == []
+
+
 def test_a_message_that_comes_early_is_kept_until_somebody_waits_for_it(store: Store) -> None:
     store.put_messages([sent()])
     assert brought(store) == []
