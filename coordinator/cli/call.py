@@ -95,7 +95,7 @@ Command = Callable[..., int | Coroutine[Any, Any, int | None] | None]
 _REFERENCE: Final = "PASSWORD may be ${env:NAME} or ${file:PATH}"
 _SETTINGS: Final = {
     "data": ("PATH", "Folder of the embedded store."),
-    "store": ("URL", f"sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE; {_REFERENCE}."),
+    "store": ("URL", f"sqlite:///PATH, or postgresql://USER@HOST/NAME with :PASSWORD after USER; {_REFERENCE}."),
     "bus": ("URL", "local, or kafka://HOST:PORT[,HOST:PORT]."),
     "namespace": ("NAME", "Separates installations fed by the same topics."),
     "kafka_security_protocol": ("NAME", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."),

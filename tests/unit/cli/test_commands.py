@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from amends.coordinator.cli import checking
 from amends.coordinator.cli.groups import APP
-from amends.coordinator.cli.main import COMMANDS
+from amends.coordinator.cli.main import COMMANDS, run
 from amends.coordinator.config import NAMES
 
 CONTRACT = {
@@ -150,3 +150,14 @@ def test_help_imports_no_client_of_anything(arguments: tuple[str, ...]) -> None:
     imported = {name.partition(".")[0] for name in done.stderr.split()}
     assert not imported & {*FORBIDDEN, "eventsourcing", "fastavro", "aiohttp"}
     assert done.stdout
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_no_word_of_the_help_is_cut_on_a_terminal_of_eighty_columns(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*name.split(), "--help"]) == 0
+    shown = set(re.split(r"[\s│]+", capsys.readouterr().out))
+    said = {word for each in ALL[name].params for word in (each.help or "").replace("\\[", "[").split()}
+    assert said - shown == set()
