@@ -205,6 +205,15 @@ def test_where_the_participant_does_not_know_the_key_a_request_may_not_have_the_
     assert run.pends("book", "K-1")[0] == "book in doubt (invalid_result)"
 
 
+def test_a_participant_knows_the_key_that_it_knew_when_it_was_asked() -> None:
+    run = Run.of(saga(action("book", pending_ms=PENDING, key=True, window_ms=20_000)))
+    run.pends("book", "K-1")
+    run.tick()
+    assert run.tick() == ["request book again"]
+    run.now += 20 * SECOND
+    assert run.pends("book", "K-1") == ["book pending"]
+
+
 def test_what_was_asked_for_under_a_used_correlation_may_still_land_late() -> None:
     run = Run.of(saga(action("book", pending_ms=PENDING, lookup=True, settle_ms=60_000)))
     run.pends("book", "K-1")

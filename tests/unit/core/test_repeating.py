@@ -97,6 +97,9 @@ def test_no_items_are_no_work() -> None:
         ([{"sku": 1}, {"sku": "1"}], "invalid_items", "items 0 and 1 have the same key"),
         ([{}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
         ([{"sku": True}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
+        ([{"sku": 1.5}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
+        ([{"sku": ""}], "invalid_items", "'sku' of item 0 names nothing: it is neither text nor an integer"),
+        ([{"sku": "a"}, 7], "invalid_items", "'sku' of item 1 names nothing: it is neither text nor an integer"),
         ([{"sku": "x" * 256}], "invalid_items", "the key of item 0 has 256 characters, 255 are allowed"),
         ([{"sku": str(number)} for number in range(101)], "limit", "101 items, items_max allows 100"),
     ],
@@ -107,7 +110,7 @@ def test_items_that_cannot_be_told_apart_turn_the_run_back(lines: object, kind: 
     assert run.get().cause == "failed"
     failure = run.get().failure
     assert failure is not None
-    assert (failure.step, failure.kind, failure.message) == ("notify", kind, message)
+    assert (failure.step, failure.attempt, failure.kind, failure.message) == ("notify", 1, kind, message)
     assert run.story[-2:] == ["compensate charge", "request undo of charge"]
 
 
