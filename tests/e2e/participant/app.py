@@ -9,7 +9,9 @@ from amends import Context, Participant, Pending, Saga, StepRefused, Topic
 PREFIX = os.environ.get("SHOP_PREFIX", "")
 PENDING = os.environ.get("PENDING_WITHIN", "60s")
 
-shipping = Participant("shipping", commands=f"{PREFIX}shipping.commands", replies=f"{PREFIX}shipping.replies")
+COMMANDS = os.environ.get("COMMANDS", f"{PREFIX}shipping.commands")
+
+shipping = Participant("shipping", commands=COMMANDS, replies=f"{PREFIX}shipping.replies")
 
 
 class Order(BaseModel):
