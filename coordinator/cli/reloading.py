@@ -105,7 +105,7 @@ class _Reloading:
             before = self._sources
             if self._has_settings():
                 seen = now if self._sources == before else await asyncio.to_thread(self._sources.snapshot)
-                await self._replace()
+                await self._replace(seen)
         await self._end_child()
         return self._code
 
@@ -161,17 +161,28 @@ class _Reloading:
         else:
             _tell("waiting_for_change", "waiting for a change")
 
-    async def _replace(self) -> None:
+    async def _replace(self, seen: Snapshot) -> None:
         """Start the next child, if it has something to run."""
         runs_on = self._child is not None and self._child.returncode is None
-        if runs_on:
-            trial = await self._children.start(LOAD, *self._apps)
-            if await trial.wait() != 0:
-                self._tell_of_former()
-                return
+        if runs_on and not await self._can_be_loaded(seen):
+            return
         await self._end_child()
         if not self._stopping.is_set():
             self._child = await self._children.start(*self._command)
+
+    async def _can_be_loaded(self, seen: Snapshot) -> bool:
+        """Not where we are stopped, or the sources change again, before that is known: an import may never end."""
+        trial = await self._children.start(LOAD, *self._apps)
+        while trial.returncode is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(trial.wait(), LOOK_S)
+            if self._stopping.is_set() or await asyncio.to_thread(self._sources.snapshot) != seen:
+                _signalled(trial, signal.SIGKILL)
+                await trial.wait()
+                return False
+        if trial.returncode != 0:
+            self._tell_of_former()
+        return trial.returncode == 0
 
     async def _end_child(self) -> None:
         if self._child is None:

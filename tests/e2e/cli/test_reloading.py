@@ -144,6 +144,31 @@ def seen_after_reload(shop: Installation, dev: Running) -> None:
     seen(shop, "ben served")
 
 
+ENDLESS = """
+import os
+import time
+from pathlib import Path
+
+(Path(os.environ["LEDGER"]) / "loading").touch()
+time.sleep(600)
+"""
+
+
+def test_code_that_never_comes_to_the_end_of_its_import_keeps_nobody_from_mending_it(
+    shop: Installation, dev: Running
+) -> None:
+    (shop.folder / "wording.py").write_text(ENDLESS)
+    seen(shop, "loading")
+    greeted(shop, "ann", "hello")
+    word(shop, "salut")
+    dev.says("worker_started", count=2)
+    greeted(shop, "ben", "salut")
+    (shop.ledger / "loading").unlink()
+    (shop.folder / "wording.py").write_text(ENDLESS)
+    seen(shop, "loading")
+    assert dev.stop() == 0
+
+
 def test_a_changed_graph_needs_no_new_version_and_open_runs_keep_theirs(shop: Installation, dev: Running) -> None:
     shop.publish("guests", {"id": "slow"})
     seen(shop, "slow arrived")
