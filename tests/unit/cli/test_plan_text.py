@@ -12,7 +12,9 @@ from tests.simulation.definitions import action
 STEP = msgspec.to_builtins(action("ship", ("charge",), undo_verify=False))
 
 
-def plan(*, changes: tuple[Change, ...] = (), verdict: Verdict = "safe", **more: object) -> str:
+def plan(
+    *, changes: tuple[Change, ...] = (), verdict: Verdict = "safe", width: int | None = None, **more: object
+) -> str:
     told: dict[str, object] = {"consequences": (), "open_runs": (), **more}
     saga = SagaPlan(
         saga="order",
@@ -23,7 +25,7 @@ def plan(*, changes: tuple[Change, ...] = (), verdict: Verdict = "safe", **more:
         changes=changes,
         **told,  # type: ignore[arg-type]
     )
-    return plan_text(DeploymentPlan(app="sagas.py", against="deployed", verdict=verdict, sagas=(saga,)))
+    return plan_text(DeploymentPlan(app="sagas.py", against="deployed", verdict=verdict, sagas=(saga,)), width=width)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +141,15 @@ def test_what_a_person_has_to_look_at_is_said_in_words_with_what_to_do() -> None
 
 def test_the_worst_of_no_verdicts_is_none() -> None:
     assert worst([]) == "none"
+
+
+def test_on_a_terminal_what_is_long_goes_on_below_its_symbol() -> None:
+    handlers = ("reserve", "reserve.undo", "reserve.undo.verify", "ship")
+    changes = tuple(Change(what="schema", change="changed", path=path, field="trigger") for path in handlers)
+    asked = Consequence(verdict="person", code="AM3002", says="one open run would " + "wait " * 20, do="keep it " * 12)
+    told = {"changes": changes, "verdict": "person", "consequences": (asked,)}
+    whole, folded = plan(**told), plan(**told, width=80)  # type: ignore[arg-type]
+    assert max(map(len, whole.splitlines())) > 80 >= max(map(len, folded.splitlines()))
+    assert folded.split() == whole.split()
+    at = next(n for n, line in enumerate(folded.splitlines()) if "look at this AM3002" in line)
+    assert folded.splitlines()[at + 1].startswith("        wait wait")
