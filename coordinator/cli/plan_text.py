@@ -93,7 +93,11 @@ def _another(change: Change) -> str:
 def _worded(change: Change) -> tuple[str, str, str]:
     words = change.field.removesuffix("_ms").replace(".", " ").replace("_", " ")
     ms = change.field.endswith("_ms")
-    return words, _shown(change.before, ms=ms), _shown(change.after, ms=ms)
+    before, after = _shown(change.before, ms=ms), _shown(change.after, ms=ms)
+    if change.field.endswith("verify.verify_after_ms"):
+        words = words.replace("verify verify", "verify")
+        before, after = ("at once" if each == "0ms" else each for each in (before, after))
+    return words, before, after
 
 
 def _shown(value: Any, *, ms: bool) -> str:  # noqa: ANN401  any JSON
@@ -110,6 +114,8 @@ def _shown(value: Any, *, ms: bool) -> str:  # noqa: ANN401  any JSON
             return condition_text(msgspec.convert(value, Expression))
         case {"source": str()}:
             return argument_text(msgspec.convert(value, Argument))
+        case {"within_ms": int(within_ms), **rest} if not rest:
+            return f"within {text_of_ms(within_ms)}"
         case dict():
             name = value.get("name") or value.get("handler", {}).get("name")
             return str(name) if name else _short(msgspec.json.encode(value).decode())

@@ -46,6 +46,23 @@ def plan(
             id="a duration",
         ),
         pytest.param(
+            Change(
+                what="step",
+                change="changed",
+                path="ship",
+                field="undo.verify.verify_after_ms",
+                before=0,
+                after=10_800_000,
+            ),
+            "~ step ship: undo verify after at once → 3h",
+            id="a read-back that comes later",
+        ),
+        pytest.param(
+            Change(what="step", change="added", path="ship", field="pending", after={"within_ms": 172_800_000}),
+            "+ step ship: pending none → within 2d",
+            id="an answer that may come later",
+        ),
+        pytest.param(
             Change(what="step", change="changed", path="ship", field="after", before=("a",), after=()),
             "~ step ship: after a → nothing",
             id="a list",

@@ -187,6 +187,7 @@ def test_an_undo_undoes_what_was_done_and_is_answered_for_once(inbox: CommandInb
 def test_an_undo_that_comes_first_makes_the_late_command_be_refused(inbox: CommandInbox, url: str) -> None:
     assert inbox.take(undo()) == "nothing_to_undo"
     assert inbox.take(command()) == "undone_before"
+    assert inbox.take(command()) == "undone_before"
     assert answered(inbox) == [("k", "refused", b"null"), ("u", "succeeded", b"null")]
     assert slots(url) == []
 
@@ -202,6 +203,7 @@ def test_there_is_nothing_to_undo_of_what_failed(inbox: CommandInbox, url: str, 
 def test_a_command_after_its_undo_is_refused(inbox: CommandInbox, url: str) -> None:
     inbox.take(command())
     inbox.take(undo())
+    assert inbox.take(command()) == "undone_before"
     assert inbox.take(command()) == "undone_before"
     assert answered(inbox) == [("k", "refused", b"null"), ("u", "succeeded", b"null")]
     assert slots(url) == []
