@@ -8,13 +8,14 @@ from msgspec.structs import replace
 
 from amends.coordinator.definition.expression import Expression, Reference, joined, with_references
 from amends.coordinator.definition.form import ITEM, Argument, EachForm, HandlerForm, LoopForm, StepForm
+from amends.coordinator.definition.renaming import Renaming
 
 _COPY: Final = re.compile(r"(.+)\[([0-9]+)\][^\[\]]*")
 
 
 def copies(step: StepForm, index: int) -> tuple[StepForm, ...]:
     """What a step repeats, as it stands in the run for one item or round."""
-    return tuple(_Copy(step, index).of(inner) for inner in _inner(step).steps)
+    return tuple(map(_Copy(step, index).step, _inner(step).steps))
 
 
 def copy_path(path: str, inner: str, index: int) -> str:
@@ -67,7 +68,7 @@ def _inner(step: StepForm) -> EachForm | LoopForm:
     return inner
 
 
-class _Copy:
+class _Copy(Renaming):
     """Renames what is within, and says which item or round is meant."""
 
     def __init__(self, step: StepForm, index: int) -> None:
@@ -75,61 +76,27 @@ class _Copy:
         self._index = index
         self._item = _item(step, index)
 
-    def of(self, step: StepForm) -> StepForm:
-        """The copy of one step."""
-        undo, each, loop = step.undo, step.each, step.loop
-        return replace(
-            step,
-            path=self._own(step.path),
-            handler=self._handler(step.handler),
-            after=tuple(self._own(path) for path in step.after),
-            when=None if step.when is None else with_references(step.when, self.reference),
-            verify=None if step.verify is None else self._handler(step.verify),
-            lookup=None if step.lookup is None else self._handler(step.lookup),
-            undo=undo
-            and replace(
-                undo,
-                handler=self._handler(undo.handler),
-                verify=None if undo.verify is None else self._handler(undo.verify),
-            ),
-            each=each and replace(each, steps=self._all(each.steps), returns=self._maybe_own(each.returns)),
-            loop=loop
-            and replace(
-                loop,
-                steps=self._all(loop.steps),
-                returns=self._maybe_own(loop.returns),
-                until=with_references(loop.until, self.reference),
-            ),
-        )
+    def path(self, path: str) -> str:
+        within = path == self._path or path.startswith((f"{self._path}/", f"{self._path}["))
+        return copy_path(self._path, path, self._index) if within else path
+
+    def handler(self, handler: HandlerForm) -> HandlerForm:
+        """Under its own name still: one function serves all copies."""
+        return replace(handler, arguments={name: self._argument(each) for name, each in handler.arguments.items()})
 
     def reference(self, reference: Reference) -> Reference:
-        """What a condition within refers to."""
         if reference.step is None:
             return reference
         if reference.step == self._path + ITEM:
             return Reference(step=self._item.step, field=joined(self._item.field, reference.field))
-        return Reference(step=self._own(reference.step), field=reference.field)
-
-    def _all(self, steps: tuple[StepForm, ...]) -> tuple[StepForm, ...]:
-        return tuple(self.of(step) for step in steps)
-
-    def _handler(self, handler: HandlerForm) -> HandlerForm:
-        """Under its own name still: one function serves all copies."""
-        return replace(handler, arguments={name: self._argument(each) for name, each in handler.arguments.items()})
+        return Reference(step=self.path(reference.step), field=reference.field)
 
     def _argument(self, argument: Argument) -> Argument:
         if argument.step is None:
             return argument
         if argument.step == self._path + ITEM:
             return replace(self._item, field=joined(self._item.field, argument.field))
-        return replace(argument, step=self._own(argument.step))
-
-    def _maybe_own(self, path: str | None) -> str | None:
-        return None if path is None else self._own(path)
-
-    def _own(self, path: str) -> str:
-        within = path == self._path or path.startswith((f"{self._path}/", f"{self._path}["))
-        return copy_path(self._path, path, self._index) if within else path
+        return replace(argument, step=self.path(argument.step))
 
 
 def _item(step: StepForm, index: int) -> Argument:

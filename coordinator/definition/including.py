@@ -4,10 +4,11 @@ One run, one log, one budget, one undo order: a step `reserve` called under `shi
 caller, and what it reads of its trigger it reads of the caller's value instead. A called pivot is the caller's.
 """
 
-import msgspec
+from msgspec.structs import replace
 
-from amends.coordinator.definition.expression import AllOf, Expression, Reference, joined, with_references
+from amends.coordinator.definition.expression import AllOf, Expression, Reference, joined
 from amends.coordinator.definition.form import CONTEXT, TRIGGER, Argument, DefinitionForm, HandlerForm, StepForm
+from amends.coordinator.definition.renaming import Renaming
 
 
 def path_under(name: str, path: str) -> str:
@@ -24,7 +25,7 @@ def include(
     """
     inclusion = _Inclusion(name, trigger)
     return tuple(
-        msgspec.structs.replace(step, after=step.after or after, when=_both(when, step.when))
+        replace(step, after=step.after or after, when=_both(when, step.when))
         for step in map(inclusion.step, called.steps)
     )
 
@@ -36,63 +37,34 @@ def last_of(called: DefinitionForm, name: str) -> tuple[str, ...]:
     return tuple(path_under(name, step.path) for step in steps if step.path not in waited_for)
 
 
-class _Inclusion:
+class _Inclusion(Renaming):
     def __init__(self, name: str, trigger: Argument) -> None:
-        self.name = name
-        self.trigger = trigger
+        self._name = name
+        self._trigger = trigger
 
     def step(self, step: StepForm) -> StepForm:
-        undo, each, loop = step.undo, step.each, step.loop
-        return msgspec.structs.replace(
-            step,
-            path=self._path(step.path),
-            kind="read" if step.kind == "result" else step.kind,
-            handler=self._handler(step.handler),
-            after=tuple(sorted(map(self._path, step.after))),
-            when=None if step.when is None else with_references(step.when, self._reference),
-            verify=self._handler(step.verify) if step.verify else None,
-            lookup=self._handler(step.lookup) if step.lookup else None,
-            undo=undo
-            and msgspec.structs.replace(
-                undo,
-                handler=self._handler(undo.handler),
-                verify=self._handler(undo.verify) if undo.verify else None,
-            ),
-            each=each
-            and msgspec.structs.replace(each, steps=self._all(each.steps), returns=self._maybe_path(each.returns)),
-            loop=loop
-            and msgspec.structs.replace(
-                loop,
-                steps=self._all(loop.steps),
-                returns=self._maybe_path(loop.returns),
-                until=with_references(loop.until, self._reference),
-            ),
-        )
+        """The result of a called saga is a value like any other."""
+        found = super().step(step)
+        return replace(found, kind="read") if step.kind == "result" else found
 
-    def _all(self, steps: tuple[StepForm, ...]) -> tuple[StepForm, ...]:
-        return tuple(map(self.step, steps))
+    def path(self, path: str) -> str:
+        return path_under(self._name, path)
 
-    def _handler(self, handler: HandlerForm) -> HandlerForm:
+    def handler(self, handler: HandlerForm) -> HandlerForm:
         arguments = {parameter: self._argument(argument) for parameter, argument in handler.arguments.items()}
-        return msgspec.structs.replace(handler, name=self._path(handler.name), arguments=arguments)
+        return replace(handler, name=self.path(handler.name), arguments=arguments)
+
+    def reference(self, reference: Reference) -> Reference:
+        if reference.step is None:
+            return Reference(step=self._trigger.step, field=joined(self._trigger.field, reference.field))
+        return Reference(step=self.path(reference.step), field=reference.field)
 
     def _argument(self, argument: Argument) -> Argument:
         if argument.source == CONTEXT:
             return argument
         if argument.source == TRIGGER:
-            return msgspec.structs.replace(self.trigger, field=joined(self.trigger.field, argument.field))
-        return msgspec.structs.replace(argument, step=self._path(argument.step or ""))
-
-    def _reference(self, reference: Reference) -> Reference:
-        if reference.step is None:
-            return Reference(step=self.trigger.step, field=joined(self.trigger.field, reference.field))
-        return Reference(step=self._path(reference.step), field=reference.field)
-
-    def _maybe_path(self, path: str | None) -> str | None:
-        return None if path is None else self._path(path)
-
-    def _path(self, path: str) -> str:
-        return path_under(self.name, path)
+            return replace(self._trigger, field=joined(self._trigger.field, argument.field))
+        return replace(argument, step=self.path(argument.step or ""))
 
 
 def _both(outer: Expression | None, inner: Expression | None) -> Expression | None:
