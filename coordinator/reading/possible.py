@@ -104,7 +104,7 @@ def _messages(standing: Standing) -> Iterator[Possible]:
         if place in standing.next_for and awaited.correlation is not None:
             for said, meaning in _said(place, awaited):
                 yield Possible(
-                    command=f"amends messages send {shlex.quote(awaited.correlation)} {said}",
+                    command=_sending(awaited.correlation, said),
                     meaning=meaning,
                     request="send",
                     saga_id=row.saga_id,
@@ -112,6 +112,14 @@ def _messages(standing: Standing) -> Iterator[Possible]:
                     key=awaited.correlation,
                     message_type=awaited.message_type,
                 )
+
+
+def _sending(key: str, said: str) -> str:
+    """A key that looks like an option comes last, where it is none."""
+    quoted = shlex.quote(key)
+    return (
+        f"amends messages send {said} -- {quoted}" if key.startswith("-") else f"amends messages send {quoted} {said}"
+    )
 
 
 def _said(place: str, awaited: Awaited) -> tuple[tuple[str, str], ...]:

@@ -3,11 +3,15 @@
 import json
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
+from pydantic import BaseModel
 
+from amends import Context, Pending, Saga, Topic
+from amends.connectors.stores import open_store
 from amends.coordinator.cli.logs import logging_kept
 from amends.coordinator.cli.main import run as command
 from amends.coordinator.core.decide import decide
@@ -25,6 +29,7 @@ from amends.coordinator.reading.possible import RESOLUTIONS, Possible, possible
 from amends.coordinator.reading.standing import Standing, standing_of
 from amends.schemas.entry import Inline, decode
 from amends.schemas.events import Digest
+from amends.testing import world
 from tests.replay.recording import read, recorded
 from tests.unit.reading.stored_histories import StoredHistory
 
@@ -40,6 +45,12 @@ _WITH: Final = {
 _LIKE_OTHERS: Final = frozenset(f"step{n}" for n in range(2, 58))
 """Steps of the long history."""
 TAKEN, REFUSED, NOT_FOUND = 0, 7, 6
+
+
+class Order(BaseModel):
+    """A trigger."""
+
+    id: str
 
 
 @pytest.fixture
@@ -156,3 +167,31 @@ def wishes(state: State) -> list[tuple[tuple[str, str | None, str | None], Messa
             for each in RESOLUTIONS
         ),
     ]
+
+
+@pytest.mark.usefixtures("_logs")
+@pytest.mark.parametrize("key", ["-5", "--help", "A 12", "it's", "$(id)"])
+def test_a_key_that_a_shell_or_the_command_could_misread_is_offered_as_it_is_taken(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga = Saga("order", trigger=Topic("orders", Order, idempotency_key="id"))
+
+    @saga.action(idempotent=True, pending_within="10m")
+    async def charge(ctx: Context) -> int | Pending:
+        return Pending(correlation=key)
+
+    @charge.undo(verify="reply")
+    async def refund(ctx: Context) -> None: ...
+
+    installation = world(saga)
+    installation.publish(Order(id="R-1"))
+    installation.run(until=installation.clock.now)
+    (row,) = installation.store.runs(limit=2)
+    offered = possible(standing_of(installation.store, row))
+    sent = [each for each in lines(offered) if " messages send " in each]
+    assert len(sent) == 2
+    monkeypatch.setenv("AMENDS_DATA", str(tmp_path / "data"))
+    for each in sent:
+        assert command(shlex.split(each)[1:]) == TAKEN
+    with closing(open_store(f"sqlite:///{tmp_path}/data/amends.db", data_dir=tmp_path, read_only=True)) as store:
+        assert {message.correlation_key for message in store.messages()} == {key}
