@@ -9,6 +9,7 @@ from amends.coordinator.core.moment import Moment, with_effect
 from amends.coordinator.core.state import Doubt, Effect, State
 from amends.schemas import events as e
 from amends.schemas.ids import Direction
+from amends.schemas.instants import Instant
 
 
 def resolved(state: State, event: e.ParkingResolved, moment: Moment) -> State:
@@ -58,7 +59,7 @@ def _let_go(state: State, moment: Moment) -> State:
     parked_us = moment.at - state.parked.since if state.parked else 0
     turning_back = state.draining or state.undo_list is not None
     return replace(
-        _without_parked_time(state, parked_us),
+        _without_parked_time(state, parked_us, moment.at),
         status="compensating" if turning_back else "running",
         parked=None,
         limit_reached=False,
@@ -68,15 +69,16 @@ def _let_go(state: State, moment: Moment) -> State:
     )
 
 
-def _without_parked_time(state: State, parked_us: int) -> State:
-    """Nothing that is bounded in time ran while the run was parked (rule 15)."""
+def _without_parked_time(state: State, parked_us: int, now: Instant) -> State:
+    """Nothing that is bounded in time ran while the run was parked; what came up meanwhile begins now (rule 15)."""
 
     def shifted(effect: Effect) -> Effect:
+        doubt, verify_since = effect.doubt, effect.verify_since
         return replace(
             effect,
             due_at=effect.due_at + parked_us if effect.due_at and _time_runs(effect) else effect.due_at,
-            verify_since=effect.verify_since and effect.verify_since + parked_us,
-            doubt=effect.doubt and replace(effect.doubt, since=effect.doubt.since + parked_us),
+            verify_since=verify_since and min(verify_since + parked_us, now),
+            doubt=doubt and replace(doubt, since=min(doubt.since + parked_us, now)),
         )
 
     return replace(

@@ -22,8 +22,7 @@ def plan_verifications(turn: Turn, direction: Direction) -> None:
         handler = turn.plan.delayed(path, direction)
         if handler is None or effect.phase != "done" or effect.verified_by == "person" or effect.verify_since is None:
             continue
-        since = min(effect.verify_since, turn.now)  # Later by the time it was parked, also if the reply came then.
-        due_at = since + handler.verify_after_ms * MILLISECOND
+        due_at = effect.verify_since + handler.verify_after_ms * MILLISECOND
         turn.emit(VerificationPlanned(path=path, direction=direction, due_at=text_of(max(due_at, turn.now))))
 
 

@@ -127,6 +127,32 @@ def test_the_time_for_settling_does_not_pass_while_parked() -> None:
     assert run.passes(1_000) == ["parked forward: b (in_doubt)"]
 
 
+def test_a_doubt_that_arises_while_it_is_parked_is_settled_within_its_time_from_there() -> None:
+    run = Run.of(saga(action("a", ()), action("b", (), key=True, settle_within_ms=5_000)))
+    run.unknown("a")
+    run.passes(3_600_000)
+    run.times_out("b")
+    run.passes(60_000)
+    run.resolve("a", "retry")
+    run.ok("a")
+    assert run.passes(4_000) == []
+    assert run.passes(1_000) == ["parked forward: b (in_doubt)"]
+
+
+def test_what_succeeds_while_it_is_parked_is_read_back_within_its_time_from_there() -> None:
+    run = Run.of(saga(action("a", ()), action("b", (), verify=True, key=True)))
+    run.unknown("a")
+    run.passes(3_600_000)
+    assert run.ok("b") == ["b succeeded"]
+    run.passes(60_000)
+    run.resolve("a", "retry")
+    resolved_at = run.now
+    while run.denies("b") == ["ask about b later"]:
+        pass
+    assert run.story[-2] == "b in doubt (verify_false)"
+    assert run.now - resolved_at <= 1_000 * MILLISECOND
+
+
 def test_a_clock_that_is_behind_the_last_entry_does_not_turn_time_back() -> None:
     run = Run.of(saga(action("a"), action("b")))
     run.passes(5_000)
