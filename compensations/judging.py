@@ -86,6 +86,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     """Of a run that is stuck."""
     flags: tuple[Flag, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    """Of a run that has completed: the steps that failed, of items that it could be completed without."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +104,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """In how many it was seen."""
     weak: bool = False
     """A warning, though its kind is an error."""
+    carried: tuple[str, ...] = ()
+    """What carries out the commands of the handler, in words."""
 
     @property
     def severity(self) -> Severity:
@@ -122,10 +126,16 @@ def is_expected(faults: Iterable[Fault], park: Park) -> bool:
 
 def judge(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts]) -> Iterator[Finding]:
     """Everything that this run says about its saga. What is flagged because of something else is not told twice."""
-    found = list(_judged(faults, ending, steps))
+    found = [_with_participant(each, ending) for each in _judged(faults, ending, steps)]
     yield from found
     if all(each.severity == "warning" for each in found) and not any(_is_told(fault, ending) for fault in faults):
         yield from _flagged(faults, ending, steps)
+
+
+def _with_participant(finding: Finding, ending: Ending) -> Finding:
+    """A handler that commands is only half of it: the other half is written where the command is carried out."""
+    carried = dict.fromkeys(each for call in ending.calls if call.handler == finding.handler for each in call.carried)
+    return msgspec.structs.replace(finding, carried=tuple(carried)) if carried else finding
 
 
 def _judged(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFacts]) -> Iterator[Finding]:
@@ -186,7 +196,8 @@ def _without_amends(
         refused = injected or not faults
         if pivot is None or not step.past_pivot or park.direction != "forward" or not refused:
             continue
-        if step.kind in _LAST and not step.refuses:
+        refuses = step.refuses or any(call.may_refuse for call in ending.calls if call.path == park.path)
+        if step.kind in _LAST and not refuses:
             continue
         yield Finding(
             kind="no_amends",
@@ -195,7 +206,7 @@ def _without_amends(
             message=f"nothing makes amends for {pivot.path!r} when {step.path!r} behind it refuses: the run parks with "
             f"all of it in the world; give {pivot.path!r} a follow_up, or let it come after {step.path!r}",
             when=when,
-            weak=injected and not step.refuses,
+            weak=injected and not refuses,
         )
 
 
@@ -235,7 +246,11 @@ def _not_the_same(
     steps: Mapping[str, StepFacts],
     when: str,
 ) -> Iterator[Finding]:
-    for path, own in _by_owner(found, faults, ending, steps, undo=False).items():
+    left_out = {base_path(path) for path in ending.left_out}
+    for path, differences in _by_owner(found, faults, ending, steps, undo=False).items():
+        own = tuple(each for each in differences if base_path(path) not in left_out or each.before is None)
+        if not own:
+            continue  # What the item would have done is not there, as it should be.
         step = steps.get(base_path(path))
         blind = _believed_for_nothing(ending, path, step, "forward")
         if step is not None and blind is not None:

@@ -62,6 +62,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     commands: int = 0
     """Those that it put on the bus, for participants that answer later."""
+    carried: tuple[str, ...] = ()
+    """What carries them out, in words: whose, and where it is written."""
+    may_refuse: bool = False
+    """The code of what carries them out raises a refusal."""
     changed: tuple[str, ...] = ()
     """Where the world differed after it, and after the participants carried its commands out."""
 

@@ -79,6 +79,11 @@ class ParticipantStandIn(StandIn):
             raise _malformed(self.name, "it has the handlers of its service", do="declare the handler there")
         return self._service.on(command, external_id=external_id)
 
+    def carries_out(self, command: str) -> Callable[..., object] | None:
+        """The handler of a command."""
+        handler = self._service.handlers.get(command)
+        return None if handler is None else handler.function
+
     def take(self, record: Record, *, at: Instant, failing: Exception | None) -> Sequence[Outgoing]:
         """Carry out a command; the replies that are due. Raises `UsageError` (AM5103) where a handler is broken."""
         command = read_command(record)

@@ -3,12 +3,13 @@
 import ast
 import inspect
 import textwrap
+from collections.abc import Callable
+from functools import cache
 
 from amends.compensations.scenarios import TOMBSTONED_MS, StepFacts
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.form import StepForm
-from amends.coordinator.definition.handler import Handler
 from amends.coordinator.definition.places import place_of_function, shown
 from amends.coordinator.testing.sandbox import Sandbox
 
@@ -52,7 +53,7 @@ def _facts(step: StepForm, saga: ClosedSaga, *, past_pivot: bool, unseen: bool) 
         undo_deduplicates=undo is not None and undo.certainty.deduplicates,
         late_ms=_late_ms(step),
         waits=(step.wait is not None and step.wait.awaits == "message") or step.may_pend,
-        refuses=handler is not None and _refuses(handler),
+        refuses=handler is not None and may_refuse(handler.function),
         unseen=unseen,
     )
 
@@ -69,11 +70,19 @@ def _outermost(path: str, behind: set[str]) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in behind)
 
 
-def _refuses(handler: Handler) -> bool:
+def may_refuse(function: Callable[..., object]) -> bool:
     """Whether the function's own code raises `StepRefused`."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(handler.function))))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError):
         return False
     raised = (node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise) and node.exc is not None)
     return any("StepRefused" in ast.unparse(error) for error in raised)
+
+
+@cache
+def carrying(participant: str, command: str, function: Callable[..., object]) -> tuple[str, bool]:
+    """What carries out a participant's command, in words, and whether it may refuse."""
+    place = place_of_function(function)
+    where = f"{shown(place.file)}:{place.line}"
+    return f"{participant}, on {command!r}: {where}", may_refuse(function)

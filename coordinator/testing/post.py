@@ -17,6 +17,7 @@ from amends.schemas.record import Record
 
 TRANSIT: Final = 1
 """Microseconds: later than what sent it is written down, earlier than anything that is waited for."""
+COMMAND: Final = "amends-command"
 CORRELATION: Final = "amends-correlation"
 KIND: Final = "ce_type"
 
@@ -32,6 +33,9 @@ class TakesCommands(Protocol):
 
     name: str
     commands: str
+
+    def carries_out(self, command: str) -> Callable[..., object] | None:
+        """The function that carries it out."""
 
     def take(self, record: Record, *, at: Instant, failing: Exception | None) -> Sequence[Outgoing]:
         """Carry the command out, or fail as it is told to; the replies that are due."""
@@ -70,8 +74,8 @@ class Post:
         self.carry: Carry = lambda _, take: take()
         self.sender = Sender()
         """Whoever runs now."""
-        self.sent: dict[int, int] = {}
-        """How many commands each call has sent."""
+        self.sent: dict[int, list[tuple[TakesCommands, str]]] = {}
+        """What each call has commanded, and whom."""
         self.lost: set[int] = set()
         """Calls of which a command never arrives."""
         self.correlations: set[str] = set()
@@ -121,7 +125,8 @@ class Post:
     def _publish(self, record: Outgoing) -> Place:
         sender = self.sender
         letter = Letter(sender=sender, record=self._numbered(record), to=self._recipient(record))
-        self.sent[sender.call] = self.sent.get(sender.call, 0) + 1
+        command = (letter.record.header(COMMAND) or b"").decode()
+        self.sent.setdefault(sender.call, []).append((self._recipient(record), command))
         self.correlations.add((letter.record.header(CORRELATION) or b"").decode())
         fault = self._befalling(sender)
         if fault == "command_lost":

@@ -111,6 +111,15 @@ class RehearsedRun:
         )
 
     @property
+    def left_out(self) -> frozenset[str]:
+        """Steps that failed though it has completed: of items that it goes on without."""
+        state = self._state()
+        if state.status != "completed":
+            return frozenset()
+        effects = state.forward.items()
+        return frozenset(path for path, effect in effects if effect.phase == "skipped" and effect.failure is not None)
+
+    @property
     def entries(self) -> int:
         (row,) = self.stage.store.runs(limit=1)
         return row.version

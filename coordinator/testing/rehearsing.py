@@ -159,7 +159,9 @@ class _Rehearsing:
 
     def _add(self, finding: Finding) -> None:
         known = self.found.get(finding.key)
-        self.found[finding.key] = finding if known is None else replace(known, scenarios=known.scenarios + 1)
+        if known is not None:
+            finding = replace(known, scenarios=known.scenarios + 1, carried=known.carried or finding.carried)
+        self.found[finding.key] = finding
 
     def _unseen(self) -> None:
         for path in sorted(self.acted - self.seen):

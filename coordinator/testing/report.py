@@ -77,6 +77,8 @@ def finding_lines(rehearsal: Rehearsal, finding: Finding, *, width: int | None =
     more = f" (and in {_counted(finding.scenarios - 1, 'other scenario')})" if finding.scenarios > 1 else ""
     if finding.when:
         lines += fitting(f"when {finding.when}{more}", first="    ", rest="      ", width=width)
+    for each in finding.carried:
+        lines += fitting(f"carried out by {each}", first="    ", rest="      ", width=width)
     shown = finding.differences[:DIFFERENCES_SHOWN]
     for difference in shown:
         lines += fitting(str(difference), first="    ", rest="      ", width=width)
@@ -123,6 +125,7 @@ def _finding_facts(rehearsal: Rehearsal, finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "when": finding.when,
         "scenarios": finding.scenarios,
+        "carried_out_by": list(finding.carried),
         "differences": [
             {"path": each.path, "before": each.before, "after": each.after} for each in finding.differences
         ],

@@ -23,6 +23,7 @@ from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.facts import carrying
 from amends.coordinator.testing.post import Letter, Post, Sender
 from amends.coordinator.testing.world import Appending, Clock, Script, World
 from amends.schemas import wishes
@@ -264,9 +265,18 @@ class Hands(Script):
     def _posted(self, call: Call) -> Call:
         """What a call has put on the bus; one whose command never arrives does nothing."""
         number = len(self.made) - 1
-        sent = self.post.sent.get(number, 0) if self.post is not None else 0
-        lost = self.post is not None and number in self.post.lost
-        return msgspec.structs.replace(call, commands=sent, made=call.made and not lost)
+        if self.post is None or number not in self.post.sent:
+            return call
+        sent = self.post.sent[number]
+        functions = ((whom.name, command, whom.carries_out(command)) for whom, command in sent)
+        found = [carrying(name, command, function) for name, command, function in functions if function is not None]
+        return msgspec.structs.replace(
+            call,
+            commands=len(sent),
+            made=call.made and number not in self.post.lost,
+            carried=tuple(words for words, _ in found),
+            may_refuse=any(refuses for _, refuses in found),
+        )
 
     def _carried(self, letter: Letter, take: Callable[[], Sequence[Outgoing]]) -> Sequence[Outgoing]:
         """A participant carries out a command: what it changes, the call changed that sent the command."""

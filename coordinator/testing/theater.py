@@ -93,7 +93,9 @@ class Theater:
             after = look()
             _refuse_used(hands)
             ending = replace(
-                self._ending(hands, before, after, base, status=status, parked=parked, why=why), flags=run.flags
+                self._ending(hands, before, after, base, status=status, parked=parked, why=why),
+                flags=run.flags,
+                left_out=run.left_out,
             )
             course = Course(calls=ending.calls, entries=run.entries)
             return Played(ending=ending, course=course, after=after, results=hands.results)

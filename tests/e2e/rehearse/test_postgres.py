@@ -9,10 +9,11 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from amends import Saga, Sql, Topic
+from amends import Context, Participant, Pending, Saga, Sql, Topic
 from amends.connectors.sql import Transaction
 from amends.coordinator.errors import UsageError
-from amends.testing import Rehearsal, Sandbox, SqlStandIn, crash_matrix, rehearse
+from amends.participant import Service
+from amends.testing import ParticipantStandIn, Rehearsal, Sandbox, SqlStandIn, crash_matrix, rehearse
 
 SCRIPT = """
 CREATE SCHEMA shop;
@@ -89,6 +90,36 @@ def test_an_undo_on_postgresql_brings_the_world_back_or_is_found(server: str) ->
 def test_a_crash_leaves_one_world_on_postgresql(server: str) -> None:
     found = crash_matrix(theater(careful=True))
     assert found.ok, found
+
+
+@pytest.mark.timeout(240)
+def test_a_service_on_postgresql_is_rehearsed_there(server: str) -> None:
+    box = Participant("box", commands="box.commands", replies="box.replies")
+    service = Service(
+        "box", commands="box.commands", replies="box.replies", database="postgresql://box@db.example.com/b"
+    )
+    saga = Saga("visit", trigger=Topic("visits", Visit, idempotency_key="id"))
+
+    @saga.action(dependency=box, pending_within="10m")
+    async def take(ctx: Context, trigger: Visit) -> int | Pending:
+        return await box.send(ctx, "take", trigger.seat)
+
+    @take.undo(verify="reply", pending_within="10m")
+    async def give_back(ctx: Context, trigger: Visit) -> Pending:
+        return await box.send(ctx, "give_back", trigger.seat)
+
+    @service.on("take")
+    def taken(tx: Transaction, seat: int) -> int:
+        return tx.execute("UPDATE shop.seats SET state = 'taken'::state WHERE seat = ?", (seat,))
+
+    @service.on("give_back")
+    def given_back(tx: Transaction, seat: int) -> None:
+        tx.execute("UPDATE shop.seats SET state = 'free'::state WHERE seat = ?", (seat,))
+
+    stand_in = ParticipantStandIn(box, service, script=SCRIPT, database=SERVER)
+    found = rehearse(Sandbox(saga, triggers=[Visit(id="V-1", seat=7)], stand_ins=[stand_in]))
+    assert found.findings == (), found
+    assert found.undone["take"] > 20
 
 
 def test_a_world_is_shown_in_what_its_columns_hold(server: str) -> None:

@@ -77,3 +77,9 @@ def test_participants_over_http_and_mail_are_stood_in_for_by_servers() -> None:
 def test_what_a_participant_forgets_is_seen_in_its_own_database() -> None:
     (finding,) = rehearsed("participant_broken").errors
     assert [str(each) for each in finding.differences] == ["shipping.trucks.T-1.loaded was 5, is 7"]
+    (carried,) = finding.carried
+    whose, file, line = carried.rsplit(":", 2)
+    assert whose == "shipping, on 'cancel'"
+    written = (SAGAS / Path(file.strip()).name).read_text().splitlines()
+    assert written[int(line) - 1].startswith("def free_slot")
+    assert f"    carried out by {carried}" in str(rehearsed("participant_broken")).splitlines()

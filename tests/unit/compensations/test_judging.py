@@ -55,8 +55,17 @@ def ending(
     before: Any = (),
     faultless: Any = (),
     flags: tuple[Flag, ...] = (),
+    left_out: tuple[str, ...] = (),
 ) -> Ending:
-    return Ending(status=status, parked=parked, calls=calls, from_before=before, from_faultless=faultless, flags=flags)
+    return Ending(
+        status=status,
+        parked=parked,
+        calls=calls,
+        from_before=before,
+        from_faultless=faultless,
+        flags=flags,
+        left_out=frozenset(left_out),
+    )
 
 
 TAKEN, GIVEN_BACK = call("take", changed=("stock.free",)), call("take", "undo", changed=("stock.free",))
@@ -89,6 +98,18 @@ CASES = [
         ending("completed", TAKEN, TAKEN, faultless=(STOCK,)),
         [("not_the_same", "take", "error")],
         id="an effect that came twice",
+    ),
+    pytest.param(
+        (fault("refused", "take[1]"),),
+        ending("completed", TAKEN, faultless=(STOCK,), left_out=("take[1]",)),
+        [],
+        id="an item that is left out has not done what it would have done",
+    ),
+    pytest.param(
+        (fault("refused", "take[1]"),),
+        ending("completed", TAKEN, faultless=(STOCK, LETTER), left_out=("take[1]",)),
+        [("not_the_same", "take", "error")],
+        id="an item that is left out has done something all the same",
     ),
     pytest.param(
         (fault("claimed", direction="undo"),),
@@ -231,6 +252,22 @@ def test_an_ending_leads_to_findings(
     faults: tuple[Fault, ...], ended: Ending, found: list[tuple[str, str, str]]
 ) -> None:
     assert [(each.kind, each.handler, each.severity) for each in judge(faults, ended, STEPS)] == found
+
+
+def test_a_finding_names_what_carries_out_the_commands_of_its_handler() -> None:
+    undone = call("take", "undo", carried=("bank, on 'repay': bank.py:7",))
+    (finding,) = judge(REFUSED, ending("compensated", TAKEN, undone, before=(STOCK,)), STEPS)
+    assert finding.carried == ("bank, on 'repay': bank.py:7",)
+
+
+@pytest.mark.parametrize(("refuses", "severity"), [(True, "error"), (False, "warning")])
+def test_a_participant_behind_the_pivot_that_may_refuse_weighs_as_a_handler_that_does(
+    *, refuses: bool, severity: str
+) -> None:
+    booked = call("book", commands=1, may_refuse=refuses)
+    ended = ending("parked", booked, parked=(park("book"),))
+    (finding,) = judge((fault("answered_refused", "book"),), ended, STEPS)
+    assert (finding.kind, finding.severity) == ("no_amends", severity)
 
 
 @pytest.mark.parametrize(

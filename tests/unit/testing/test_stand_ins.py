@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from amends import Http, Smtp, Sql
+from amends import Http, Saga, Smtp, Sql, StepRefused, Topic
 from amends.coordinator.errors import UsageError
-from amends.testing import Asked, AskedAmiss, HttpStandIn, SmtpStandIn, SqlStandIn
+from amends.testing import Asked, AskedAmiss, HttpStandIn, SmtpStandIn, SqlStandIn, world
 
 stock = Sql("stock", url="sqlite:///stock.db")
 SCRIPT = """
@@ -19,6 +20,10 @@ INSERT INTO stock VALUES ('tea', 1, 10, 'now'), ('mug', 2, 3, 'now');
 INSERT INTO history VALUES ('made'), ('made');
 INSERT INTO amends_inbox VALUES ('k');
 """
+
+
+class Sale(BaseModel):
+    id: str
 
 
 def opened(stand_in: SqlStandIn) -> sqlite3.Connection:
@@ -143,3 +148,29 @@ def test_a_mail_that_comes_again_is_taken_as_the_connector_promises(*, once: boo
     shown = {"to": "ann@home.example", "subject": "Hello", "text": "It is on its way."}
     assert stand_in.snapshot() == {str(number): shown for number in range(1, taken + 1)}
     stand_in.end()
+
+
+def test_a_world_leads_connectors_to_its_stand_ins_and_shows_what_is_in_them() -> None:
+    saga = Saga("sale", trigger=Topic("sales", Sale, idempotency_key="id"))
+
+    @saga.action(dependency=stock)
+    async def take(trigger: Sale) -> None:
+        await stock.perform(lambda tx: tx.execute("UPDATE stock SET free = free - 1 WHERE sku = 'tea'"), returns=int)
+
+    @take.undo(verify="reply")
+    async def give_back() -> None:
+        await stock.undo(lambda tx: tx.execute("UPDATE stock SET free = free + 1 WHERE sku = 'tea'"))
+
+    @saga.action(idempotent=True, irreversible=True, after=take)
+    def ship(trigger: Sale) -> None:
+        if trigger.id == "late":
+            raise StepRefused("no truck any more")
+
+    stand_in = SqlStandIn(
+        stock, script="CREATE TABLE stock (sku TEXT PRIMARY KEY, free INTEGER); INSERT INTO stock VALUES ('tea', 10);"
+    )
+    with world(saga, stand_ins=[stand_in]) as installation:
+        for number, left in (("early", 9), ("late", 9), ("again", 8)):
+            installation.publish(Sale(id=number))
+            installation.run()
+            assert installation.snapshot() == {"stock": {"stock": {"tea": {"free": left}}}}
