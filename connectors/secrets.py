@@ -25,12 +25,14 @@ class Template:
 
     text: str
     constant: bool
+    what: str
+    """Whose text it is, for messages."""
 
     def resolve(self, *, secret: bool) -> str:
         """The text with each reference replaced. Raises `UsageError` (AM2002) for one that leads nowhere."""
         if self.constant:
             return self.text
-        return _REFERENCE.sub(lambda found: _value_of(found, secret=secret), self.text)
+        return _REFERENCE.sub(lambda found: _value_of(found, self.what, secret=secret), self.text)
 
 
 def template(text: str, *, what: str) -> Template:
@@ -42,7 +44,7 @@ def template(text: str, *, what: str) -> Template:
             f"{what} holds a reference that cannot be read",
             do="write it as ${env:NAME} or ${file:/path/to/secret}",
         )
-    return Template(text=text, constant=references == 0)
+    return Template(text=text, constant=references == 0, what=what)
 
 
 def secret_template(text: str, *, what: str) -> Template:
@@ -57,11 +59,14 @@ def secret_template(text: str, *, what: str) -> Template:
     return read
 
 
-def _value_of(found: re.Match[str], *, secret: bool) -> str:
+def _value_of(found: re.Match[str], what: str, *, secret: bool) -> str:
     name = found["name"]
-    value: str | None = os.environ.get(name) if found["source"] == "env" else _content_of(Path(name), found[0])
+    reference = f"{what}: {found[0]}"
+    value: str | None = os.environ.get(name) if found["source"] == "env" else _content_of(Path(name), reference)
     if value is None:
-        raise UsageError("AM2002", f"{found[0]} is not set", do=f"set the environment variable {name} for this process")
+        raise UsageError(
+            "AM2002", f"{reference} is not set", do=f"set the environment variable {name} for this process"
+        )
     if secret:
         SECRETS.learn(value)
     return value
@@ -78,7 +83,9 @@ def _content_of(path: Path, reference: str) -> str:
         return content.decode().removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise UsageError(
-            "AM2002", f"{reference} cannot be read: {error.strerror}", do="make the file readable for this process"
+            "AM2002",
+            f"{reference} cannot be read: {error.strerror}",
+            do="let it name a file that this process can read",
         ) from error
     except UnicodeDecodeError as error:
         raise UsageError(

@@ -36,7 +36,7 @@ _MESSAGE: Final = record_of(
     optional("answer", STRING, "Of a pending action: succeeded, refused, unavailable or unknown."),
     optional("reason", STRING, "Why, where the answer is not succeeded."),
     optional("external_id", STRING, "The participant's id of what it did."),
-    optional("body", JSON, "The message's content or the action's result, as JSON text."),
+    optional("body", JSON, "The message's content or the action's result; in Avro as JSON text."),
     field("sent_at", TIME, "When it was sent."),
 )
 

@@ -94,7 +94,7 @@ _OUTCOME: Final = record_of(
     optional("cause", STRING, "failed, cancelled, deadline, budget or rejected."),
     field("started_at", TIME, "When the trigger became a run."),
     field("ended_at", TIME, "When the run ended or parked."),
-    optional("result", JSON, "What the saga returns, as JSON text."),
+    optional("result", JSON, "What the saga returns; in Avro as JSON text."),
     optional("failure", _FAILURE, "Why the run turned back or stopped."),
     field("undone", array_of(_UNDONE), "In the order they were undone."),
     field("exposure", array_of(_EXPOSURE), "What remains in the world."),

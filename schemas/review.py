@@ -64,7 +64,7 @@ _REVIEW: Final = record_of(
     field("business_key", STRING, "Names the object of the request."),
     field("step", STRING, "Path of the step that waits."),
     field("action", STRING, "What is to be done if it is approved."),
-    optional("arguments", JSON, "With which arguments, as JSON text."),
+    optional("arguments", JSON, "With which arguments; in Avro as JSON text."),
     field("digest", STRING, "Binds a decision to this run, version, action and arguments."),
     field("requested_by", STRING, "Who or what asks."),
     field("requested_at", TIME, "When it was asked."),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from amends.coordinator.cli.groups import OneCommand
+from amends.coordinator.errors import NotFound
 
 if TYPE_CHECKING:
     from amends.coordinator.config import Loaded, Settings
@@ -82,6 +83,10 @@ class Call:
         cut_off()
         try:
             yield BundleLog(opened)
+        except NotFound as error:
+            if error.code != "AM5010":
+                raise
+            raise NotFound(error.code, error.what, do=f"`amends forensics open {bundle}` shows what is there") from None
         finally:
             opened.close()
 

@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 @command(APP, "doctor", panel=OPERATE, example="amends doctor")
 async def doctor(call: Call) -> int:
-    """Store, bus, topics, schemas, clock, signed heads, disk, versions: ok, or what to do; exit 1 if one is not."""
+    """Store, bus, topics, schemas, clock, signed heads, sealed data, disk, versions: ok, or what to do."""
     from amends.coordinator.cli.output import columns, show_list, toned
 
     found = [check async for check in _checks(call)]
@@ -139,6 +139,20 @@ async def _signed_heads(settings: "Settings") -> Check:
     return Check("signed heads", ok=True, detail=detail)
 
 
+async def _sealed_data(settings: "Settings") -> Check:
+    from amends.coordinator.bootstrap import opened_store
+    from amends.coordinator.runtime.keyring import require_master
+
+    with opened_store(settings, read_only=True) as store:
+        if store.some_subject() is not None:
+            require_master(store)
+            return Check("sealed data", ok=True, detail="AMENDS_MASTER_KEY opens it")
+        if settings.master_key is None:
+            return Check("sealed data", ok=True, detail="none; sagas with a subject need AMENDS_MASTER_KEY")
+        store.master()
+    return Check("sealed data", ok=True, detail="none yet; AMENDS_MASTER_KEY is a key")
+
+
 _CHECKS: "Final[dict[str, Callable[[Settings], Awaitable[Check]]]]" = {
     "store": _store,
     "bus": _bus,
@@ -146,6 +160,7 @@ _CHECKS: "Final[dict[str, Callable[[Settings], Awaitable[Check]]]]" = {
     "schemas": _schemas,
     "clock": _clock,
     "signed heads": _signed_heads,
+    "sealed data": _sealed_data,
 }
 
 

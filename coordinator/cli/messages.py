@@ -2,7 +2,7 @@
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypedDict
 
 import typer
 
@@ -10,10 +10,13 @@ from amends.coordinator.cli.call import Call, command
 from amends.coordinator.cli.groups import MESSAGES
 from amends.coordinator.cli.numbers import AtMost
 from amends.coordinator.cli.wishes import Actor
-from amends.coordinator.errors import UsageError
+from amends.coordinator.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
     from amends.coordinator.ports.rows import AwaitedRow, MessageRow
+
+
+_SAID: Final = ("type", "answer", "reason", "external_id", "body")
 
 
 class AnswerOption(StrEnum):
@@ -155,16 +158,36 @@ def _brought(call: Call, content: _Content, actor: str | None) -> dict[str, Any]
             actor=actor or login(),
         )
         (is_new,) = store.put_messages([row])
-        found = store.messages(key=row.correlation_key, limit=10_000) if is_new else []
+        found = store.messages(key=row.correlation_key, limit=10_000)
         kept = next((each for each in found if each.message_id == row.message_id), None)
-        instead = awaited_instead(store, row) if kept is not None and kept.taken_by is None else None
+        if not is_new:
+            _refuse_another(row, kept)
+        instead = awaited_instead(store, row) if is_new and kept is not None and kept.taken_by is None else None
     if instead is not None:
         note(f"warning: {instead}")
     return {
         "message_id": row.message_id,
-        "state": "known" if kept is None else "kept" if kept.taken_by is None else "taken",
-        "saga_id": kept.taken_by if kept is not None else None,
+        "state": "known" if not is_new or kept is None else "kept" if kept.taken_by is None else "taken",
+        "saga_id": kept.taken_by if is_new and kept is not None else None,
     }
+
+
+def _refuse_another(sent: "MessageRow", known: "MessageRow | None") -> None:
+    """Nothing for the same message once more. Raises `Conflict` (AM5017) for another one under its id.
+
+    What a message said is no longer beside it once a run has taken it: then its key is all that is compared.
+    """
+    if known is None:
+        other = "another key"
+    elif known.taken_by is None and any(getattr(known, name) != getattr(sent, name) for name in _SAID):
+        other = "another content"
+    else:
+        return
+    raise Conflict(
+        "AM5017",
+        f"a message {sent.message_id!r} with {other} was sent before, and this one was not",
+        do="if it is another message, give it another --id",
+    )
 
 
 def _refuse_bad(option: str, text: str) -> None:

@@ -120,7 +120,7 @@ def _erased(store: "Store", subject: str, reason: str, actor: str | None) -> "Su
         raise Conflict(
             "AM0336",
             f"subject {subject!r} is held {since}: {found.held}",
-            do="release it first: amends subjects release",
+            do=f"release it first: amends subjects release {subject}",
         )
     return found
 

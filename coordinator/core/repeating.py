@@ -176,12 +176,13 @@ def _keys(value: object, each: EachForm) -> tuple[str, ...]:
         found = field_of(item, each.key)
         if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
             where = f"{each.key!r} of " if each.key else ""
-            raise _Unusable(f"{where}item {index} names nothing: it is neither text nor an integer")
+            why = "it is empty" if found == "" else "it is neither text nor an integer"
+            raise _Unusable(f"{where}item {index} names nothing: {why}")
         key = str(found)
         if len(key) > KEY_CHARACTERS_MAX:
             raise _Unusable(f"the key of item {index} has {len(key)} characters, {KEY_CHARACTERS_MAX} are allowed")
         if key in keys:
-            raise _Unusable(f"items {keys[key]} and {index} have the same key")
+            raise _Unusable(f"items {keys[key]} and {index} have the same key {key!r}")
         keys[key] = index
     size_bytes = sum(len(key.encode()) for key in keys)
     if size_bytes > KEYS_BYTES_MAX:

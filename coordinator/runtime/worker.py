@@ -146,8 +146,8 @@ class Worker:
         if lines and not self.settings.allow_missing:
             raise UsageError(
                 "AM3002",
-                f"{len(lines)} open runs need handlers that APP does not have: {lines[0]}"
-                + (" …" if len(lines) > 1 else ""),
+                f"{len(lines)} open {'run needs' if len(lines) == 1 else 'runs need'} handlers that APP does not have: "
+                f"{lines[0]}" + (" …" if len(lines) > 1 else ""),
                 do="start the version that has them, or pass --allow-missing to let these runs wait",
             )
         return lines

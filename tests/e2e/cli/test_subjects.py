@@ -167,6 +167,19 @@ def test_a_held_subject_is_not_erased(played: Installation) -> None:
     played.command("subjects", "erase", "nobody", "--reason", "r").refused(6, "AM0334", "nobody")
 
 
+def test_doctor_says_whether_the_master_key_opens_what_is_sealed(played: Installation) -> None:
+    other = b64encode(b"o" * 32).decode()
+    for settings, code in (
+        ({}, None),
+        ({"MASTER": other}, "AM0333"),
+        ({"MASTER": "short"}, "AM0332"),
+        ({"AMENDS_MASTER_KEY": "${env:NOT_SET}"}, "AM2002"),
+    ):
+        found = json.loads(played.command("doctor", "-o", "json", settings=settings).out)
+        (check,) = (each for each in found if each["check"] == "sealed data")
+        assert (check["ok"], check["detail"].partition(":")[0] if code else None) == (code is None, code), settings
+
+
 def test_messages_for_an_erased_subject_go_whether_they_were_taken_or_not(sealed: Installation) -> None:
     sealed.publish("invitations", {"request_id": "R-1", "person": ADA}, {"request_id": "R-2", "person": BOB})
     sealed.ok("worker", APPOINTMENTS, "--until-idle")

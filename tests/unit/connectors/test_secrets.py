@@ -51,10 +51,10 @@ def test_a_reference_that_leads_nowhere_says_which(tmp_path: Path) -> None:
     (tmp_path / "large").write_text("x" * (FILE_BYTES_MAX + 1))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for reference, why in (
-        ("${env:AMENDS_TEST_NOT_SET}", "is not set"),
-        (f"${{file:{tmp_path}/none}}", "No such file"),
-        (f"${{file:{tmp_path}/large}}", "larger than"),
-        (f"${{file:{tmp_path}/binary}}", "not UTF-8"),
+        ("${env:AMENDS_TEST_NOT_SET}", "password: .* is not set"),
+        (f"${{file:{tmp_path}/none}}", "password: .* No such file"),
+        (f"${{file:{tmp_path}/large}}", "password: .* larger than"),
+        (f"${{file:{tmp_path}/binary}}", "password: .* not UTF-8"),
     ):
         with pytest.raises(UsageError, match=why) as caught:
             template(reference, what="password").resolve(secret=True)
