@@ -21,6 +21,7 @@ log = logging.getLogger("amends.participant")
 
 TOLD_CHARACTERS_MAX: Final = 255
 _TAKES_COMMAND: Final = 3
+_PLAIN: Final = frozenset({inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ class Handler:
     def of(cls, service: str, name: str, function: Callable[..., Any], external_id: str | None) -> "Handler":
         """Read the function's signature. Raises `UsageError` (AM2005)."""
         parameters = list(inspect.signature(function).parameters.values())
-        if inspect.iscoroutinefunction(function) or not 2 <= len(parameters) <= _TAKES_COMMAND:  # noqa: PLR2004
+        plain = all(each.kind in _PLAIN for each in parameters) and not inspect.iscoroutinefunction(function)
+        if not plain or not 2 <= len(parameters) <= _TAKES_COMMAND:  # noqa: PLR2004
             do = "write def handler(tx: Transaction, body: Body) -> Result, with command: Command as third if you like"
             raise malformed(service, f"the handler of {name!r} is not a plain function of two or three", do=do)
         hints = get_type_hints(function)

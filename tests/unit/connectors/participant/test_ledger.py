@@ -210,6 +210,21 @@ def test_a_command_after_its_undo_is_refused(inbox: CommandInbox, url: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        pytest.param([undo()], "its undo came first", id="its undo came first"),
+        pytest.param([command(), undo(), undo(key="u2")], "it was undone", id="it was undone, and again"),
+    ],
+)
+def test_a_late_command_is_told_why_it_is_refused(inbox: CommandInbox, before: list[Command], why: str) -> None:
+    for each in before:
+        inbox.take(each)
+    inbox.sent(inbox.due())
+    inbox.take(command())
+    assert [due.reply.reason for due in inbox.due()] == [why]
+
+
+@pytest.mark.parametrize(
     ("first", "then"),
     [
         pytest.param(command(epoch=2), command(epoch=1), id="a command under the same key"),
@@ -337,7 +352,13 @@ def test_a_service_that_cannot_work_is_refused_where_it_is_declared(declare: Cal
     assert caught.value.code == "AM2005"
 
 
-@pytest.mark.parametrize("function", [_waits, _untyped, _endless, lambda: None])
+def _named(tx: Transaction, order: Order, *, command: Command) -> None: ...
+
+
+def _any(tx: Transaction, *orders: Order) -> None: ...
+
+
+@pytest.mark.parametrize("function", [_waits, _untyped, _endless, _named, _any, lambda: None])
 def test_a_handler_that_cannot_work_is_refused_where_it_is_declared(function: Callable[..., Any]) -> None:
     with pytest.raises(UsageError) as caught:
         Handler.of("shipping", "book", function, None)
