@@ -288,8 +288,26 @@ def _exits() -> NoReturn:
     sys.exit(3)
 
 
+def _says_nothing() -> NoReturn:
+    raise StepRefused("")
+
+
 def _refuses() -> NoReturn:
     raise StepRefused("no \ud800\0\x1b[2J truck")
+
+
+@pytest.mark.parametrize(("name", "found"), [("slot", "7"), ("lot", None)])
+def test_the_external_id_may_stand_in_a_plain_object(name: str, found: str | None, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "shipping.db").close()
+    service = Service("shipping", commands="c", replies="r", database=f"sqlite:///{tmp_path}/shipping.db")
+
+    @service.on("book", external_id=name)
+    def book(tx: Transaction, order: Order) -> dict[str, int]:
+        return {"slot": 7}
+
+    with closing(CommandInbox("shipping", f"sqlite:///{tmp_path}/shipping.db", service.handlers)) as inbox:
+        inbox.take(command())
+        assert [due.reply.external_id for due in inbox.due()] == [found]
 
 
 HOSTILE: Final[dict[str, tuple[Callable[[], Weighed], str, str | None]]] = {
@@ -301,6 +319,7 @@ HOSTILE: Final[dict[str, tuple[Callable[[], Weighed], str, str | None]]] = {
     "a result that nobody can read": (lambda: Weighed(slot="a", weight=math.nan), "unavailable", "ValidationError"),
     "a result of many bytes": (lambda: Weighed(slot="é" * 600_000), "refused", "its result is 1200"),
     "a reason with all of that": (_refuses, "refused", "no \ufffd\ufffd\ufffd[2J truck"),
+    "no reason at all": (_says_nothing, "refused", "no reason given"),
     "a handler that ends its process": (_exits, "unavailable", "SystemExit"),
 }
 
