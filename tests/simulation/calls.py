@@ -120,8 +120,7 @@ class Calls:
     ) -> None:
         """The participant takes the request, acts when it likes, and answers by a message: late, twice, or never."""
         simulation, world = self.simulation, self.simulation.world
-        unable = simulation.percent(10)
-        lands_at = ends_at if unable else self._deliver_late(call, request, verdict, ends_at)
+        lands_at = self._deliver_late(call, request, "unavailable" if simulation.percent(10) else verdict, ends_at)
         promised = world.certainty(request.path, request.direction)
         knows = promised.deduplicates and promised.window_ms is None
         correlation = request.key if knows else f"{request.key}:{call.command.number}"
@@ -131,7 +130,7 @@ class Calls:
         simulation.senders.will_answer(
             request,
             correlation,
-            lambda: "unavailable" if unable and not call.lost else call.verdict,
+            lambda: call.verdict,
             after=max(lands_at, ends_at),
             within_ms=within_ms,
         )
@@ -179,6 +178,8 @@ class Calls:
     def _reply_of_participant(self, name: Name, call: Call) -> None:
         if call.verdict == "refused":
             self._reply(name, call, Failed(kind="refused", message="", retriable=False))
+        elif call.verdict == "unavailable":
+            self._reply(name, call, Failed(kind="unavailable", message="", retriable=True))
         else:
             forward = call.command.direction == "forward"
             self._reply(name, call, Done(result=self.simulation.run.keep(call.command.path) if forward else None))

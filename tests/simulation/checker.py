@@ -30,8 +30,8 @@ _ENDED: Final[dict[type[Event], str]] = {
 
 _LATE_READ_BACK: Final = e.VerificationRequested | e.OutcomeAmended | e.RunResumed
 """That one is asked, what it says, and that a stop cut it off."""
-_AFTER_THE_END: Final = e.LateReplyRecorded | e.StepPending | e.AnswerReceived | _LATE_READ_BACK
-"""What may follow the end: what a reply says, that one is promised, that it came, and what is read back later."""
+_AFTER_THE_END: Final = e.LateReplyRecorded | e.StepPending | e.AnswerReceived | e.EvidenceRecorded | _LATE_READ_BACK
+"""What may follow the end: what a reply says, that one is promised, that it came, what is read back later, by what."""
 
 
 class InvariantBroken(AssertionError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from amends.coordinator.core.messages import Delivered, Done, Ended, Failed, Said, Unknown
 from amends.schemas.events import WaitStarted
@@ -11,9 +11,6 @@ from tests.simulation.world import Request, Verdict
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
-
-Known = Verdict | Literal["unavailable"]
-"""What a participant has made of a request; `unavailable`: nothing, and it will not."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +30,7 @@ class Senders:
             simulation.at(at, lambda kind=kind: self._send(wait, kind))  # type: ignore[misc]
 
     def will_answer(
-        self, request: Request, key: str, known: Callable[[], Known | None], *, after: Instant, within_ms: int
+        self, request: Request, key: str, known: Callable[[], Verdict | None], *, after: Instant, within_ms: int
     ) -> None:
         """The participant answers once, or again and again, or never; perhaps first that it does not know yet."""
         simulation = self.simulation
@@ -53,7 +50,7 @@ class Senders:
         taken = simulation.run.receives(wait.path, wait.correlation or "", kind=kind)
         simulation.checker.require(not taken or kind == "Arrival", "rule 2", f"{wait.path} took a {kind}")
 
-    def _answer(self, request: Request, key: str, known: Callable[[], Known | None], *, unknown: bool) -> None:
+    def _answer(self, request: Request, key: str, known: Callable[[], Verdict | None], *, unknown: bool) -> None:
         simulation = self.simulation
         if simulation.down:
             again_at = simulation.run.now + SECOND
@@ -74,7 +71,7 @@ class Senders:
         for _ in range(2 if simulation.percent(20) else 1):
             simulation.tell(message)
 
-    def _said(self, request: Request, verdict: Known, *, unknown: bool) -> Said:
+    def _said(self, request: Request, verdict: Verdict, *, unknown: bool) -> Said:
         if unknown:
             return Said(verdict="unknown", answer=Unknown(kind="in_doubt", message=""))
         if verdict == "refused":

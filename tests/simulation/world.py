@@ -12,7 +12,8 @@ from amends.coordinator.definition.form import Certainty
 from amends.schemas.ids import Direction
 from amends.schemas.instants import MILLISECOND, Instant
 
-Verdict = Literal["done", "refused"]
+Verdict = Literal["done", "refused", "unavailable"]
+"""Whoever knows the key says the same of it for as long as he does."""
 LATE_MS_MAX: Final = 600_000
 
 

@@ -6,7 +6,7 @@ Some are coroutines, which end when they are told to; some are threads, which do
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from amends.coordinator.failures import StepRefused, StepUnavailable, StepUnknown
 from amends.coordinator.pending import Pending
@@ -145,22 +145,21 @@ class Calls:
         if not self._may_send(call):
             return
         work, process = call.work, self._process
-        judged, request, given = self._judged(work), self._request(work), self._verdict()
+        judged, request = self._judged(work), self._request(work)
         assert work.pending_ms is not None, "it may be pending"
         promised = judged.world.certainty(request.path, request.direction)
         knows = promised.deduplicates and promised.window_ms is None
         key = request.key if knows else f"{request.key}:{request.attempt}"
-        answers, unable = not self._percent(15), self._percent(10)
+        given: Verdict = "unavailable" if self._percent(10) else self._verdict()
+        answers = not self._percent(15)
         answers_us = self._random.randrange(1, 2 * work.pending_ms) * MILLISECOND
 
         def land() -> None:
-            verdict: Verdict | Literal["unavailable"] = "unavailable"
-            if not unable:
-                verdict = judged.world.deliver(request, process.now, verdict=given)
+            verdict = judged.world.deliver(request, process.now, verdict=given)
             if answers:
                 process.outside(process.now + answers_us, lambda: process.answer(key, verdict, request.path))
 
-        process.outside(process.now if unable else self._lands_at(judged, request), land)
+        process.outside(self._lands_at(judged, request), land)
         process.fired["something was pending"] += 1
         self._return(call, Pending(correlation=key))
 
@@ -181,6 +180,8 @@ class Calls:
     def _reply_of_participant(self, call: Call) -> None:
         if call.verdict == "refused":
             self._end(call, StepRefused(""))
+        elif call.verdict == "unavailable":
+            self._end(call, StepUnavailable(""))
         else:
             large = self._percent(self._process.large)  # Then it stands beside its entry.
             self._return(call, call.work.identity.path * (EXTERNAL_BYTES if large else 1))

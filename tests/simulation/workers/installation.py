@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Final, Literal
+from typing import Final
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.plan import plan_of
@@ -113,7 +113,7 @@ class Installation:
         )
         return Counter(judged.state.status for judged in self.judge.runs.values())
 
-    def answer(self, key: str, verdict: Verdict | Literal["unavailable"], path: str) -> None:
+    def answer(self, key: str, verdict: Verdict, path: str) -> None:
         """A participant answers for what is pending, unless nobody is there any more to hear it."""
         if not self._over:
             self.senders.answer(key, verdict, path, self.clock.now)

@@ -6,7 +6,7 @@ It lives on the events of its installation: turns of the engine, rounds of the l
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.errors import StoreUnavailable
@@ -112,7 +112,7 @@ class Process:
         """Let this happen in the world, whatever becomes of the worker."""
         self._installation.at(at, happening)
 
-    def answer(self, key: str, verdict: Verdict | Literal["unavailable"], path: str) -> None:
+    def answer(self, key: str, verdict: Verdict, path: str) -> None:
         """Have a participant answer for what is pending."""
         self._installation.answer(key, verdict, path)
 

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Literal
 
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.definition.form import DefinitionForm
@@ -29,7 +28,7 @@ class Senders:
         """Whether anything in the definition waits for a message."""
         return any(step.wait is not None and step.wait.awaits == "message" for step in form.steps)
 
-    def answer(self, key: str, verdict: Verdict | Literal["unavailable"], path: str, now: Instant) -> None:
+    def answer(self, key: str, verdict: Verdict, path: str, now: Instant) -> None:
         """An answer for what is pending under a key; sometimes first none that says anything, or one that is wrong."""
         said: list[str] = ["unknown"] if self.random.random() < 0.1 else []
         said += ["succeeded" if verdict == "done" else verdict] * self.random.choice((1, 1, 1, 2))
