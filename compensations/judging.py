@@ -134,6 +134,8 @@ def judge(faults: tuple[Fault, ...], ending: Ending, steps: Mapping[str, StepFac
 
 def _with_participant(finding: Finding, ending: Ending) -> Finding:
     """A handler that commands is only half of it: the other half is written where the command is carried out."""
+    if finding.severity == "warning":
+        return finding
     carried = dict.fromkeys(each for call in ending.calls if call.handler == finding.handler for each in call.carried)
     return msgspec.structs.replace(finding, carried=tuple(carried)) if carried else finding
 

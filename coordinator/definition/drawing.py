@@ -15,7 +15,7 @@ from amends.coordinator.definition.condition_text import condition_text
 from amends.coordinator.definition.durations import text_of_ms
 from amends.coordinator.definition.edges import undo_edges
 from amends.coordinator.definition.flattening import flattened, repeated, said_after
-from amends.coordinator.definition.form import DefinitionForm, StepForm
+from amends.coordinator.definition.form import DefinitionForm, HandlerForm, StepForm
 from amends.coordinator.definition.picture import groups_of
 
 
@@ -93,7 +93,7 @@ def _marks(step: StepForm) -> str:
     marks = [
         "pivot" if step.pivot else "",
         "irreversible" if step.irreversible else "",
-        "verified" if step.verify else "",
+        _read_back(step.verify, "verified") if step.verify else "",
         "class C" if step.class_c else "",
     ]
     said = ", ".join(each for each in marks if each)
@@ -102,8 +102,14 @@ def _marks(step: StepForm) -> str:
 
 def _undo(step: StepForm) -> str:
     assert step.undo is not None
-    evidence = "verified by read-back" if step.undo.verify else "the participant's reply is the only evidence"
+    evidence = "the participant's reply is the only evidence"
+    if step.undo.verify:
+        evidence = _read_back(step.undo.verify, "verified by read-back")
     return f"{undo_name(step.undo)}, {evidence}"
+
+
+def _read_back(verify: HandlerForm, said: str) -> str:
+    return f"{said} {text_of_ms(verify.verify_after_ms)} later" if verify.verify_after_ms else said
 
 
 def _followed(form: DefinitionForm) -> dict[str, list[str]]:

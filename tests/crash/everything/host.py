@@ -1,69 +1,69 @@
-"""Runs commands of Amends, each in a process of its own that finds everything imported, and that can die at an entry.
+"""Runs programs of a village, each in a process of its own that finds everything imported, and that can die on purpose.
 
-Reads one command a line as JSON: `arguments`, `folder`, `out`, `die` ("before" or "after" an entry, or null), `entry`.
-Answers a line with the exit code, -9 for one that was killed.
+Reads a line of JSON, and answers one: `{"start": {…}}` with a pid, `{"ended": pid}` with the exit code (negative for a
+signal) or null, `{"stop": pid}` with the exit code after SIGTERM. Whoever is left when nobody asks any more is killed.
 """
 
 import json
 import os
+import runpy
 import signal
-import sqlite3
 import sys
-from contextlib import closing
+from contextlib import suppress
 from typing import Any
 
-from amends.connectors.stores.sqlite import SqliteStore
 from amends.coordinator.cli.main import run
-from amends.coordinator.ports.rows import Batch
+from tests.crash.everything.deaths import die_as_told
 from tests.docs.host import PRELOADED
+
+MORE = ("amends.connectors.participant", "amends.participant")
 
 
 def main() -> None:
     """Until nobody asks any more."""
-    for name in PRELOADED:
+    for name in (*PRELOADED, *MORE):
         __import__(name)
+    running: dict[int, int | None] = {}
     for line in sys.stdin:
-        wanted = json.loads(line)
+        print(json.dumps(_answer(json.loads(line), running)), flush=True)
+    for pid, code in running.items():
+        if code is None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _answer(asked: dict[str, Any], running: dict[int, int | None]) -> int | None:
+    if "start" in asked:
         child = os.fork()
         if child == 0:
-            _become(wanted)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+            _become(asked["start"])
+        running[child] = None
+        return child
+    pid = int(asked.get("ended") or asked["stop"])
+    if running[pid] is None:
+        if "stop" in asked:
+            os.kill(pid, signal.SIGTERM)
+        found, status = os.waitpid(pid, os.WNOHANG if "ended" in asked else 0)
+        running[pid] = os.waitstatus_to_exitcode(status) if found else None
+    return running[pid]
 
 
 def _become(wanted: dict[str, Any]) -> None:
-    """Be that command, and end with it."""
+    """Be that program, and end with it."""
     os.chdir(wanted["folder"])
-    for stream, path in ((0, os.devnull), (1, wanted["out"]), (2, "log")):
+    for stream, path in ((0, os.devnull), (1, wanted["out"]), (2, wanted["log"])):
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), stream)
-    if wanted["die"] is not None:
-        _die(wanted["die"], wanted["entry"])
-    code = run(wanted["arguments"])
+    die_as_told(wanted["die"])
+    program, *arguments = wanted["program"]
+    code = 0
+    if program == "amends":
+        code = run(arguments)
+    else:
+        sys.argv = [program, *arguments]
+        runpy.run_path(program, run_name="__main__")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _die(when: str, entry: int) -> None:
-    """As by `kill -9`, directly before or after the append with which the log has so many entries."""
-    append, written = SqliteStore.append, _entries()
-
-    def deadly(self: SqliteStore, batch: Batch) -> None:
-        nonlocal written
-        written += sum(len(part.entries) for part in batch.appends)
-        if when == "after":
-            append(self, batch)
-        if written >= entry:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if when == "before":
-            append(self, batch)
-
-    SqliteStore.append = deadly  # type: ignore[method-assign]
-
-
-def _entries() -> int:
-    with closing(sqlite3.connect("file:.amends/amends.db?mode=ro", uri=True)) as store:
-        return int(store.execute("SELECT count(*) FROM events").fetchone()[0])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from amends import Context, Pending, Saga, Topic
-from amends.testing import Sandbox, SqlStandIn, crash_matrix, rehearse
+from amends.testing import ParticipantStandIn, Sandbox, SentMessage, SqlStandIn, crash_matrix, rehearse
 from tests.e2e.rehearse.test_samples import sample
 
 EVERYTHING = Path(__file__).parents[3] / "examples/90_everything"
@@ -17,9 +17,9 @@ FESTIVAL = {
     "request_id": "F-1",
     "festival": "May",
     "mayor": "Ann",
-    "square": "green",
+    "square": "meadow",
     "guests": 300,
-    "stalls": [{"name": "soup", "meters": 3}, {"name": "cake", "meters": 2}],
+    "stalls": [{"number": 1, "name": "soup", "meters": 3}, {"number": 2, "name": "cake", "meters": 2}],
     "opens_at": "2026-01-01T00:10:00Z",
 }
 
@@ -130,18 +130,29 @@ def test_a_participant_of_the_user_s_own_is_rehearsed_by_begin_and_snapshot() ->
     assert {finding.kind for finding in careless.errors} == {"not_the_same", "not_restored"}
 
 
+SAYS = {"Approval": {"officer": "Bo"}, "amends.answer": {"number": 12}}
+
+
 @pytest.mark.timeout(300)
-def test_the_saga_that_uses_everything_is_undone_from_wherever_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_saga_that_uses_everything_is_undone_from_wherever_it_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.syspath_prepend(str(EVERYTHING))
-    festival = import_module("festival")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rain").touch()
+    festival, band = import_module("festival"), import_module("band")
     found = rehearse(
         Sandbox(
             festival.festival,
             triggers=[FESTIVAL],
-            stand_ins=[SqlStandIn(festival.hall, script="CREATE TABLE books (what TEXT)")],
-            answer=lambda kind, _key: {"plays_until": "11 pm"} if kind == "amends.answer" else {"officer": "Bo"},
+            stand_ins=[
+                SqlStandIn(festival.hall, script="CREATE TABLE books (what TEXT)"),
+                ParticipantStandIn(festival.band, band.band, script=band.TABLES, without=("diary",)),
+            ],
+            messages=[SentMessage("Greeting", "F-1", {"words": "Be glad."})],
+            answer=lambda kind, _key: SAYS.get(kind),
         )
     )
     assert found.ok, found
     assert found.scenarios > 250
-    assert {"insurance/insure", "benches/cart", "rent_tent", "stalls/pitch", "invite"} <= set(found.undone)
+    assert {"insurance/insure", "benches/cart", "rent_tent", "hire_band", "stalls/pitch", "invite"} <= set(found.undone)

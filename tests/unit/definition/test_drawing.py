@@ -73,6 +73,29 @@ def test_a_wait_says_for_what_until_when_and_what_then() -> None:
     assert "paid: wait, for Charge of trigger.order_id, within 2d, else park<" in as_svg(form)
 
 
+def test_what_is_read_back_after_the_end_says_so() -> None:
+    saga = Saga("order", trigger=Topic("orders", Order, idempotency_key="request_id"))
+
+    @saga.action(idempotent=True)
+    def book(trigger: Order) -> None: ...
+
+    @book.verify(verify_after="2h")
+    def is_booked(trigger: Order) -> bool:
+        return True
+
+    @book.undo
+    def cancel(trigger: Order) -> None: ...
+
+    @cancel.verify(verify_after="1d")
+    def is_canceled(trigger: Order) -> bool:
+        return True
+
+    assert [line.strip() for line in as_text(saga.close().form).splitlines()[1:3]] == [
+        "● book  action (verified 2h later)",
+        "↩ undo, verified by read-back 1d later",
+    ]
+
+
 def test_a_saga_that_is_called_stands_in_a_frame_and_alone_says_that_it_is_called() -> None:
     mermaid = as_mermaid(calling().close().form).splitlines()
     frame = mermaid.index('    subgraph s2g["ship"]')
