@@ -2,7 +2,8 @@
 
 Each class is one type in the log, named by the explicit map `EVENT_TYPES`, never by an import path. Every field is
 written, absent is null. Times are RFC 3339 text, durations milliseconds, values of users digests into the entry's
-`payloads`. A later version of a type gets a new name (`StepFailed:2`) and an upcaster in `evolution.py`.
+`payloads`. A field that a type was given later is left out where it says nothing (`T | UnsetType = UNSET`): older
+entries keep their bytes. What would make a field mean something else is another type.
 """
 
 from amends.schemas.events.base import Cause, Digest, Failure, Origin, Proof, Resolution, Role, VerifiedBy

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from amends.schemas.avro.codec import writer_schema
 from amends.schemas.entry import Entry
-from amends.schemas.events import EVENT_TYPES
+from amends.schemas.events import EVENT_TYPES, Failure, Origin
 from amends.schemas.export import PUBLISHED, avro_file, compatibility_faults, schema_files
 from amends.schemas.json_schema import entry_json_schema, record_json_schema
 
@@ -129,10 +130,17 @@ def test_the_entrys_schema_has_every_member_and_every_event() -> None:
     schema = entry_json_schema()
     assert set(schema["properties"]) == set(schema["required"]) == set(Entry.__struct_fields__)
     for name, kind in EVENT_TYPES.items():
-        event = schema["$defs"][name]
+        event, fields = schema["$defs"][name], msgspec.structs.fields(kind)
         assert set(event["properties"]) == {"type", *kind.__struct_fields__}
-        assert set(event["required"]) == set(event["properties"])
+        added_later = {field.encode_name for field in fields if field.default is msgspec.UNSET}
+        assert set(event["required"]) == set(event["properties"]) - added_later
     assert {each["$ref"].rpartition("/")[2] for each in schema["$defs"]["Event"]["oneOf"]} == set(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("kind", [*EVENT_TYPES.values(), Origin, Failure], ids=lambda kind: kind.__name__)
+def test_what_an_event_was_given_later_is_unset_where_it_is_lacking(kind: type[msgspec.Struct]) -> None:
+    defaults = {field.default for field in msgspec.structs.fields(kind)}
+    assert defaults <= {msgspec.NODEFAULT, msgspec.UNSET}, "older entries would be written with other bytes than before"
 
 
 def test_a_records_json_schema_follows_its_avro_schema() -> None:
