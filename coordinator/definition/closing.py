@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
 
-from amends.coordinator.definition.behind_topics import topics_of_handlers
 from amends.coordinator.definition.building import Built, BuiltHandler, build
 from amends.coordinator.definition.call_building import CalledSaga
+from amends.coordinator.definition.commanded import topics_of_handlers
 from amends.coordinator.definition.declared import Draft
 from amends.coordinator.definition.dependency import name_of
 from amends.coordinator.definition.fields import name_of_type

@@ -12,8 +12,8 @@ from amends.compensations.judging import Ending, Park
 from amends.compensations.scenarios import Course, StepFacts
 from amends.compensations.worlds import World as Snapshot
 from amends.compensations.worlds import differences
-from amends.coordinator.definition.behind_topics import participants_of
 from amends.coordinator.definition.closing import ClosedSaga
+from amends.coordinator.definition.commanded import participants_of
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.store import Store
 from amends.coordinator.testing.caller import Caller
