@@ -155,7 +155,7 @@ def _with_delays(steps: list[StepForm]) -> list[StepForm]:
 
 
 def _wait(drawn: Random, path: str, after: tuple[str, ...]) -> StepForm:
-    lasts_ms = drawn.choice((100, 2_000, 60_000))
+    lasts_ms = drawn.choice((100, 60_000, 60_000))
     if drawn.random() < 0.2:
         return pause(path, after, lasts_ms=lasts_ms)
     return wait(path, after, key=PILE_OF_TRIGGER, timeout_ms=lasts_ms, on_timeout=drawn.choice(_TIMEOUTS))
