@@ -4,21 +4,23 @@ from collections import Counter
 
 from msgspec import UNSET
 
+from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.core.verifying import name_of
 from amends.coordinator.reading.exposure import exposure_of
 from amends.coordinator.reading.times import day_and_clock
+from amends.coordinator.reading.undoing import follows_up
 from amends.coordinator.reading.words import counted
 from amends.schemas.instants import Instant
 
 
-def ending(state: State, waiting_for: str | None = None) -> list[str]:
+def ending(state: State, plan: Plan | None, waiting_for: str | None = None) -> list[str]:
     """One sentence, more where a person has to act. `waiting_for` is of a run in which nothing else is to be done."""
     match state.status:
         case "completed":
             return [_completed(state), *_expected(state)]
         case "compensated":
-            return [_compensated(state), *_expected(state)]
+            return [_compensated(state, plan), *_expected(state)]
         case "killed":
             return [f"Killed. {_left(state) or 'Nothing is left in the world.'}"]
         case "parked":
@@ -69,13 +71,18 @@ def _completed(state: State) -> str:
     return f"Everything is done: {counted(done, 'step')}{f', {skipped} skipped' if skipped else ''}."
 
 
-def _compensated(state: State) -> str:
+def _compensated(state: State, plan: Plan | None) -> str:
     undone, listed = len(state.undone), len(state.undo_list or ())
     left = _left(state)
     if not listed:
         return left or "The world is as it was before: no effect had to be undone."
     said = f"{undone} of {counted(listed, 'effect')} {_how(state)}"
-    return f"{said}. {left}" if left else f"The world is as it was before: {said}, nothing left."
+    followed = [each.step for each in state.undone if follows_up(plan, each.step)]
+    if followed:
+        said += f"; what stays was followed up: {', '.join(followed)}"
+    if left:
+        return f"{said}. {left}"
+    return f"Amends are made: {said}." if followed else f"The world is as it was before: {said}, nothing left."
 
 
 def _how(state: State) -> str:

@@ -53,7 +53,7 @@ def story(
         waiting_for = waited_for(plan, state)
     lines = sorted(telling.lines, key=lambda line: line.at)  # stable: what is told first stays first
     told = [*fitting(_head(state, plan, waiting_for), first="", rest="  ", width=width), *_by_day(lines, width)]
-    for each in ending(state, waiting_for):
+    for each in ending(state, plan, waiting_for):
         told += fitting(each, first="  ", rest="  ", width=None if _COMMAND in each else width)
     return "\n".join(told) + "\n"
 

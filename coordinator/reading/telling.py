@@ -8,6 +8,7 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.reading.history import Moment
 from amends.coordinator.reading.parking import told_of
 from amends.coordinator.reading.times import clock, day, day_and_clock, short, took
+from amends.coordinator.reading.undoing import follows_up
 from amends.coordinator.reading.words import UNDONE, WITHDRAWN, counted, label_of
 from amends.schemas import events as e
 from amends.schemas.entry import Entry
@@ -223,6 +224,8 @@ class Telling:
     def _undo_verified(self, event: e.UndoVerified) -> None:
         line = self._line(event.path, "undo")
         said = f"done by hand by {self._entry.actor}" if event.by == "person" else UNDONE[event.by]
+        if follows_up(self._plan, event.path):
+            said = said.replace("undone", "followed up", 1)
         line.said = f"✔ {said}{_tries(line)}"
 
     def _nothing_again(self) -> None:

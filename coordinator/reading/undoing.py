@@ -18,6 +18,12 @@ _STANDS = frozenset({"verifying", "done"})
 _NO_UNDO = "done, and nothing undoes it"
 
 
+def follows_up(plan: Plan | None, path: str) -> bool:
+    """Whether the step's effect stays, and what stands in for an undo makes amends for it."""
+    undo = plan.steps[path].undo if plan is not None and path in plan.steps else None
+    return undo is not None and undo.follow_up
+
+
 def undo_order_of(plan: Plan, state: State) -> UndoOrder:
     """As it stands; of a run that goes forward, as it would be if it turned back now."""
     if state.closed:

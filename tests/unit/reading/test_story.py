@@ -83,6 +83,22 @@ def test_the_story_of_a_compensated_run_is_the_contract_s_byte_for_byte() -> Non
     assert story(compensated().moments(), refund_plan()) == COMPENSATED
 
 
+def test_a_follow_up_is_no_undo_and_the_world_is_not_said_to_be_as_it_was() -> None:
+    form = refund_plan().form
+    steps = tuple(
+        msgspec.structs.replace(step, undo=msgspec.structs.replace(step.undo, follow_up=True))
+        if step.path == "restock" and step.undo is not None
+        else step
+        for step in form.steps
+    )
+    told = story(compensated().moments(), plan_of(msgspec.structs.replace(form, steps=steps))).splitlines()
+    assert told[-3:] == [
+        "  14:02:13.120    ↩ restock         ✔ followed up, verified",
+        "  14:02:13.300    ↩ reverse_charge  ✔ undone, verified",
+        "  Amends are made: 2 of 2 effects undone and verified; what stays was followed up: restock.",
+    ]
+
+
 def test_a_run_that_goes_on_says_what_is_under_way_and_when_it_goes_on() -> None:
     told = story(forward().moments()[:8], refund_plan()).splitlines()
     assert told[0] == "refund v3 · order A-12 · ▸ running for 2.3 s"
