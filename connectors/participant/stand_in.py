@@ -70,7 +70,8 @@ class ParticipantStandIn(StandIn):
         self._service = service or Service(
             connector.name, commands=connector.commands, replies=connector.replies, database="sqlite:///rehearsed.db"
         )
-        self._url = ""
+        self.url = ""
+        """Of its database, while a scenario is played: for what reads there without a command."""
         self._refuse_other_topics(connector)
 
     def on(self, command: str, *, external_id: str | None = None) -> Callable[[F], F]:
@@ -91,7 +92,7 @@ class ParticipantStandIn(StandIn):
         self._refuse_unfit(handlers.get(command.name), command)
         if failing is not None:
             handlers = {name: _failing(handler, failing) for name, handler in handlers.items()}
-        inbox = _RehearsedInbox(self.name, self._url, handlers, promised=self._certainty)
+        inbox = _RehearsedInbox(self.name, self.url, handlers, promised=self._certainty)
         try:
             inbox.take(command)
             if inbox.broken is not None:
@@ -108,7 +109,7 @@ class ParticipantStandIn(StandIn):
         ]
 
     def _fresh(self) -> None:
-        self._url = self._world.begin()
+        self.url = self._world.begin()
 
     def _refuse_other_topics(self, connector: Participant) -> None:
         service = self._service

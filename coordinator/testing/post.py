@@ -100,9 +100,9 @@ class Post:
         """When the next record arrives."""
         return self._on_its_way[0][0] if self._on_its_way else None
 
-    def come_up(self) -> None:
-        """Let what is due arrive."""
-        while self._on_its_way and self._on_its_way[0][0] <= self._clock():
+    def come_up(self, *, within: int = 0) -> None:
+        """Let what is due arrive, or will be in so many microseconds."""
+        while self._on_its_way and self._on_its_way[0][0] <= self._clock() + within:
             _, _, letter = heapq.heappop(self._on_its_way)
             self._arrive(letter)
 

@@ -24,7 +24,7 @@ from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.caller import Caller
 from amends.coordinator.testing.facts import carrying
-from amends.coordinator.testing.post import Letter, Post, Sender
+from amends.coordinator.testing.post import TRANSIT, Letter, Post, Sender
 from amends.coordinator.testing.world import Appending, Clock, Script, World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
@@ -192,6 +192,8 @@ class Hands(Script):
             case "lost_before" | "lost_before_always" | "lands_late":
                 return answers.raised(work, StepUnknown("the request was lost"))
             case "claimed":
+                if self.post is not None:
+                    self.post.come_up(within=TRANSIT)  # A participant says so behind what was sent to it before.
                 return answers.returned(work, self.results.get((work.identity.path, work.handler.name)))
             case "denied":
                 return answers.returned(work, NO)

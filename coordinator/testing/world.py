@@ -10,6 +10,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
+from weakref import finalize
 
 from pydantic import BaseModel
 
@@ -182,6 +183,7 @@ class World:
         self.sagas = tuple(saga if isinstance(saga, ClosedSaga) else saga.close() for saga in sagas)
         self.script = script or Script(clock, defaultdict(deque))
         self.stand_ins = tuple(stand_ins)
+        self._ending = finalize(self, _end, self.stand_ins)
         self._lead_to_stand_ins()
         self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
         self._waits = any(
@@ -316,9 +318,8 @@ class World:
         self.close()
 
     def close(self) -> None:
-        """Give back what the stand-ins hold."""
-        for each in self.stand_ins:
-            each.end()
+        """Give back what the stand-ins hold; at the latest it is done when the world is gone."""
+        self._ending()
 
     def snapshot(self) -> dict[str, object]:
         """What is in the stand-ins now, by name."""
@@ -376,6 +377,11 @@ class World:
         )
         self._arrived.append(Gained(leases=leases))
         return engine
+
+
+def _end(stand_ins: tuple[StandIn, ...]) -> None:
+    for each in stand_ins:
+        each.end()
 
 
 def _replies(name: str, given: Reply | Iterable[Reply]) -> deque[Reply]:

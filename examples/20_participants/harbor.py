@@ -9,6 +9,7 @@ from pydantic import BaseModel, PositiveInt
 
 from amends import Context, Participant, Pending, Saga, StepRefused, Topic
 from amends.participant import Service, Transaction
+from amends.testing import ParticipantStandIn, Sandbox
 
 
 class Container(BaseModel):
@@ -68,6 +69,16 @@ def book_berth(tx: Transaction, container: Container) -> Berth:
 def cancel_berth(tx: Transaction, container: Container) -> None:
     """Called only where there is a berth to cancel; a booking that comes later is refused."""
     tx.execute("DELETE FROM berths WHERE container = ?", (container.container,))
+
+
+# Both together, where nothing is real: `amends rehearse harbor.py`.
+
+sandbox = Sandbox(
+    freight,
+    triggers=[Container(request_id="C-1", container="MSKU 1", tons=12)],
+    stand_ins=[ParticipantStandIn(harbor, service, script="CREATE TABLE berths (container TEXT, crane INTEGER)")],
+    unseen=["load"],
+)
 
 
 if __name__ == "__main__":

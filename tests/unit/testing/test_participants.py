@@ -1,5 +1,6 @@
 """Participants that are commanded, stood in for by the kit itself: in worlds for tests, whatever happens on the bus."""
 
+import gc
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from amends import Context, Participant, Pending, Saga, StepRefused, Topic
+from amends import Context, Participant, Pending, Saga, Sql, StepRefused, Topic
 from amends.compensations.faults import BUS_FAULTS, BusFault
 from amends.connectors.participant.wire import command_record
 from amends.coordinator.errors import UsageError
@@ -295,8 +296,47 @@ def test_a_world_reaches_nothing_but_its_stand_ins_and_gives_back_what_they_hold
         assert row.status == "compensated"
         assert installation.script.post is not None
         assert not installation.script.post.sent
-        file = Path(installation.stand_ins[0]._url.removeprefix("sqlite:///"))  # type: ignore[attr-defined]
+        (stand_in,) = installation.stand_ins
+        assert isinstance(stand_in, ParticipantStandIn)
+        file = Path(stand_in.url.removeprefix("sqlite:///"))
         with sqlite3.connect(file) as database:
             assert database.execute("SELECT count(*) FROM berths").fetchone() == (1,)
         database.close()
     assert not file.exists()
+
+
+def test_a_world_that_nobody_closes_leaves_nothing_either() -> None:
+    connector = harbor()
+    stand_in = ParticipantStandIn(connector, service(), script=SCRIPT)
+    installation = world(freight(connector), stand_ins=[stand_in])
+    file = Path(stand_in.url.removeprefix("sqlite:///"))
+    assert file.exists()
+    del installation
+    gc.collect()
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("forgets", "scenarios", "kinds"), [(False, 500, []), (True, 8, ["limit", "parks"])])
+def test_a_read_back_may_look_into_the_participant_s_own_database(
+    *, forgets: bool, scenarios: int, kinds: list[str]
+) -> None:
+    connector, books = harbor(), Sql("books", url="sqlite:///harbor.db")
+    saga = Saga("freight", trigger=Topic("containers", Container, idempotency_key="id"))
+
+    @saga.action(dependency=connector, pending_within="1m")
+    async def book(ctx: Context, trigger: Container) -> Berth | Pending:
+        return await connector.send(ctx, "book", {"container": trigger.container})
+
+    @book.undo(pending_within="1m")
+    async def cancel(ctx: Context, trigger: Container) -> Pending:
+        return await connector.send(ctx, "cancel", {"container": "another" if forgets else trigger.container})
+
+    @cancel.verify
+    async def is_cancelled(trigger: Container) -> bool:
+        there = "SELECT 1 FROM berths WHERE container = ?"
+        return await books.read(lambda tx: tx.fetch_one(there, (trigger.container,))) is None
+
+    stand_in = ParticipantStandIn(connector, service(), script=SCRIPT)
+    reader = StandIn(books, begin=lambda: stand_in.url, snapshot=dict)
+    found = rehearse(Sandbox(saga, triggers=[GO], stand_ins=[stand_in, reader]), scenarios_max=scenarios)
+    assert sorted({each.kind for each in found.errors}) == kinds, found
