@@ -1,7 +1,7 @@
 """All that somebody outside could see of a festival in the end, and what must hold of its log."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.plan import Plan, plan_of
@@ -11,10 +11,17 @@ from amends.schemas.entry import Entry, decode
 from tests.crash.everything.village import TROUBLES, Village
 from tests.simulation.checker import Checker
 
+STORE: Final = ".amends/amends.db"
+
 
 def world(village: Village) -> dict[str, Any]:
-    """The books of the hall and of the band, the trouble that is left, and what was reported, each time it was."""
+    """The books of the hall and of the band, the trouble that is left, and what was reported, each time it was.
+
+    Raises where its log is not whole or breaks a rule, or something is left over.
+    """
     outcomes = json.loads(village.text("amends", "outcomes", "-o", "json"))
+    _hold_to_the_rules(village)
+    _hold_together(outcomes)
     return {
         "hall": sorted(village.rows("hall.db", "SELECT what FROM books")),
         "gigs": village.rows("band.db", "SELECT festival FROM gigs"),
@@ -34,28 +41,35 @@ def _told(outcome: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hold_to_the_rules(village: Village) -> list[Entry]:
-    """Its log is whole and keeps the invariants, each outcome replaces the one before, and nothing is left over."""
-    assert json.loads(village.text("amends", "audit", "verify", "--all", "-o", "json"))["ok"]
+def entries_of(village: Village) -> list[Entry]:
+    """Its log."""
+    return [decode(bytes(data)) for (data,) in village.rows(STORE, "SELECT state FROM events ORDER BY rowid")]
+
+
+def _hold_together(outcomes: list[dict[str, Any]]) -> None:
+    """Each one replaces the one before."""
     supersedes = None
-    for outcome in json.loads(village.text("amends", "outcomes", "-o", "json")):
+    for outcome in outcomes:
         assert outcome["supersedes"] == supersedes
         supersedes = outcome["outcome_id"]
-    store = ".amends/amends.db"
-    assert village.rows(store, "SELECT reason FROM dead_letters") == []
-    assert village.rows(store, "SELECT key FROM locks") == []
-    assert village.rows(store, "SELECT message_id FROM inbox") == []
+
+
+def _hold_to_the_rules(village: Village) -> None:
+    """Its log is whole and keeps the invariants, and nothing is left over."""
+    assert json.loads(village.text("amends", "audit", "verify", "--all", "-o", "json"))["ok"]
+    assert village.rows(STORE, "SELECT reason FROM dead_letters") == []
+    assert village.rows(STORE, "SELECT key FROM locks") == []
+    assert village.rows(STORE, "SELECT message_id FROM inbox") == []
     assert village.rows("band.db", "SELECT key FROM amends_commands WHERE reply_due = 1 OR answer IS NULL") == []
-    entries = [decode(bytes(data)) for (data,) in village.rows(store, "SELECT state FROM events ORDER BY rowid")]
+    entries = entries_of(village)
     checker = Checker(plan=_plan(village, entries))
     for entry in entries:
         checker.entry(entry)
-    return entries
 
 
 def _plan(village: Village, entries: list[Entry]) -> Plan:
     """With every item and round that there was."""
-    ((body,),) = village.rows(".amends/amends.db", "SELECT body FROM definitions")
+    ((body,),) = village.rows(STORE, "SELECT body FROM definitions")
     plan = plan_of(read_stored(bytes(body)).form)
     state: State | None = None
     for entry in entries:
