@@ -12,10 +12,12 @@ import pytest
 from pydantic import BaseModel
 
 from amends import Context, Participant, Pending, Saga, Sql, StepRefused, Topic
-from amends.compensations.faults import BUS_FAULTS, BusFault
+from amends.compensations.faults import BUS_FAULTS, BusFault, Fault, FaultKind
 from amends.connectors.participant.wire import command_record
+from amends.coordinator.bootstrap import memory_store
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.bus import Outgoing
+from amends.coordinator.testing.theater import theater
 from amends.participant import Command, Service, StepUnavailable, Transaction
 from amends.schemas.record import Record
 from amends.testing import (
@@ -208,6 +210,40 @@ def test_a_refusal_by_a_scripted_reply_and_by_the_participant_lead_to_the_same()
         assert row.status == "compensated"
 
 
+def at_book(kind: FaultKind) -> Fault:
+    return Fault(kind=kind, handler="book", path="book")
+
+
+THRICE = {**FREE, "C-1": {"visits": 3}}
+OVERTAKEN = (at_book("turned_back"), at_book("command_late"))
+"""The run is cancelled while its command is on its way, so that the undo arrives first."""
+AGAIN = (at_book("command_repeated"),)
+
+
+@pytest.mark.parametrize(
+    ("kept", "faults", "status", "left", "finding"),
+    [
+        pytest.param({}, OVERTAKEN, "compensated", FREE, None, id="it refuses what comes after its undo"),
+        pytest.param(
+            {"tombstones": False}, OVERTAKEN, "compensated", TAKEN, "not_restored", id="it obeys what comes afterwards"
+        ),
+        pytest.param({}, AGAIN, "completed", TAKEN, None, id="it acts once under a key"),
+        pytest.param({"idempotent": False}, AGAIN, "completed", THRICE, "not_the_same", id="it acts again each time"),
+    ],
+)
+def test_a_participant_that_does_not_keep_what_is_promised_of_it_is_found(
+    kept: dict[str, bool], faults: tuple[Fault, ...], status: str, left: dict[str, Any], finding: str | None
+) -> None:
+    """The saga's connector promises everything, the participant that stands in does less."""
+    stand_in = ParticipantStandIn(harbor(**kept), service(), script=SCRIPT)
+    sandbox = Sandbox(freight(harbor()), triggers=[GO], stand_ins=[stand_in], unseen=["load"])
+    with theater(sandbox, memory_store) as place:
+        played = place.play(GO, faults)
+        assert (played.ending.status, played.after["harbor"]) == (status, {"berths": left})
+    if finding is not None:
+        assert (finding, "book") in {(each.kind, each.step) for each in rehearse(sandbox).errors}
+
+
 def test_what_befalls_the_bus_has_a_name_for_each_kind() -> None:
     assert frozenset(get_args(BusFault)) == BUS_FAULTS
 
@@ -316,7 +352,7 @@ def test_a_world_that_nobody_closes_leaves_nothing_either() -> None:
     assert not file.exists()
 
 
-@pytest.mark.parametrize(("forgets", "scenarios", "kinds"), [(False, 500, []), (True, 8, ["limit", "parks"])])
+@pytest.mark.parametrize(("forgets", "scenarios", "kinds"), [(False, 500, []), (True, 14, ["limit", "parks"])])
 def test_a_read_back_may_look_into_the_participant_s_own_database(
     *, forgets: bool, scenarios: int, kinds: list[str]
 ) -> None:
