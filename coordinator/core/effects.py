@@ -103,15 +103,22 @@ def _in_doubt(state: State, event: e.StepInDoubt, moment: Moment) -> State:
         counted=before.counted - uncounted,
         due_at=None,
         asks=before.asks + 1,
-        doubt=_doubt(before, event, moment, reason=event.reason, running=event.attempt_running, loose=loose),
+        doubt=doubt_after(before, event, moment, reason=event.reason, running=event.attempt_running, loose=loose),
         failure=Failure(step=event.path, attempt=event.attempt, kind=event.reason, message=event.message),
     )
     return with_effect(state, event.path, event.direction, effect, **({} if uncounted else PROGRESS))
 
 
-def _doubt(
-    before: Effect, event: e.StepInDoubt | e.StepSettled, moment: Moment, *, reason: str, running: bool, loose: bool
+def doubt_after(
+    before: Effect,
+    event: e.StepInDoubt | e.StepSettled | e.LateReplyRecorded,
+    moment: Moment,
+    *,
+    reason: str,
+    running: bool,
+    loose: bool,
 ) -> Doubt:
+    """What is known of an effect whose attempt has left a doubt, or left it in one."""
     return Doubt(
         since=before.doubt.since if before.doubt else moment.at,
         attempt=before.doubt.attempt if before.doubt else event.attempt,
@@ -146,7 +153,7 @@ def _settled_effect(before: Effect, event: e.StepSettled, moment: Moment) -> Eff
             awaited=UNSET,
         )
     if event.state == "ended":
-        doubt = _doubt(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
+        doubt = doubt_after(before, event, moment, reason=event.kind or "exception", running=False, loose=False)
         return replace(
             before,
             phase="ended",

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from amends.coordinator.core.effects import EFFECT_FOLDS
+from amends.coordinator.core.effects import EFFECT_FOLDS, doubt_after
 from amends.coordinator.core.moment import Moment, with_effect
 from amends.coordinator.core.resolving import not_put_off, renewed, resolved, savepoint_chosen, savepoint_reached
 from amends.coordinator.core.state import Locks, Parked, State
@@ -148,12 +148,17 @@ def _resumed(state: State, event: e.RunResumed, _: Moment) -> State:
     )
 
 
-def _late(state: State, event: e.LateReplyRecorded, _: Moment) -> State:
+def _late(state: State, event: e.LateReplyRecorded, moment: Moment) -> State:
     if not state.closed and event.direction == "forward" and event.path in (state.undo_list or ()):
         return state  # Its undo, which was asked for without knowing this, covers it.
     if not state.closed and event.direction == "undo" and event.answer != "succeeded":
         return state  # A person has given it up already.
     before = state.effect(event.path, event.direction)
+    if event.answer == "unknown" and not state.closed:  # The run may go forward again, and then this is to be settled.
+        doubt = doubt_after(before, event, moment, reason="in_doubt", running=False, loose=True)
+        return with_effect(
+            state, event.path, event.direction, replace(before, phase="in_doubt", doubt=doubt, due_at=None)
+        )
     phase = {"succeeded": "done", "failed": "failed", "unknown": "ended"}[event.answer]
     effect = replace(before, phase=phase, result=event.result or before.result, doubt=None, due_at=None)
     return with_effect(state, event.path, event.direction, effect)

@@ -3,9 +3,12 @@
 import pytest
 
 from amends.coordinator.core.messages import Answer, Done, Ended, Failed, Replied, ResolutionWished, Unknown
+from amends.coordinator.core.people import resolutions
+from amends.coordinator.core.savepoints import savepoints
 from amends.coordinator.core.state import Phase
+from amends.coordinator.definition.form import StepForm
 from amends.schemas.events import LateReplyRecorded
-from tests.simulation.definitions import action, read, saga
+from tests.simulation.definitions import action, pivot, read, saga
 from tests.simulation.run import Run
 
 REFUSED = Failed(kind="refused", message="no", retriable=False)
@@ -98,3 +101,34 @@ def test_a_completed_run_awaits_no_reply() -> None:
     run = Run.of(saga(action("a")))
     run.ok("a")
     assert late(run, Done(result="sha256:1")) == []
+
+
+def left_in_doubt(left: StepForm) -> Run:
+    """A run that is being undone; a person has left a step in doubt, which a late answer does not end."""
+    run = Run.of(saga(action("a", ()), left))
+    run.ok("a")
+    run.pends(left.path)
+    run.cancel()
+    run.tick()
+    assert run.resolve(left.path, "skip")[-1] == "request undo of a"
+    assert run.answers(left.path, said="unknown") == [f"answer for {left.path}: unknown", f"late: {left.path} unknown"]
+    run.refused("undo of a")
+    assert run.status == "parked"
+    return run
+
+
+def test_a_pivot_of_which_a_late_answer_says_nothing_is_in_doubt_still() -> None:
+    run = left_in_doubt(pivot("p", pending_ms=10_000))
+    assert run.effect("p").doubt is not None
+    assert "go_forward" not in resolutions(run.plan, run.get())
+    assert savepoints(run.plan, run.get()) == ()
+
+
+def test_a_step_of_which_a_late_answer_says_nothing_is_settled_when_the_run_goes_forward() -> None:
+    run = left_in_doubt(action("b", (), pending_ms=10_000))
+    assert run.resolve("a", "go_forward") == [
+        "resolved a: go_forward",
+        "new key for undo of a",
+        "new key for undo of b",
+        "parked forward: b (in_doubt)",
+    ]
