@@ -92,6 +92,8 @@ class Judge:
         entries = [(stored, decode(stored.data)) for part in batch.appends for stored in part.entries]
         self._wishes(entries)
         for part in batch.appends:
+            apart = [change.saga_id for change in part.changed if change.quarantined]
+            self.require(not apart, "rule 19", f"{apart} cannot be decided on")
             if part.entries:
                 self.require(part.epoch >= self.epochs[part.shard], "S16", f"an entry of epoch {part.epoch} comes late")
                 self.epochs[part.shard] = part.epoch
