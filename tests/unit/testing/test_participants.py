@@ -267,6 +267,37 @@ def test_a_participant_in_another_language_is_stood_in_for_by_handlers_of_its_st
     assert found.undone["book"] > 20
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_participant_s_own_test_mode_is_passed_the_commands(*, forgets: bool) -> None:
+    connector, berths = harbor(), {"old": 1}
+    stand_in = ParticipantStandIn(connector, script="")
+
+    @stand_in.on("book")
+    def book(tx: Transaction, asked: Asked) -> Berth:
+        berths[asked.container] = 1
+        return Berth(crane=1)
+
+    @stand_in.on("cancel")
+    def cancel(tx: Transaction, asked: Asked) -> None:
+        berths[asked.container] = 0
+        if not forgets:
+            del berths[asked.container]
+
+    def emptied() -> None:
+        berths.clear()
+        berths["old"] = 1
+
+    sandbox = Sandbox(
+        freight(connector),
+        triggers=[GO],
+        stand_ins=[stand_in],
+        begin=emptied,
+        snapshot=lambda: {"berths": berths},
+        unseen=["load"],
+    )
+    assert [each.kind for each in rehearse(sandbox).findings] == (["not_restored"] if forgets else [])
+
+
 def refused(**given: Any) -> UsageError:
     connector = harbor()
     stand_in = ParticipantStandIn(connector, service(), script=SCRIPT)
