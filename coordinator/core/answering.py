@@ -32,9 +32,9 @@ def record_answer(turn: Turn, message: Delivered) -> None:
         answer = Done(result=answer.result, external_id=before.external_id)
     reply = Replied(path=path, direction=direction, attempt=before.attempt, answer=answer)
     if _too_late(turn.state, message):
-        record_late(turn, reply, before)
+        record_late(turn, reply, before, answered=True)
     elif before.phase == "pending" or not isinstance(answer, Unknown):
-        record_outcome(turn, reply, before)
+        record_outcome(turn, reply, before, answered=True)
 
 
 def _too_late(state: State, message: Delivered) -> bool:

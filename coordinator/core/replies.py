@@ -48,14 +48,14 @@ def record_reply(turn: Turn, message: Replied) -> None:
     record_outcome(turn, message, effect)
 
 
-def record_outcome(turn: Turn, message: Replied, effect: Effect) -> None:
-    """What came of a request, as its reply says or a message that answers for it."""
+def record_outcome(turn: Turn, message: Replied, effect: Effect, *, answered: bool = False) -> None:
+    """What came of a request, as its reply says or, `answered`, a message of the participant."""
     if isinstance(message.answer, Pends):
         begin_pending(turn, message, message.answer)
     elif message.direction == "forward":
-        _record_step(turn, message, effect)
+        _record_step(turn, message, effect, answered=answered)
     else:
-        _record_undo(turn, message, effect)
+        _record_undo(turn, message, effect, answered=answered)
 
 
 def _known_to_run(message: Replied, effect: Effect) -> bool:
@@ -80,7 +80,7 @@ def record_readback(turn: Turn, message: ReadBack) -> None:
         _record_lookup(turn, message, effect)
 
 
-def record_late(turn: Turn, message: Replied, effect: Effect) -> None:
+def record_late(turn: Turn, message: Replied, effect: Effect, *, answered: bool = False) -> None:
     """What comes when nothing is decided by it any more: it corrects the exposure."""
     answer = message.answer
     if isinstance(answer, Pends):
@@ -91,7 +91,7 @@ def record_late(turn: Turn, message: Replied, effect: Effect) -> None:
     kind: Literal["succeeded", "failed", "unknown"] = "unknown"
     if isinstance(answer, Done):
         kind = "succeeded"
-    elif isinstance(answer, Failed) and _is_definite(turn, message, answer, effect):
+    elif isinstance(answer, Failed) and _is_definite(turn, message, answer, effect, answered=answered):
         kind = "failed"
     turn.emit(
         LateReplyRecorded(
@@ -105,13 +105,13 @@ def record_late(turn: Turn, message: Replied, effect: Effect) -> None:
     )
 
 
-def _record_step(turn: Turn, message: Replied, effect: Effect) -> None:
+def _record_step(turn: Turn, message: Replied, effect: Effect, *, answered: bool) -> None:
     step, answer = turn.plan.steps[message.path], message.answer
     if isinstance(answer, Done):
         _record_success(turn, message, answer)
     elif isinstance(answer, Failed):
         _note_wish(turn, message, answer)
-        if not _is_definite(turn, message, answer, effect):
+        if not _is_definite(turn, message, answer, effect, answered=answered):
             _not_settled(turn, message, answer, effect)
             return
         turn.emit(
@@ -154,16 +154,17 @@ def _read_back(turn: Turn, path: str) -> bool:
     return turn.plan.readback(path, "forward") is not None and (step.pivot or not turn.state.draining)
 
 
-def _is_definite(turn: Turn, message: Replied, answer: Failed, effect: Effect) -> bool:
+def _is_definite(turn: Turn, message: Replied, answer: Failed, effect: Effect, *, answered: bool) -> bool:
     """Whether a failure says that nothing happened, also by an earlier request under the key that is in doubt.
 
-    That one it covers only if it is the verdict of a participant that knows the key: not if nobody was reached.
+    That one it covers only if it is the verdict of a participant that knows the key: not if nobody was reached. Who
+    answers later has the request on record, so what it says holds for the key, also where another may go well.
     """
     doubt = effect.doubt
     if doubt is None or doubt.attempt == message.attempt:
         return True
     step = turn.plan.steps[message.path]
-    verdict = not answer.retriable and answer.kind not in _OUR_OWN
+    verdict = answered or (not answer.retriable and answer.kind not in _OUR_OWN)
     return verdict and key_open(step, message.direction, effect, effect.requested_at or turn.now)
 
 
@@ -180,7 +181,7 @@ def _not_settled(turn: Turn, message: Replied, answer: Failed | Ended, effect: E
         _ended(turn, message, answer)
 
 
-def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
+def _record_undo(turn: Turn, message: Replied, effect: Effect, *, answered: bool) -> None:
     answer = message.answer
     if isinstance(answer, Done):
         turn.emit(UndoSucceeded(path=message.path, attempt=message.attempt, external_id=answer.external_id))
@@ -188,7 +189,7 @@ def _record_undo(turn: Turn, message: Replied, effect: Effect) -> None:
             turn.emit(UndoVerified(path=message.path, by="reply"))
     elif isinstance(answer, Failed):
         _note_wish(turn, message, answer)
-        if not _is_definite(turn, message, answer, effect):
+        if not _is_definite(turn, message, answer, effect, answered=answered):
             _not_settled(turn, message, answer, effect)
             return
         turn.emit(

@@ -127,6 +127,24 @@ def test_without_an_answer_in_time_it_is_in_doubt(options: dict[str, Any], expec
     assert run.passes(1) == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(
+            {"key": True}, ["book failed (unavailable)", "new key for book", "retry book"], id="that knows the key"
+        ),
+        pytest.param({}, ["book in doubt (unavailable)", "parked forward: book (in_doubt)"], id="that does not"),
+    ],
+)
+def test_what_a_participant_answers_is_said_of_a_lost_request_too(options: dict[str, Any], expected: list[str]) -> None:
+    run = Run.of(saga(action("book", pending_ms=PENDING, **options)))
+    run.recovers()
+    if run.status == "parked":
+        run.resolve("book", "retry")
+    run.pends("book")
+    assert run.answers("book", said="unavailable")[1:] == expected
+
+
 def test_the_same_request_under_the_same_key_may_be_pending_again() -> None:
     run = Run.of(saga(action("book", pending_ms=PENDING, key=True)))
     run.pends("book", "K-1")
