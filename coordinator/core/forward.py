@@ -1,6 +1,7 @@
 """Going forward: retry what failed, settle what is in doubt, request what is ready, finish."""
 
 from amends.coordinator.core.expectations import ask, everything_done, judge, not_answered
+from amends.coordinator.core.leaving_out import failed_with
 from amends.coordinator.core.limits import forward_limit
 from amends.coordinator.core.pending import tend_pending
 from amends.coordinator.core.pivot import may_pivot, pivot_passed
@@ -114,6 +115,8 @@ def _start_if_ready(turn: Turn, step: StepForm) -> None:
             return
         if phase == "skipped" and lacking is None and before in turn.plan.needs[step.path]:
             lacking = before
+    if lacking is None and turn.plan.repeats:
+        lacking = failed_with(turn.plan, state, step.path)
     if lacking is not None:
         turn.emit(StepSkipped(path=step.path, because=lacking))
     elif step.when is not None and not turn.holds(step.when):

@@ -6,10 +6,11 @@ In between its copies are steps like any other: see `unfolding.py`.
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from amends.coordinator.core.leaving_out import collected, failed_with, left_out, may_have_acted, put_off
 from amends.coordinator.core.progress import in_turn
 from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.definition.copies import owner_of, until
+from amends.coordinator.definition.copies import until
 from amends.coordinator.definition.expression import field_of
 from amends.coordinator.definition.form import EachForm, StepForm
 from amends.schemas.events import (
@@ -67,6 +68,8 @@ def tend_repeating(turn: Turn, step: StepForm) -> None:
     assert step.loop is not None, "what repeats is over items or a loop"
     if turn.holds(until(step, count - 1)):
         turn.emit(LoopEnded(path=step.path, rounds=count, met=True))
+    elif (because := failed_with(turn.plan, turn.state, step.path)) is not None:
+        turn.emit(StepSkipped(path=step.path, because=because))
     elif count < step.loop.rounds_max:
         _next_round(turn, step, count)
     elif step.loop.on_max == "go_on":
@@ -106,17 +109,21 @@ def _copies(turn: Turn, step: StepForm) -> Iterator[StepForm]:
 
 
 def may_fail(turn: Turn, path: str) -> bool:
-    """Whether the run goes on without this copy, which had no effect for certain: its policy collects failures."""
-    owner = owner_of(path)
-    if owner is None or turn.state.effect(path, "forward").phase != "failed":
-        return False
-    each = turn.plan.steps[owner].each
-    return each is not None and each.policy == "collect"
+    """Whether the run goes on without the item that fails with this copy, and had no effect for certain."""
+    plan, state = turn.plan, turn.state
+    item = collected(plan, path)
+    return (
+        item is not None and state.effect(path, "forward").phase == "failed" and not may_have_acted(plan, state, *item)
+    )
 
 
 def go_on_without(turn: Turn, path: str) -> None:
-    """Leave a failed copy out."""
+    """Leave an item out: this copy failed, and nothing more is begun of what comes with it."""
+    item = collected(turn.plan, path)
+    assert item is not None, "only items of a list that collects are left out"
     turn.emit(StepSkipped(path=path, because="failed"))
+    for other in put_off(turn.plan, turn.state, *item):
+        turn.emit(StepSkipped(path=other, because=path))
 
 
 def round_due(state: State, path: str, effect: Effect) -> int | None:
@@ -153,13 +160,8 @@ def _failed(turn: Turn, step: StepForm) -> tuple[int, ...]:
     return tuple(
         index
         for index, paths in enumerate(turn.plan.copies.get(step.path, ()))
-        if any(_left_out(turn, p) for p in paths)
+        if left_out(turn.plan, turn.state, paths) is not None
     )
-
-
-def _left_out(turn: Turn, path: str) -> bool:
-    effect = turn.state.effect(path, "forward")
-    return effect.phase == "skipped" and effect.failure is not None
 
 
 def _fail(turn: Turn, step: StepForm, kind: str, message: str) -> None:

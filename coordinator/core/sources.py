@@ -1,5 +1,6 @@
 """Where a value comes from: one payload, or one for each item of a step that is done for every item of a list."""
 
+from amends.coordinator.core.leaving_out import left_out
 from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
 from amends.coordinator.definition.copies import returned
@@ -24,7 +25,10 @@ def source_of(plan: Plan, state: State, step: str | None) -> Source:
     form = plan.steps[step]
     if form.loop is not None:
         return _copy_s(plan, state, step, fan.count - 1)
-    members = (_copy_s(plan, state, step, index) for index in range(fan.count))
+    members = (
+        None if left_out(plan, state, plan.copies[step][index]) is not None else _copy_s(plan, state, step, index)
+        for index in range(fan.count)
+    )
     return tuple(member if isinstance(member, str) else None for member in members)
 
 

@@ -42,6 +42,11 @@ def is_or_copies(owner: str, path: str) -> bool:
     return path == owner or path.startswith(f"{owner}[")
 
 
+def is_within(step: str, path: str) -> bool:
+    """Whether a path is this step's, or of anything that was called or repeated there."""
+    return path == step or path.startswith((f"{step}/", f"{step}["))
+
+
 def owner_and_index(path: str) -> tuple[str, int]:
     """That, and which item or round it stands for. Raises `KeyError` for a path that is no copy's."""
     found = _COPY.fullmatch(path)
@@ -77,8 +82,7 @@ class _Copy(Renaming):
         self._item = _item(step, index)
 
     def path(self, path: str) -> str:
-        within = path == self._path or path.startswith((f"{self._path}/", f"{self._path}["))
-        return copy_path(self._path, path, self._index) if within else path
+        return copy_path(self._path, path, self._index) if is_within(self._path, path) else path
 
     def handler(self, handler: HandlerForm) -> HandlerForm:
         """Under its own name still: one function serves all copies."""

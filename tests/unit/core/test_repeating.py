@@ -3,16 +3,18 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from amends.coordinator.core.commands import next_due
 from amends.coordinator.core.repeating import KEYS_BYTES_MAX, STEPS_MAX
+from amends.coordinator.core.sources import source_of
 from amends.coordinator.core.turn import BEGUN_MAX
 from amends.coordinator.definition.expression import Compare, Expression, Reference, Value
 from amends.coordinator.definition.form import Argument, StepForm
 from amends.schemas import events as e
 from amends.schemas.ids import effect_key_of
 from amends.schemas.instants import SECOND, text_of
-from tests.simulation.definitions import action, for_each, loop, pivot, read, result, saga, until
+from tests.simulation.definitions import action, for_each, loop, pivot, read, result, saga, until, wait
 from tests.simulation.run import BEGIN, Run
 
 LINES = Argument(source="trigger", field="lines")
@@ -80,6 +82,60 @@ def test_an_item_that_may_have_had_an_effect_is_never_left_out() -> None:
     run = Run.of(saga(over_lines(policy="collect")), trigger={"lines": [{"sku": "a"}]})
     assert run.raises("notify[0]") == [
         "notify[0] settled: ended by exception", "drain (failed)", "compensate notify[0]", "request undo of notify[0]",
+    ]  # fmt: skip
+
+
+def test_an_item_that_had_an_effect_before_it_failed_is_not_left_out() -> None:
+    steps = (read("notify/look", ()), action("notify/book"), read("notify/check"))
+    run = Run.of(saga(over_lines(*steps, policy="collect")), trigger={"lines": [{"sku": "a"}, {"sku": "b"}]})
+    assert run.refused("notify[0]/look") == [
+        "notify[0]/look failed (refused)", "notify[0]/look skipped (failed)",
+        "notify[0]/book skipped (notify[0]/look)", "notify[0]/check skipped (notify[0]/look)",
+    ]  # fmt: skip
+    run.ok("notify[1]/look")
+    run.ok("notify[1]/book")
+    assert run.refused("notify[1]/check") == [
+        "notify[1]/check failed (refused)", "drain (failed)", "compensate notify[1]/book",
+        "request undo of notify[1]/book",
+    ]  # fmt: skip
+
+
+def test_nor_is_one_that_may_just_now_have_an_effect() -> None:
+    steps = (read("notify/look", ()), action("notify/book", ()))
+    run = Run.of(saga(over_lines(*steps, policy="collect")), trigger={"lines": [{"sku": "a"}]})
+    assert run.refused("notify[0]/look") == ["notify[0]/look failed (refused)", "drain (failed)"]
+
+
+def test_what_an_item_that_is_left_out_waits_for_is_waited_for_no_longer_and_it_has_no_result() -> None:
+    steps = (read("notify/look", ()), wait("notify/goods", ("notify/look",)), read("notify/check", ("notify/look",)))
+    listed = over_lines(*steps, policy="collect")
+    assert listed.each is not None
+    listed = replace(listed, each=replace(listed.each, returns="notify/look"))
+    run = Run.of(saga(listed, read("count", takes=("notify",))), trigger={"lines": [{"sku": "a"}], "order": "A-12"})
+    run.ok("notify[0]/look")
+    assert run.refused("notify[0]/check") == [
+        "notify[0]/check failed (refused)", "notify[0]/check skipped (failed)",
+        "notify[0]/goods skipped (notify[0]/check)", "notify ended without 0", "request count",
+    ]  # fmt: skip
+    assert source_of(run.plan.of(run.get()), run.get(), "notify") == (None,)
+
+
+def test_a_loop_of_an_item_that_is_left_out_begins_no_other_round() -> None:
+    polled = loop("notify/poll", read("notify/poll", ()), until=ready("notify/poll"), rounds_max=9, after=())
+    listed = over_lines(polled, read("notify/look", ()), policy="collect")
+    run = Run.of(saga(listed), trigger={"lines": [{"sku": "a"}]})
+    run.refused("notify[0]/look")
+    assert run.ok("notify[0]/poll[0]", {}) == [
+        "notify[0]/poll[0] succeeded", "notify[0]/poll skipped (notify[0]/look)", "notify ended without 0", "completed",
+    ]  # fmt: skip
+
+
+def test_nor_is_one_whose_rounds_had_effects() -> None:
+    rounds = loop("notify/try", action("notify/try", ()), until=ready("notify/try"), rounds_max=2, after=())
+    run = Run.of(saga(over_lines(rounds, policy="collect")), trigger={"lines": [{"sku": "a"}]})
+    run.ok("notify[0]/try[0]", {})
+    assert run.ok("notify[0]/try[1]", {})[-2:] == [
+        "compensate notify[0]/try[1], notify[0]/try[0]", "request undo of notify[0]/try[1]",
     ]  # fmt: skip
 
 
