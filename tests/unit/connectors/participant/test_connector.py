@@ -214,3 +214,25 @@ async def test_a_record_that_lacks_what_a_command_has_is_none(header: str, value
     headers = tuple((name, value if name == header else text) for name, text in bus.published[0].headers)
     with pytest.raises(NoCommand, match=header):
         read_command(Record(topic="c", partition=0, offset=0, value=b"{}", headers=headers))
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["idempotency-key", "amends-command", "amends-epoch", "amends-attempt", "amends-correlation", "amends-reply-topic"],
+)
+async def test_without_one_of_these_a_record_is_no_command(header: str) -> None:
+    bus = Bus()
+    await sent(attempt(bus))
+    headers = tuple(each for each in bus.published[0].headers if each[0] != header)
+    with pytest.raises(NoCommand, match=header):
+        read_command(Record(topic="c", partition=0, offset=0, value=b"{}", headers=headers))
+
+
+async def test_a_command_need_not_say_whose_it_is() -> None:
+    bus = Bus()
+    await sent(attempt(bus))
+    own = ("amends-namespace", "amends-saga", "amends-saga-id", "amends-undoes", "traceparent", "amends-direction")
+    headers = tuple(each for each in bus.published[0].headers if each[0] not in own)
+    command = read_command(Record(topic="c", partition=0, offset=0, value=None, headers=headers))
+    assert (command.namespace, command.saga, command.saga_id) == ("default", "", "")
+    assert (command.undoes, command.traceparent, command.body) == (None, None, b"null")
