@@ -236,3 +236,19 @@ async def test_a_command_need_not_say_whose_it_is() -> None:
     command = read_command(Record(topic="c", partition=0, offset=0, value=None, headers=headers))
     assert (command.namespace, command.saga, command.saga_id) == ("default", "", "")
     assert (command.undoes, command.traceparent, command.body) == (None, None, b"null")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"value": b"x" * 900_001}, "900001 bytes, 900000 are allowed", id="too much"),
+        pytest.param({"unreadable": "its headers are no pairs"}, "no pairs", id="a record that cannot be read"),
+    ],
+)
+async def test_what_cannot_be_taken_is_no_command(changes: dict[str, Any], why: str) -> None:
+    bus = Bus()
+    await sent(attempt(bus))
+    record = Record(topic="c", partition=0, offset=0, value=b"x" * 900_000, headers=bus.published[0].headers)
+    assert read_command(record).body == record.value
+    with pytest.raises(NoCommand, match=why):
+        read_command(replace(record, **changes))
