@@ -90,11 +90,7 @@ class PostgresDatabase:
             import psycopg  # noqa: PLC0415  an extra
             from psycopg.rows import dict_row  # noqa: PLC0415  an extra
         except ImportError as error:
-            raise UsageError(
-                "AM2007",
-                "psycopg is not installed, so PostgreSQL cannot be reached",
-                do="pip install 'amends[postgres]'",
-            ) from error
+            raise not_installed() from error
         within_s = min(timeout_s, CONNECT_MAX_S)
         connection = psycopg.connect(
             self._url,
@@ -136,6 +132,13 @@ class PostgresDatabase:
             why = f"{why}: {error.diag.message_primary}"  # it names a relation, a column, a function, a privilege
         gone = family in _GONE
         return Fault(trouble=Trouble.GONE if gone else Trouble.BROKEN, why=why, undecided=family in _UNDECIDED)
+
+
+def not_installed() -> UsageError:
+    """The driver is an extra (AM2007)."""
+    return UsageError(
+        "AM2007", "psycopg is not installed, so PostgreSQL cannot be reached", do="pip install 'amends[postgres]'"
+    )
 
 
 def _make_table(connection: "Connection[dict[str, Any]]") -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from amends.connectors.secrets import Template, secret_template, template
+from amends.connectors.sql.postgres import not_installed
 from amends.connectors.sql.worlds import OUR_OWN, by_key, not_made, text_of
 from amends.coordinator.errors import UsageError
 
@@ -48,8 +49,10 @@ class PostgresWorld:
         self._world: Connection[Any] | None = None
 
     def begin(self) -> str:
-        from psycopg import Error  # noqa: PLC0415  an extra
-
+        try:
+            from psycopg import Error  # noqa: PLC0415  an extra
+        except ImportError as error:
+            raise not_installed() from error
         server = self._server.resolve(secret=True)
         if urlsplit(server).scheme not in {"postgresql", "postgres"}:
             raise UsageError(

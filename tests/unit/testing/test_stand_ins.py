@@ -1,6 +1,7 @@
 """What stands in for participants: fresh for each scenario, honest about keys, and open to be looked at."""
 
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,25 @@ def test_a_script_that_cannot_be_run_is_told(script: str | Path) -> None:
     with pytest.raises(UsageError, match="stand-in for 'stock' cannot be made") as refused:
         SqlStandIn(stock, script=script).begin()
     assert refused.value.code == "AM5103"
+
+
+def test_without_a_driver_for_postgresql_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UsageError) as refused:
+        SqlStandIn(stock, script=SCRIPT, database="postgresql://me@127.0.0.1/db").begin()
+    assert refused.value.code == "AM2007"
+
+
+@pytest.mark.parametrize(("url", "postgres"), [("postgresql://me@h/db", True), ("sqlite:///stock.db", False)])
+def test_a_stand_in_for_postgresql_says_which_database_it_is(url: str, *, postgres: bool) -> None:
+    connector = Sql("stock", url=url)
+    either = SqlStandIn(connector, script=SCRIPT, database="sqlite")
+    assert str(either.begin()).startswith("sqlite:")
+    either.end()
+    if postgres:
+        with pytest.raises(UsageError) as refused:
+            SqlStandIn(connector, script=SCRIPT).begin()
+        assert refused.value.code == "AM5109"
 
 
 def bank(**promises: Any) -> HttpStandIn:
