@@ -79,6 +79,9 @@ async def test_a_command_carries_what_the_participant_needs_and_leaves_evidence(
     assert (command.name, command.key, command.undoes) == ("book", own.idempotency_key, None)
     assert (command.correlation, command.reply_topic, command.epoch) == (pending.correlation, "r", own.epoch)
     assert command.traceparent == own.traceparent
+    context = context_of(own)
+    assert (command.namespace, command.saga) == (context.namespace, context.saga)
+    assert (command.saga_id, command.attempt) == (own.saga_id, own.number)
     assert evidence(own) == [("book", "c", "published")]
 
 
