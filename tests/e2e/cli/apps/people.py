@@ -22,7 +22,9 @@ class Answer(BaseModel):
 
 people = Saga(
     "letter",
-    trigger=Topic(os.environ.get("LETTERS_TOPIC", "letters"), Request, idempotency_key="request_id", business_key="order_id"),
+    trigger=Topic(
+        os.environ.get("LETTERS_TOPIC", "letters"), Request, idempotency_key="request_id", business_key="order_id"
+    ),
     subject="person",
     seal_result=os.environ.get("SEAL_RESULT") == "yes",
 )
