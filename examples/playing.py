@@ -28,7 +28,8 @@ def names() -> list[str]:
 
 def named(name: str) -> Path | None:
     """The example of this name, of which the number or the rest is enough."""
-    found = [each for each in names() if name in {each, *each.split("_", 1)}]
+    number = name.zfill(2) if name.isdecimal() else None
+    found = [each for each in names() if name in {each, each.partition("_")[2]} or each.partition("_")[0] == number]
     return HERE / found[0] if found else None
 
 
@@ -78,14 +79,19 @@ def commands(block: str) -> list[str]:
 
 def _run(command: str, folder: str) -> int:
     _say(f"$ {command}")
-    return subprocess.run(
+    with subprocess.Popen(
         ["/bin/sh", "-c", command],
         cwd=folder,
         env=_environment(os.environ),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
-        check=False,
-    ).returncode
+        start_new_session=True,
+    ) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # Also what the command runs beside itself: a shell that is ended leaves it behind.
+            os.killpg(process.pid, signal.SIGTERM)
+            raise
 
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:

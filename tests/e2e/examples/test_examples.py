@@ -43,6 +43,16 @@ def test_an_example_is_one_saga_file_that_keeps_every_rule(name: str, monkeypatc
     assert check_app(saga.name) == []
 
 
+@pytest.mark.parametrize("name", ["4", "04", "pivot_and_follow_up", "04_pivot_and_follow_up"])
+def test_an_example_is_known_by_its_number_its_folder_or_the_rest(name: str) -> None:
+    assert playing.named(name) == playing.HERE / "04_pivot_and_follow_up"
+
+
+@pytest.mark.parametrize("name", ["", "0", "00", "04_pivot", "_pivot_and_follow_up", "pivot"])
+def test_what_names_no_example_is_none(name: str) -> None:
+    assert playing.named(name) is None
+
+
 def test_the_example_of_everything_uses_every_construct() -> None:
     told = (EXAMPLES / "90_everything" / "festival.py").read_text()
     constructs = {
@@ -90,15 +100,16 @@ def test_the_demo_plays_a_readme_and_leaves_nothing_behind(tmp_path: Path) -> No
 
 
 @pytest.mark.timeout(120)
-def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "at"), [(TOUR, "$ amends"), ("20_participants", "$ python3 harbor.py &")])
+def test_a_demo_that_is_interrupted_leaves_nothing_behind(name: str, at: str, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    played = demo(TOUR, tmp_path, temporary)
+    played = demo(name, tmp_path, temporary)
     assert played.stdout is not None
-    while not played.stdout.readline().startswith("$ amends"):
+    while not played.stdout.readline().startswith(at):
         assert played.poll() is None
     played.send_signal(signal.SIGTERM)
-    played.communicate()
+    played.communicate()  # To the end of what it says: whatever it had begun has closed that, too.
     assert played.returncode == 130
     assert [each.name for each in tmp_path.rglob("*")] == ["temporary"]
 
