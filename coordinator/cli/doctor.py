@@ -145,6 +145,16 @@ async def _sealed_data(settings: "Settings") -> Check:
 
     with opened_store(settings, read_only=True) as store:
         if store.some_subject() is not None:
+            if settings.master_key is None:
+                hint = (
+                    "let it lead to the key under which they were sealed: a worker of such sagas does not start without"
+                )
+                return Check(
+                    "sealed data",
+                    ok=False,
+                    detail="AMENDS_MASTER_KEY is not set, and subjects have data here",
+                    hint=hint,
+                )
             require_master(store)
             return Check("sealed data", ok=True, detail="AMENDS_MASTER_KEY opens it")
         if settings.master_key is None:

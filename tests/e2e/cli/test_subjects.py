@@ -174,6 +174,7 @@ def test_doctor_says_whether_the_master_key_opens_what_is_sealed(played: Install
         ({"MASTER": other}, "AM0333"),
         ({"MASTER": "short"}, "AM0332"),
         ({"AMENDS_MASTER_KEY": "${env:NOT_SET}"}, "AM2002"),
+        ({"AMENDS_MASTER_KEY": ""}, "AMENDS_MASTER_KEY is not set, and subjects have data here"),
     ):
         found = json.loads(played.command("doctor", "-o", "json", settings=settings).out)
         (check,) = (each for each in found if each["check"] == "sealed data")
