@@ -1,16 +1,21 @@
 """On a terminal: progress on stderr, a live story, and Ctrl-C that ends any command cleanly."""
 
+import fcntl
 import os
 import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from amends.coordinator.cli.output import cells
 from tests.e2e.cli.conftest import REFUNDS, TOPIC
 from tests.e2e.faults.installation import WITHIN_S, Installation
 from tests.servers.waiting import wait_until
@@ -59,6 +64,42 @@ def heard(end: int, *, until: str) -> str:
 
     wait_until(more, within_s=WITHIN_S, what=f"{until!r} on the terminal", poll_s=0.05)
     return shown.decode(errors="replace")
+
+
+def whole(end: int) -> list[str]:
+    """All lines that the terminal shows, to the end of the command."""
+    shown = bytearray()
+
+    def is_over() -> bool:
+        try:
+            shown.extend(os.read(end, 65_536))
+        except BlockingIOError:
+            return False
+        except OSError:  # Nobody has the other end any more.
+            return True
+        return False
+
+    wait_until(is_over, within_s=WITHIN_S, what="the command has ended", poll_s=0.02)
+    return [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in shown.decode().splitlines()]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(("runs", "list"), id="runs list"),
+        pytest.param(("runs", "story", "refund/R-3"), id="runs story"),
+        pytest.param(("parked", "list"), id="parked list"),
+        pytest.param(("outcomes",), id="outcomes"),
+        pytest.param(("audit", "tail"), id="audit tail"),
+        pytest.param(("doctor",), id="doctor"),
+    ],
+)
+def test_text_fits_a_terminal_of_eighty_columns(played: Installation, arguments: tuple[str, ...]) -> None:
+    with terminal(played, *arguments) as (_, end):
+        fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        lines = whole(end)
+    assert lines
+    assert [line for line in lines if cells(line) > 80] == []
 
 
 def test_what_takes_longer_than_a_second_shows_that_it_goes_on(installation: Installation) -> None:
