@@ -4,6 +4,7 @@ The same function serves after every decision and after a restart, so recovery i
 what is wanted and not running, and stops what is running and no longer wanted.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,8 +19,9 @@ from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.repeating import round_due
 from amends.coordinator.core.settle import move_of, policy_of
 from amends.coordinator.core.state import OVER, Effect, State, Verification
+from amends.coordinator.core.turn import began_all_it_may
 from amends.coordinator.core.verifying import asked_verifications, due_of, missing_for_verifications
-from amends.schemas.events import Role
+from amends.schemas.events import Event, Role
 from amends.schemas.ids import Direction
 from amends.schemas.instants import MILLISECOND, Instant
 
@@ -131,6 +133,13 @@ def next_due(plan: Plan, state: State) -> Instant | None:
         if plan.form.budget.wall_ms is not None:
             dues.append(state.running_since + plan.form.budget.wall_ms * MILLISECOND)
     return min([due for due in dues if due is not None], default=None)
+
+
+def due_after(plan: Plan, state: State, events: Sequence[Event]) -> Instant | None:
+    """The same for a run whose last entry has these events: at once, where it could not begin everything."""
+    if state.status == "running" and began_all_it_may(events):
+        return state.at + 1  # Not the same instant twice: a timer is set for another one than before.
+    return next_due(plan, state)
 
 
 def _effect_due(plan: Plan, state: State, path: str, effect: Effect) -> Instant | None:

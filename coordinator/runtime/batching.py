@@ -9,11 +9,9 @@ from typing import Protocol
 
 import msgspec
 
-from amends.coordinator.core.commands import Command, commands, next_due
+from amends.coordinator.core.commands import Command, commands, due_after, next_due
 from amends.coordinator.core.evolve import sealed
-from amends.coordinator.core.plan import Plan
 from amends.coordinator.core.state import State
-from amends.coordinator.core.turn import began_all_it_may
 from amends.coordinator.core.waiting import open_waits
 from amends.coordinator.ports.rows import (
     ANSWER,
@@ -208,7 +206,7 @@ class OpenBatch:
         payloads = self._payloads(item.payloads, run.seal)
         data, entry_hash = seal(self._draft(shard, run.state, item, decision.events, payloads, at=at, build=build))
         state = sealed(state, version=version, at=at, entry_hash=entry_hash)
-        due, wanted = _due_after(run.plan, state, decision.events), commands(run.plan, state, now)
+        due, wanted = due_after(run.plan, state, decision.events), commands(run.plan, state, now)
         waiting_for = waiting_for_of(run.plan, state, now)  # What can raise has been done now.
         shard.position += 1
         shard.head = part.head_after = next_head(shard.head, entry_hash)
@@ -339,13 +337,6 @@ def _inline(value: bytes, /) -> Payload:
 
 def _sealed(text: bytes, /) -> Payload:
     return Sealed(sealed=text.decode())
-
-
-def _due_after(plan: Plan, state: State, events: tuple[Event, ...]) -> Instant | None:
-    """When the run is looked at without a message: at once, where its decision could not begin everything."""
-    if state.status == "running" and began_all_it_may(events):
-        return state.at + 1  # Not the same instant twice: a timer is set for another one than before.
-    return next_due(plan, state)
 
 
 def _note_waits(part: _ShardPart, run: Run, before: State | None, after: State) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from amends.coordinator.core.commands import missing_handler, next_due
+from amends.coordinator.core.commands import due_after, missing_handler
 from amends.coordinator.core.evolve import fold_entry
 from amends.coordinator.core.messages import Start
 from amends.coordinator.core.state import State
@@ -17,7 +17,7 @@ from amends.coordinator.runtime.keyring import KeyGone, Keyring
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.sealing.keys import KEY_BYTES, KEYED, Seal, SubjectKey, parted
 from amends.schemas.entry import External, Inline, Payload, decode
-from amends.schemas.events import Digest
+from amends.schemas.events import Digest, Event
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import Instant
 
@@ -102,9 +102,10 @@ class Loading:
         payloads: dict[Digest, bytes] = {}
         sealed = _Sealed(self.keyring)
         shard = 0
+        last: tuple[Event, ...] = ()
         for stored in entries:
             entry, shard = decode(stored.data), stored.shard
-            state = fold_entry(state, entry)
+            state, last = fold_entry(state, entry), entry.events
             for digest, payload in entry.payloads.items():
                 value = sealed.value(digest, payload) if digest.startswith(KEYED) else self._value(digest, payload)
                 if value is not None:
@@ -115,7 +116,7 @@ class Loading:
             raise LookupError(f"definition {state.definition_hash} is in neither the app nor the store")
         seal = sealed.seal(stays=known.plan.form.seal_result, closed=state.closed)
         run = Run(saga_id=state.saga_id, shard=shard, plan=known.plan, state=state, payloads=payloads, seal=seal)
-        run.due = next_due(known.plan, state)
+        run.due = due_after(known.plan, state, last)
         return run
 
     def _value(self, digest: Digest, payload: object) -> bytes | None:

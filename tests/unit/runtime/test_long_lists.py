@@ -66,3 +66,13 @@ def test_all_items_of_a_long_list_wait_at_once(lines: int) -> None:
     place.run(within="1d")
     (row,) = place.store.runs(limit=10)
     assert row.status == "completed"
+
+
+def test_what_one_decision_left_is_begun_at_once_also_where_the_worker_dies_in_between() -> None:
+    place = ordered(2 * BEGUN_MAX, ship_at=datetime(2026, 1, 2, tzinfo=UTC))
+    place.run(until=place.clock.now)
+    (row,) = place.store.runs(limit=10)
+    assert row.version == 1
+    place.crash()
+    place.run(within="1s")
+    assert sum(isinstance(event, WaitStarted) for event in events_of(place, row)) == 2 * BEGUN_MAX
