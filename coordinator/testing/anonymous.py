@@ -5,17 +5,38 @@ the run's course hangs on a value, one is looked for that leads to the same deci
 anyway, a constant of the definition, or its neighbor. What cannot be replaced so is left out, and not decided again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, product
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
+from amends.coordinator.definition.expression import (
+    AllOf,
+    AnyOf,
+    Expression,
+    Negate,
+    Number,
+    Reference,
+    Scalar,
+    Value,
+    holds,
+    references,
+    with_references,
+)
 from amends.coordinator.definition.form import StoredDefinition
 from amends.coordinator.testing.deciding_again import first_otherwise
 from amends.coordinator.testing.golden_run import Golden
-from amends.coordinator.testing.placeholders import Relevance, Way, candidates, leaves, placeholder, relevance_of
+from amends.coordinator.testing.placeholders import (
+    Relevance,
+    Way,
+    candidates,
+    leads_to,
+    leaves,
+    placeholder,
+    relevance_of,
+)
 from amends.schemas.entry import Draft, Entry, External, Inline, seal
 from amends.schemas.events import Digest, FanOutPlanned, LocksRequested
 
@@ -87,19 +108,28 @@ class _Search:
         return self._written({})
 
     def _better(self, version: int, read: frozenset[Digest]) -> dict[Place, object] | None:
-        """What leads beyond this entry: one other value among those that were read, else two."""
-        places = list(self._deciding({digest: self.values[digest] for digest in read if digest in self.values}))
+        """What leads beyond this entry: a condition turned, or one other value among those that were read, or two."""
+        places = list(self._deciding({digest: value for digest, value in self.values.items() if digest in read}))
+        others = {digest: value for digest, value in self.values.items() if digest not in read}
+        everywhere = [*places, *self._deciding(others)]  # What comes first in a condition may keep the rest unread.
+        for condition, held in product(self.relevance.conditions, (True, False)):
+            attempt = turned(condition, held, everywhere, self._candidates)
+            if attempt and self._leads_beyond(version, attempt):
+                return attempt
         for at_once in range(1, AT_ONCE_MAX + 1):
             for some in combinations(places, at_once):
-                for others in product(*(self._candidates(value) for _, value in some)):
+                for values in product(*(self._candidates(value) for _, value in some)):
                     if self.tries * len(self.entries) >= DECISIONS_MAX:
                         return None
-                    self.tries += 1
-                    attempt = dict(zip((place for place, _ in some), others, strict=True))
-                    otherwise = self._otherwise(attempt)
-                    if otherwise is None or otherwise[0] > version:
+                    attempt = dict(zip((place for place, _ in some), values, strict=True))
+                    if self._leads_beyond(version, attempt):
                         return attempt
         return None
+
+    def _leads_beyond(self, version: int, attempt: Mapping[Place, object]) -> bool:
+        self.tries += 1
+        otherwise = self._otherwise(attempt)
+        return otherwise is None or otherwise[0] > version
 
     def _candidates(self, value: object) -> list[object]:
         found = candidates(value, self.relevance)
@@ -129,6 +159,53 @@ class _Search:
             for digest, value in self.values.items()
             if digest not in self.left_out
         }
+
+
+def turned(
+    condition: Expression,
+    held: bool,  # noqa: FBT001  what each part of it is to be
+    places: Sequence[tuple[Place, object]],
+    others: Callable[[object], list[object]],
+) -> dict[Place, object]:
+    """Values with which every comparison in a condition holds, or none does; what was there does not matter."""
+    found: dict[Place, object] = {}
+    for part in _parts(condition):
+        read = [(ref, _place_of(ref, places)) for ref in references(part)]
+        if not all(at is not None for _, at in read):
+            continue
+        known = [(ref, at) for ref, at in read if at is not None]
+        choices = [[found[place]] if place in found else others(value) for _, (place, value) in known]
+        for chosen in product(*choices):
+            values = {ref: value for (ref, _), value in zip(known, chosen, strict=True)}
+            if holds(_with_values(part, values), lambda _: None) is held:
+                found |= {place: value for (_, (place, _)), value in zip(known, chosen, strict=True)}
+                break
+    return found
+
+
+def _parts(condition: Expression) -> Iterator[Expression]:
+    """The comparisons that it is made of."""
+    match condition:
+        case AllOf(parts=parts) | AnyOf(parts=parts):
+            for each in parts:
+                yield from _parts(each)
+        case Negate(part=part):
+            yield from _parts(part)
+        case _:
+            yield condition
+
+
+def _place_of(reference: Reference, places: Sequence[tuple[Place, object]]) -> tuple[Place, object] | None:
+    """Where it may lead among the values that were read."""
+    return next((each for each in places if leads_to(each[0][1], reference.field)), None)
+
+
+def _with_values(part: Expression, values: Mapping[Reference, object]) -> Expression:
+    def literal(reference: Reference) -> Expression:
+        value = values[reference]
+        return Number(text=str(value)) if isinstance(value, float) else Value(value=cast("Scalar", value))
+
+    return with_references(part, cast("Callable[[Reference], Reference]", literal))
 
 
 def _in_clear(entries: Sequence[Entry]) -> Iterator[str]:

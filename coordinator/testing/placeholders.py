@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from amends.coordinator.definition.expression import accessors, joined
+from amends.coordinator.definition.expression import Expression, accessors, joined
 from amends.coordinator.definition.form import CORRELATION, UNTIL, DefinitionForm, StoredDefinition
 
 Way = tuple[str | int, ...]
@@ -34,6 +34,7 @@ class Relevance:
     constants: tuple[Constant, ...]
     names: frozenset[str]
     """Of fields, as schemas and conditions have them: nobody's data."""
+    conditions: tuple[Expression, ...] = ()
 
     def decides(self, way: Way) -> bool:
         """Whether a condition, a key, an instant or an expectation may read what is there."""
@@ -54,7 +55,12 @@ def relevance_of(stored: StoredDefinition) -> Relevance:
     for schema in schemas:
         names.update(_properties(msgspec.json.decode(schema)))
     constants = dict.fromkeys(_constants(msgspec.to_builtins(stored.form)))
-    return Relevance(fields=frozenset(fields), constants=tuple(constants), names=frozenset(names))
+    return Relevance(
+        fields=frozenset(fields),
+        constants=tuple(constants),
+        names=frozenset(names),
+        conditions=tuple(_conditions(stored.form)),
+    )
 
 
 def leaves(value: object, way: Way = ()) -> Iterator[tuple[Way, object]]:
@@ -67,6 +73,12 @@ def leaves(value: object, way: Way = ()) -> Iterator[tuple[Way, object]]:
             yield from leaves(inner, (*way, place))
     else:
         yield way, value
+
+
+def leads_to(way: Way, field: str) -> bool:
+    """Whether a field of a condition may be what is at the end of this way."""
+    dotted = _dotted(accessors(field))
+    return dotted == _dotted(way) or dotted in _ends(way)
 
 
 def placeholder(value: object, relevance: Relevance, chosen: Mapping[Way, object], way: Way = ()) -> object:
@@ -133,6 +145,14 @@ def _fields(form: DefinitionForm) -> Iterator[str]:
             items = arguments["items"].field
             yield from (items, step.each.key, joined(items, step.each.key))
     yield from _references(msgspec.to_builtins(form))
+
+
+def _conditions(form: DefinitionForm) -> Iterator[Expression]:
+    for step in form.every_step():
+        if step.when is not None:
+            yield step.when
+        if step.loop is not None:
+            yield step.loop.until
 
 
 def _references(form: object) -> Iterator[str]:

@@ -175,6 +175,11 @@ class Word(BaseModel):
     enough: bool
 
 
+def test_what_is_recorded_again_is_the_same(tmp_path: Path) -> None:
+    installation = played(credit())
+    assert recorded(installation, tmp_path / "one") == recorded(installation, tmp_path / "other")
+
+
 def rounds() -> Saga[Customer]:
     """Its course hangs on items, a lock, an instant, a message, rounds, and fields held against each other."""
     bring = Saga("bring", trigger=Parcel)
@@ -198,7 +203,7 @@ def rounds() -> Saga[Customer]:
     slept = saga.wait_until("slept", asked.wakes_at, after=carried)
     word = saga.wait("word", Word, correlation=asked.request_id, timeout="2h", after=slept)
 
-    @saga.read(when=(word.result.enough == True) & (asked.iban > asked.country) & (asked.cents > asked.age))  # noqa: E712
+    @saga.read(when=(word.result.enough == True) & (asked.iban < asked.country) & (asked.cents > asked.age))  # noqa: E712
     def think(word: Word = word.result) -> str:
         return word.said
 
