@@ -66,6 +66,7 @@ class SqliteWorld:
             with closing(sqlite3.connect(file)) as database:
                 database.executescript(text_of(self._script))
         except (OSError, sqlite3.Error) as error:
+            self.end()
             raise not_made(self._name, error) from error
 
     def _table(self, database: sqlite3.Connection, table: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from amends import Http, Saga, Smtp, Sql, StepRefused, Topic
+from amends.connectors.sql import worlds
 from amends.coordinator.errors import UsageError
 from amends.testing import Asked, AskedAmiss, HttpStandIn, SmtpStandIn, SqlStandIn, world
 
@@ -71,10 +72,14 @@ def test_a_script_may_stand_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["CREATE TABEL stock", Path("/nowhere/stock.sql")])
-def test_a_script_that_cannot_be_run_is_told(script: str | Path) -> None:
+def test_a_script_that_cannot_be_run_is_told_and_leaves_nothing(
+    script: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worlds, "IN_MEMORY", tmp_path)
     with pytest.raises(UsageError, match="stand-in for 'stock' cannot be made") as refused:
         SqlStandIn(stock, script=script).begin()
     assert refused.value.code == "AM5103"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_driver_for_postgresql_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
