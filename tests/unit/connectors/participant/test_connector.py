@@ -200,6 +200,10 @@ def test_a_declaration_that_cannot_work_is_refused(declare: Callable[[], Partici
     assert caught.value.code == "AM2005"
 
 
+def test_a_name_may_be_as_long_as_its_answers_keys_have_room_for() -> None:
+    assert repr(Participant("n" * 100, commands="c", replies="r")) == f"Participant({'n' * 100!r})"
+
+
 @pytest.mark.parametrize(
     ("header", "value"),
     [
