@@ -30,6 +30,7 @@ _SLOW = '"event": "handler_blocks_its_loop"'
 _LOOSE = (
     (re.compile(r"\d{4}-\d\d-\d\d(?=[ T])"), "DATE"),
     (re.compile(r"\d\d:\d\d:\d\d(\.\d+)?Z?"), "TIME"),
+    (re.compile(r"(?<=until )DATE (?=TIME)"), ""),  # said only where it is another day than today
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b"), "DURATION"),
     (re.compile(r"\b[0-9a-f]{64}\b|(?:\b|(?<=_))[0-9a-f]{12}\b(?!-)"), "HASH"),
     (re.compile(r"\b\d+ bytes"), "SIZE"),
