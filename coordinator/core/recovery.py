@@ -3,9 +3,9 @@
 from typing import Literal
 
 from amends.coordinator.core.plan import Plan
-from amends.coordinator.core.state import State
+from amends.coordinator.core.state import Effect, State
 from amends.coordinator.core.turn import Turn
-from amends.coordinator.core.verifying import ask_anew, being_asked, give_up_asking
+from amends.coordinator.core.verifying import ask_anew, at_work, give_up_asking
 from amends.schemas.events import RunResumed, SagaParked, StepFailed, StepInDoubt
 from amends.schemas.ids import Direction
 
@@ -17,23 +17,28 @@ ALONE_MAX = 2
 _ASKING = frozenset({"verifying", "in_doubt", "ended"})
 
 
-def was_running(state: State) -> bool:
+def was_running(plan: Plan, state: State) -> bool:
     """Whether a handler of this run was at work when its owner stopped."""
-    return bool(_at_work(state))
+    return bool(_at_work(plan, state))
 
 
-def _at_work(state: State) -> list[tuple[str, Direction]]:
-    """Effects with an open attempt, then those that a question may have been open about."""
+def _at_work(plan: Plan, state: State) -> list[tuple[str, Direction]]:
+    """Effects with an open attempt, then those that a question may have been open about.
+
+    What waits for a handler that is missing was not asked: it has stopped nobody.
+    """
+    plan = plan.of(state)
     if state.closed:
-        return [(each.path, each.direction) for each in being_asked(state)]
+        return [(each.path, each.direction) for each in at_work(plan, state)]
     found = _open_attempts(state)
     if state.status == "parked":
         return found
     asked: list[tuple[str, Direction]] = [
-        (path, "undo") for path, effect in state.undo.items() if effect.phase in _ASKING
+        (path, "undo") for path, effect in state.undo.items() if _may_be_asked(plan, path, "undo", effect)
     ]
     if state.undo_list is None:
-        asked += [(path, "forward") for path, effect in state.forward.items() if effect.phase in _ASKING]
+        effects = state.forward.items()
+        asked += [(path, "forward") for path, effect in effects if _may_be_asked(plan, path, "forward", effect)]
     return found + [each for each in asked if each not in found]
 
 
@@ -47,19 +52,26 @@ def _open_attempts(state: State) -> list[tuple[str, Direction]]:
     ]
 
 
-def is_suspect(state: State, *, clean: bool) -> bool:
+def _may_be_asked(plan: Plan, path: str, direction: Direction, effect: Effect) -> bool:
+    if effect.phase not in _ASKING:
+        return False
+    handler = plan.readback(path, direction) if effect.phase == "verifying" else plan.reader(path, direction)
+    return handler is None or handler.name not in plan.missing
+
+
+def is_suspect(plan: Plan, state: State, *, clean: bool) -> bool:
     """Whether it must be resumed alone: this is at least the second unclean stop in a row that cut it off."""
-    return not clean and was_running(state) and state.unclean_stops + 1 >= SUSPECT_AFTER
+    return not clean and was_running(plan, state) and state.unclean_stops + 1 >= SUSPECT_AFTER
 
 
 def recover(turn: Turn, *, clean: bool) -> None:
     """Record what the stop cut off."""
     state = turn.state
-    at_work = _at_work(state)
-    if not at_work:
+    cut_off = _at_work(turn.plan, state)
+    if not cut_off:
         return
     poison = state.alone >= ALONE_MAX and not clean
-    turn.emit(RunResumed(why="recovery", clean=clean, alone=is_suspect(state, clean=clean) and not poison))
+    turn.emit(RunResumed(why="recovery", clean=clean, alone=is_suspect(turn.plan, state, clean=clean) and not poison))
     if state.closed:
         if poison:
             give_up_asking(turn, "its worker died each time it was asked")
@@ -69,7 +81,7 @@ def recover(turn: Turn, *, clean: bool) -> None:
         _lost(turn, turn.plan, path, direction, clean=clean)
     if poison and state.parked is None:
         phase: Literal["forward", "undo"] = "undo" if state.status == "compensating" else "forward"
-        step, _ = at_work[0]
+        step, _ = cut_off[0]
         turn.emit(SagaParked(phase=phase, step=step, kind="poison", why="its worker died each time it ran"))
 
 

@@ -46,15 +46,20 @@ def being_asked(state: State) -> tuple[Verification, ...]:
     return tuple(each for each in open_verifications(state) if each.number > 0)
 
 
+def at_work(plan: Plan, state: State) -> tuple[Verification, ...]:
+    """Those among them whose handler this worker has: no other can have been at work."""
+    return tuple(each for each, handler in asked_verifications(plan, state) if handler not in plan.missing)
+
+
 def ask_anew(turn: Turn) -> None:
     """The owner stopped while they were asked."""
-    for each in being_asked(turn.state):
+    for each in at_work(turn.plan, turn.state):
         _ask(turn, each, turn.now)
 
 
 def give_up_asking(turn: Turn, why: str) -> None:
     """Nobody can say of those that are asked whether they hold."""
-    for each in being_asked(turn.state):
+    for each in at_work(turn.plan, turn.state):
         turn.emit(OutcomeAmended(path=each.path, direction=each.direction, held=False, message=why))
 
 

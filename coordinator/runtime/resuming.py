@@ -62,7 +62,7 @@ class Resuming:
                 causation_id=f"epoch:{lease.epoch}",
                 shard=lease.shard,
             )
-            (self._suspects if is_suspect(run.state, clean=lease.clean) else self._others).append(item)
+            (self._suspects if is_suspect(run.plan, run.state, clean=lease.clean) else self._others).append(item)
         if count:
             log.info("runs_resuming", extra={"shard": lease.shard, "runs": count, "suspects": len(self._suspects)})
         return count

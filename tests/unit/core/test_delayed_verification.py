@@ -136,7 +136,7 @@ def test_one_that_kills_its_worker_each_time_is_found_and_flags_the_run() -> Non
     run = due(completed())
     alone = "resumed (recovery) alone"
     assert run.recovers()[0] == "resumed (recovery)"
-    assert is_suspect(run.get(), clean=False)
+    assert is_suspect(run.plan, run.get(), clean=False)
     assert [run.recovers()[0], run.recovers()[0]] == [alone, alone]
     assert run.recovers() == [
         "resumed (recovery)",
@@ -146,11 +146,20 @@ def test_one_that_kills_its_worker_each_time_is_found_and_flags_the_run() -> Non
     assert run.recovers() == []
 
 
+def test_one_whose_handler_is_missing_by_now_has_killed_nobody() -> None:
+    run = due(completed())
+    run.recovers()
+    whole, run.plan = run.plan, plan_of(run.plan.form, missing=frozenset({"a.verify"}))
+    assert [run.recovers() for _ in range(5)] == [[]] * 5
+    run.plan = whole
+    assert run.finds("a") == ["a verified after the end"]
+
+
 def test_one_that_answers_in_between_is_no_suspect() -> None:
     run = due(completed())
     run.recovers()
     run.denies("a")
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
     assert run.recovers() == ["resumed (recovery)", "ask about a later"]
     run.finds("a")
     assert (run.get().unclean_stops, run.get().alone) == (0, 0)
@@ -189,7 +198,7 @@ def test_one_that_is_asked_and_lacks_its_handler_does_not_hold_up_another() -> N
         run.ok(path)
     due(run)
     run.plan = plan_of(form, missing=frozenset({"a.verify"}))
-    assert run.recovers() == ["resumed (recovery)", "ask about a later"]
+    assert run.recovers() == [], "nobody was asking it"
     assert rests(run.plan, run.get())
     assert missing_handler(run.plan, run.get(), run.now) is None
     assert run.tick() == ["ask about b later"]

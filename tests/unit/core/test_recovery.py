@@ -12,7 +12,7 @@ from tests.simulation.run import Run
 def test_a_run_that_was_doing_nothing_is_not_touched() -> None:
     run = Run.of(saga(action("a", ()), action("b", ("a",))))
     run.unavailable("a")
-    assert not was_running(run.get())
+    assert not was_running(run.plan, run.get())
     assert run.recovers() == []
     assert run.tick() == ["request a"]
 
@@ -75,7 +75,7 @@ def test_questions_of_a_parked_run_were_not_open() -> None:
     run.unknown("a")
     while run.status == "running":
         run.cannot_say("a")
-    assert not was_running(run.get())
+    assert not was_running(run.plan, run.get())
     assert run.recovers() == []
 
 
@@ -90,9 +90,26 @@ def test_an_open_question_counts_as_running_but_nothing_of_it_is_lost(asked: str
         run.refused("bad")
         run.ok("undo of a")
     before = run.doing()
-    assert was_running(run.get())
+    assert was_running(run.plan, run.get())
     assert run.recovers() == ["resumed (recovery)"]
     assert run.doing() == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "handler"), [("verify", "a.verify"), ("lookup", "a.lookup"), ("undo verify", "a.undo.verify")]
+)
+def test_a_question_whose_handler_is_missing_was_not_asked_and_has_killed_nobody(asked: str, handler: str) -> None:
+    run = Run.of(saga(action("a", verify=asked == "verify", lookup=True), read("bad")))
+    if asked == "lookup":
+        run.unknown("a")
+    else:
+        run.ok("a")
+    if asked == "undo verify":
+        run.refused("bad")
+        run.ok("undo of a")
+    run.plan = plan_of(run.plan.form, missing=frozenset({handler}))
+    assert not was_running(run.plan, run.get())
+    assert [run.recovers() for _ in range(5)] == [[]] * 5
 
 
 def test_doubts_behind_the_frozen_undo_list_were_not_being_asked() -> None:
@@ -100,15 +117,15 @@ def test_doubts_behind_the_frozen_undo_list_were_not_being_asked() -> None:
     run.raises("a")
     run.unavailable("undo of a")
     assert (run.effect("a").phase, run.effect("undo of a").phase) == ("ended", "retrying")
-    assert not was_running(run.get())
+    assert not was_running(run.plan, run.get())
 
 
 def test_two_unclean_stops_in_a_row_make_a_suspect() -> None:
     run = Run.of(saga(action("a", key=True)))
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
     assert run.recovers()[0] == "resumed (recovery)"
-    assert is_suspect(run.get(), clean=False)
-    assert not is_suspect(run.get(), clean=True)
+    assert is_suspect(run.plan, run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=True)
     assert run.recovers()[0] == "resumed (recovery) alone"
 
 
@@ -116,14 +133,14 @@ def test_a_clean_stop_suspects_nobody() -> None:
     run = Run.of(saga(action("a", key=True)))
     for _ in range(5):
         assert run.recovers(clean=True)[0] == "resumed (recovery)"
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
 
 
 def test_a_run_that_was_idle_is_no_suspect() -> None:
     run = Run.of(saga(action("a", key=True)))
     run.recovers()
     assert run.withdrawn("a")[-1] == "retry a"
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
     assert run.recovers() == []
 
 
@@ -131,7 +148,7 @@ def test_an_answer_of_its_own_clears_a_suspect() -> None:
     run = Run.of(saga(action("a", key=True), action("b", key=True)))
     run.recovers()
     run.ok("a")
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
     assert run.recovers()[0] == "resumed (recovery)"
 
 
@@ -171,7 +188,7 @@ def test_a_person_gives_poison_a_clean_slate() -> None:
     for _ in range(4):
         run.recovers()
     assert run.resolve("a", "retry") == ["resolved a: retry", "request a again"]
-    assert not is_suspect(run.get(), clean=False)
+    assert not is_suspect(run.plan, run.get(), clean=False)
     assert run.recovers()[0] == "resumed (recovery)"
 
 
