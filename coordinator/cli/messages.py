@@ -193,6 +193,7 @@ def _refuse_another(sent: "MessageRow", known: "MessageRow | None") -> None:
 def _refuse_bad(option: str, text: str) -> None:
     from amends.schemas.incoming import text_fault
 
+    text.encode()  # What is no text in UTF-8 is refused as in any other argument.
     fault = text_fault(text)
     if fault is not None:
         raise UsageError("AM5005", f"{option} {fault}", do="use 1 to 255 characters, and no control characters")

@@ -20,7 +20,7 @@ def test_runs_that_have_ended_move_and_everything_still_verifies(played: Install
     open_runs = {each["saga_id"] for each in runs if each["ended_at"] is None}
     run = saga_id(played, "R-1")
     replayed = played.json("replay", run)
-    assert played.json("archive", "--before", NEVER) == {"runs": 0, "entries": 0, "files": []}
+    assert played.json("archive", "--before", NEVER) == {"runs": 0, "entries": 0, "files": [], "still_due": 0}
 
     done = played.json("archive", "--before", "0s", "--to", "kept")
 

@@ -66,6 +66,11 @@ class Shop:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.amends.everything()}") from None
 
+    def is_open(self) -> bool:
+        """Whether the participant has made its tables."""
+        made = "SELECT 1 FROM sqlite_master WHERE name IN ('slots', 'moves')"
+        return (self.folder / "shipping.db").exists() and len(self._rows(made)) == 2
+
     def slots(self) -> set[str]:
         """What the participant has booked."""
         return {sku for (sku,) in self._rows("SELECT sku FROM slots")}

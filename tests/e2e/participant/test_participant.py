@@ -53,7 +53,7 @@ def test_an_answer_finds_a_run_whose_worker_was_killed_while_it_was_pending(shop
         worker.kill()
         worker.wait(10)
     with shop.serving():
-        wait_for(lambda: (shop.folder / "shipping.db").exists() and shop.slots() == {"A"}, "it is booked")
+        wait_for(lambda: shop.is_open() and shop.slots() == {"A"}, "it is booked")
         assert shop.statuses() == {"A": "waiting"}
         with shop.amends.started("again", "worker", APP):
             shop.ends(A="completed")

@@ -607,7 +607,7 @@ def test_a_writer_that_waits_too_long_says_so_and_has_done_nothing(
 
 
 def test_every_error_says_what_to_do_under_a_code_of_its_own() -> None:
-    sample = {str: "that", int: 2, Path: Path("there"), Sequence[str]: ["this"]}
+    sample = {str: "that", int: 2, bool: True, Path: Path("there"), Sequence[str]: ["this"]}
     made = [
         make(**{name: sample[kind] for name, kind in get_type_hints(make).items() if name != "return"})
         for make in vars(faults).values()

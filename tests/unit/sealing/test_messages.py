@@ -67,6 +67,7 @@ HARMLESS = {
     *("message_id", "correlation", "message_type", "name", "key"),
     # words of ours or of the definition
     *("kind", "path", "direction", "role", "step", "resolution", "phase", "tool", "permission", "why", "at"),
+    "met",
     # a digest over digests that are keyed
     "arguments",
 }
