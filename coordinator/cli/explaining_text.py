@@ -40,6 +40,8 @@ _UNDO_SAID: Final = {
     "absent": "to be tried again",
     "skipped": "left in the world by a person's decision",
 }
+AGO_FROM: Final = 60 * SECOND
+"""Since when is told as an age as well; before, the clock says it."""
 _MAY: Final = {"yes": "yes", "person": "by a person", "no": "no"}
 
 
@@ -117,7 +119,7 @@ def _waited(each: Waited, now: Instant) -> str:
         parts.append(f"{counted(each.before, 'run')} before it")
     if each.since is not None:
         since = instant_of(each.since)
-        ago = f", {took(now - since)} ago" if now - since >= SECOND else ""
+        ago = f", {took(now - since)} ago" if now - since >= AGO_FROM else ""
         parts.append(f"since {short(since, now)}{ago}")
     if each.until is not None:
         parts.append(f"until {_at(each.until, now)}")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from amends.coordinator.cli.explaining_text import retries_text, undo_text, waits_text
+from amends.schemas.instants import SECOND
 from tests.simulation.definitions import action, pivot, saga
 from tests.simulation.run import Run
 from tests.unit.reading.test_explaining import told
@@ -88,8 +89,8 @@ SAID = [
         {},
         """
   waits for
-    charge   the end of attempt 1, which is overdue, since 14:00:00, 1.0 s ago,
-             until 14:05:01 (in 5 min); then a person decides
+    charge   the end of attempt 1, which is overdue, since 14:00:00, until
+             14:05:01 (in 5 min); then a person decides
     the run  its deadline at 15:00:00 (in 59 min 59 s); then it turns back
 
   would be undone if it turned back now, in this order
@@ -285,3 +286,18 @@ def test_a_run_says_what_it_waits_for_must_undo_and_may_try_again(
     lines = [*waits_text(explanation), *undo_text(explanation), *retries_text(explanation)]
     assert "\n".join(lines) + "\n" == said
     assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("after_s", "said"),
+    [
+        pytest.param(59, "charge  a person's decision, since 14:00:00", id="the clock says it"),
+        pytest.param(
+            60, "charge  a person's decision, since 14:00:00, 1 min ago", id="from a minute on also its age"
+        ),
+    ],
+)
+def test_what_is_waited_for_says_its_age_where_the_clock_alone_does_not(after_s: int, said: str) -> None:
+    run = run_of(("ok:reserve", "unknown:charge"), {})
+    lines = waits_text(told(run.plan, run.get(), (), run.now + after_s * SECOND))
+    assert [line.strip() for line in lines if "charge" in line] == [said]
