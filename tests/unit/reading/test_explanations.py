@@ -292,9 +292,7 @@ def test_a_run_says_what_it_waits_for_must_undo_and_may_try_again(
     ("after_s", "said"),
     [
         pytest.param(59, "charge  a person's decision, since 14:00:00", id="the clock says it"),
-        pytest.param(
-            60, "charge  a person's decision, since 14:00:00, 1 min ago", id="from a minute on also its age"
-        ),
+        pytest.param(60, "charge  a person's decision, since 14:00:00, 1 min ago", id="from a minute on also its age"),
     ],
 )
 def test_what_is_waited_for_says_its_age_where_the_clock_alone_does_not(after_s: int, said: str) -> None:
