@@ -99,7 +99,8 @@ class Service:
         found = settings or config.load().settings
         self._stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):  # not the main thread
+        # Where a loop hears no signals (beside the main thread, or on Windows) only `stop` ends it in order.
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
         inbox = CommandInbox(self.name, self._database, self._handlers)

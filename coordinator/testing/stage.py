@@ -23,9 +23,11 @@ from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
 from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.facts import carrying
 from amends.coordinator.testing.post import TRANSIT, Letter, Post, Sender
-from amends.coordinator.testing.world import Appending, Clock, Script, World
+from amends.coordinator.testing.script import Script
+from amends.coordinator.testing.world import Appending, World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND, Instant

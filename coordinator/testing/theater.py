@@ -17,12 +17,12 @@ from amends.coordinator.definition.commanded import participants_of
 from amends.coordinator.errors import UsageError
 from amends.coordinator.ports.store import Store
 from amends.coordinator.testing.caller import Caller
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.facts import facts_of
 from amends.coordinator.testing.post import TakesCommands, post_of
 from amends.coordinator.testing.rehearsed_run import RehearsedRun
 from amends.coordinator.testing.sandbox import Sandbox, Trigger
 from amends.coordinator.testing.stage import Hands, Stage, hands_of
-from amends.coordinator.testing.world import Clock
 
 MakeStore = Callable[[Clock], Store]
 """A store in memory under this clock, ready to be used."""

@@ -3,146 +3,42 @@
 Nothing here waits: time jumps to the next instant at which something is due.
 """
 
-import asyncio
-import heapq
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 from weakref import finalize
 
 from pydantic import BaseModel
 
-from amends.coordinator.attempt import Attempt, attempting
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.definition.compatibility import handler_names
 from amends.coordinator.definition.durations import Duration, milliseconds
 from amends.coordinator.definition.saga import Saga
 from amends.coordinator.errors import Fenced, KeyErased, RunExists
-from amends.coordinator.loop_resources import close_all
 from amends.coordinator.ports.rows import Batch, LocalRecord, MessageRow
 from amends.coordinator.ports.store import Store
-from amends.coordinator.runtime import answers
 from amends.coordinator.runtime.batching import OpenBatch, Writer
 from amends.coordinator.runtime.catalogue import Catalogue
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.engine import Engine, EngineSettings
 from amends.coordinator.runtime.inbound import AppendFailed, Arrived, Committed, Gained, Inbound, Item, Waiting
 from amends.coordinator.runtime.message_intake import MessageIntake
-from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.post import Post, Sender, post_of
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.post import post_of
 from amends.coordinator.testing.replies import Reply, fails
+from amends.coordinator.testing.script import Script, replies_of
 from amends.coordinator.testing.stand_in import StandIn
 from amends.schemas.decoding import Writers
-from amends.schemas.ids import SagaId
-from amends.schemas.instants import MILLISECOND, SECOND, Instant, instant_of
+from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from amends.schemas.message import MESSAGES, Answer
 from amends.schemas.record import Record
 
-BEGINNING: Instant = instant_of("2026-01-01T00:00:00Z")
 TURNS_MAX = 100_000
 LEASE_MS = 10_000
 MESSAGES_KEPT_MS: Final = 604_800_000
 _WRITERS: Final = Writers(ours=(MESSAGES.avro,))
-
-
-@dataclass(slots=True, kw_only=True)
-class Clock:
-    """Goes only where it is told to."""
-
-    now: Instant = BEGINNING
-
-    def __call__(self) -> Instant:
-        return self.now
-
-
-@dataclass(slots=True)
-class Script:
-    """Calls handlers: by what was scripted, in order, the last one for ever; else the user's own function."""
-
-    clock: Clock
-    replies: dict[str, deque[Reply]]
-    arrived: list[Inbound] = field(default_factory=list)
-    calls: list[tuple[str, SagaId]] = field(default_factory=list)
-    """Every handler that was called, in order."""
-    failing: dict[str, deque[Reply]] = field(default_factory=lambda: defaultdict(deque))
-    """What comes before the scripted replies, each once."""
-    post: Post | None = None
-    """The bus to participants that are commanded; None where none stands in."""
-    places: Mapping[str, str | None] | None = None
-    """Where stand-ins are, by connector; None where connectors go where they were declared to."""
-    _later: list[tuple[Instant, int, Work, Reply]] = field(default_factory=list)
-    _unanswered: dict[int, tuple[Work, Reply]] = field(default_factory=dict)
-
-    def submit(self, works: list[Work]) -> None:
-        for work in works:
-            self.calls.append((work.handler.name, work.saga_id))
-            work.begun = True
-            reply = self._next(work.handler.name)
-            if reply is None or reply.on_the_bus is not None:
-                self.arrived.append(self._really(work, reply))
-            elif reply.after_ms is None:
-                self._unanswered[id(work)] = (work, reply)
-            elif reply.after_ms == 0:
-                self.arrived.append(_scripted(work, reply))
-            else:
-                due = self.clock.now + reply.after_ms * MILLISECOND
-                heapq.heappush(self._later, (due, len(self.calls), work, reply))
-
-    def _really(self, work: Work, reply: Reply | None) -> Item:
-        """Call the user's function; this befalls what it sends."""
-        if self.places is not None:
-            own = {name: getattr(work.attempt, name) for name in Attempt.__struct_fields__}
-            work.attempt = Attempt(**{**own, "places": self.places})
-        if self.post is not None:
-            fault, held_ms = (None, None) if reply is None else (reply.on_the_bus, reply.after_ms)
-            self.post.sender = Sender(call=len(self.calls), fault=fault, held_ms=held_ms)
-        return _really(work)
-
-    def _next(self, handler: str) -> Reply | None:
-        """What a handler answers now; None: it is really called."""
-        failing, script = self.failing[handler], self.replies.get(handler)
-        if failing:
-            return failing.popleft()
-        if script is None:
-            return None
-        return script.popleft() if len(script) > 1 else script[0]
-
-    def stop(self, work: Work) -> bool:
-        found = self._unanswered.pop(id(work), None)
-        if found is not None:
-            self.arrived.append(answers.raised(work, asyncio.CancelledError()))
-            return True
-        return False
-
-    @property
-    def behind(self) -> bool:
-        """Whatever is handed over begins at once."""
-        return False
-
-    def look_after(self) -> None:
-        """Nothing here blocks."""
-
-    def next_due(self) -> Instant | None:
-        """When the next reply comes by itself."""
-        replied = self._later[0][0] if self._later else None
-        carried = self.post.next_due() if self.post is not None else None
-        return min((due for due in (replied, carried) if due is not None), default=None)
-
-    def come_up(self) -> None:
-        """Take the replies whose time has come."""
-        if self.post is not None:
-            self.post.come_up()
-        while self._later and self._later[0][0] <= self.clock.now:
-            _, _, work, reply = heapq.heappop(self._later)
-            self.arrived.append(_scripted(work, reply))
-
-    def forget(self) -> None:
-        """The process died: nothing that runs will ever answer."""
-        self._later.clear()
-        self._unanswered.clear()
-        self.arrived.clear()
 
 
 @dataclass(slots=True)
@@ -185,7 +81,7 @@ class World:
         self.stand_ins = tuple(stand_ins)
         self._ending = finalize(self, _end, self.stand_ins)
         self._lead_to_stand_ins()
-        self.script.replies = {name: _replies(name, given) for name, given in (replies or {}).items()}
+        self.script.replies = {name: replies_of(name, given) for name, given in (replies or {}).items()}
         self._waits = any(
             step.wait is not None or step.may_pend or step.delays
             for saga in self.sagas
@@ -218,7 +114,7 @@ class World:
         What comes after them is what it would have been: the scripted replies, or the user's own function.
         """
         self._refuse_unknown([handler])
-        self.script.failing[handler].extend(_replies(handler, replies or (fails(),)))
+        self.script.failing[handler].extend(replies_of(handler, replies or (fails(),)))
 
     def send(
         self,
@@ -382,34 +278,3 @@ class World:
 def _end(stand_ins: tuple[StandIn, ...]) -> None:
     for each in stand_ins:
         each.end()
-
-
-def _replies(name: str, given: Reply | Iterable[Reply]) -> deque[Reply]:
-    """Raises `TypeError` where something else than replies was given: a bare value, say."""
-    found = [given] if isinstance(given, Reply) else list(given)
-    if not found or not all(isinstance(each, Reply) for each in found):
-        raise TypeError(f"the replies of {name} are {given!r}; give ok(…), fails(…) or the like, or a list of them")
-    return deque(found)
-
-
-def _scripted(work: Work, reply: Reply) -> Item:
-    return answers.raised(work, reply.error) if reply.error is not None else answers.returned(work, reply.value)
-
-
-def _really(work: Work) -> Item:
-    """Call the user's function."""
-    try:
-        with attempting(work.attempt):
-            result = work.handler.function(**work.arguments())
-            if work.handler.is_async:
-                result = asyncio.run(_awaited(result))
-    except Exception as error:  # noqa: BLE001  whatever a handler raises is its reply
-        return answers.raised(work, error)
-    return answers.returned(work, result)
-
-
-async def _awaited(result: Any) -> Any:  # noqa: ANN401  whatever a handler returns
-    try:
-        return await result
-    finally:
-        await close_all()

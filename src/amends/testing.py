@@ -33,6 +33,7 @@ from amends.coordinator.reading.outcomes import outcome_of
 from amends.coordinator.reading.story import story
 from amends.coordinator.testing import connector_kit, deciding_again, golden, rehearsing
 from amends.coordinator.testing import crash_matrix as crashing
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.crash_matrix import CrashMatrix
 from amends.coordinator.testing.deciding_again import Replayed
 from amends.coordinator.testing.http_stand_in import Asked, AskedAmiss, HttpStandIn
@@ -51,7 +52,7 @@ from amends.coordinator.testing.report import Rehearsal
 from amends.coordinator.testing.sandbox import Sandbox, SentMessage, Trigger
 from amends.coordinator.testing.smtp_stand_in import SmtpStandIn
 from amends.coordinator.testing.stand_in import StandIn
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas.entry import decode
 from amends.schemas.ids import SagaId
 from amends.schemas.outcome import Outcome

@@ -7,7 +7,8 @@ from amends import Context, Pending, Saga, Topic
 from amends.coordinator.errors import Conflict
 from amends.coordinator.ports.rows import ArchivedRow, InboxRow, StoredEntry
 from amends.coordinator.ports.store import Store
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.instants import SECOND
 from tests.contract.stores.builders import T0, Owner, change, entry, saga_id

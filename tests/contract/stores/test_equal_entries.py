@@ -10,8 +10,9 @@ import pytest
 
 from amends.connectors.stores import open_store
 from amends.coordinator.ports.store import Store
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply, fails, ok, raises, unavailable, unknown
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from tests.unit.runtime import sagas
 
 SCENARIO = json.loads(Path(__file__).with_name("scenario.json").read_text())

@@ -8,8 +8,9 @@ from amends import Context, Saga, Topic
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.ports.store import Store
 from amends.coordinator.runtime.inbound import Arrived, Waiting
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply, fails, late
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.ids import saga_id_of
 from amends.schemas.instants import SECOND

@@ -12,8 +12,9 @@ from amends.coordinator.core.evolve import fold
 from amends.coordinator.core.locking import VALUE_CHARACTERS_MAX, keys_of
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.ports.store import Store
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply, fails, late, ok
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas import events as e
 from amends.schemas import wishes
 from amends.schemas.entry import Entry, decode

@@ -10,8 +10,9 @@ from amends import Context, Saga, Topic
 from amends.coordinator.core.evolve import fold
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.ports.store import Store
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply, fails, ok
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.entry import Entry, decode
 from amends.schemas.events import Origin, RerunStarted, SagaStarted

@@ -18,8 +18,9 @@ from amends.coordinator.ports.store import Store
 from amends.coordinator.reading.publishing import OwnTopics, Publishing
 from amends.coordinator.runtime.relay import Relay
 from amends.coordinator.runtime.relay_leases import RelayLeases
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply, ok
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas.entry import unseal
 from tests.integration.kafka.clients import consume
 from tests.unit.runtime.sagas import Done, order_saga

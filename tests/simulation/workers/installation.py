@@ -12,7 +12,7 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.core.plan import plan_of
 from amends.coordinator.definition.closing import ClosedSaga
 from amends.coordinator.ports.rows import DefinitionRow
-from amends.coordinator.testing.world import Clock
+from amends.coordinator.testing.clock import Clock
 from amends.schemas.canonical import encode
 from amends.schemas.instants import MILLISECOND, SECOND, Instant
 from tests.simulation.checker import InvariantBroken

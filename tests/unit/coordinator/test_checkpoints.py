@@ -13,7 +13,8 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.attempt import CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX
 from amends.coordinator.reading.checkpoints import checkpoints_of
 from amends.coordinator.reading.history import payloads_of, run_history
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.events import CheckpointRecorded
 
 

@@ -13,7 +13,8 @@ from amends.coordinator.core.state import State
 from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.form import Argument, graph_hash
 from amends.coordinator.definition.loading import load_app
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.entry import decode
 from amends.testing import fails
 

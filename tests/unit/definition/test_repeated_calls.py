@@ -13,7 +13,8 @@ from amends.coordinator.core.state import State
 from amends.coordinator.definition.drawing import as_mermaid, as_text
 from amends.coordinator.definition.findings import DefinitionError
 from amends.coordinator.definition.form import Argument
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.canonical import digest
 from amends.schemas.entry import decode
 

@@ -8,7 +8,8 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.ports.rows import Batch
 from amends.coordinator.runtime.batching import BATCH_BYTES_MAX, DECISIONS_MAX
 from amends.coordinator.runtime.inbound import Arrived
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.record import Record
 from tests.unit.runtime.sagas import order_saga
 

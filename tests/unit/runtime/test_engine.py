@@ -13,8 +13,9 @@ from amends.coordinator.ports.rows import Batch, InboxRow, StoredEntry
 from amends.coordinator.runtime.answers import returned
 from amends.coordinator.runtime.batching import OpenBatch
 from amends.coordinator.runtime.inbound import AppendFailed, Committed, Gained, Lost, StopWished, Waiting, Yielding
+from amends.coordinator.testing.clock import Clock
 from amends.coordinator.testing.replies import Reply
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.chain import next_head
 from amends.schemas.entry import decode

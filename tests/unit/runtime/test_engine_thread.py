@@ -19,7 +19,8 @@ from amends.coordinator.runtime.engine import FEW_RUNS
 from amends.coordinator.runtime.engine_thread import EngineThread
 from amends.coordinator.runtime.inbound import Arrived, Committed
 from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.instants import SECOND
 from amends.schemas.record import Record
 from tests.servers.waiting import wait_until

@@ -10,7 +10,8 @@ from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.errors import RunExists
 from amends.coordinator.ports.rows import Batch, RunRow
 from amends.coordinator.runtime.inbound import Arrived
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.ids import SagaId, saga_id_of
 from amends.schemas.instants import SECOND
 from tests.contract.stores.test_forgetting import FIRST, HOUR, remembering

@@ -6,7 +6,8 @@ from amends.coordinator.core.messages import Failed, Replied
 from amends.coordinator.runtime.handler_loop import HandlerLoop
 from amends.coordinator.runtime.inbound import Item
 from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from tests.servers.waiting import wait_until
 from tests.unit.runtime.sagas import Order
 

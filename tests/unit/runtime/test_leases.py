@@ -10,7 +10,7 @@ from amends.coordinator.ports.store import Kind, Role
 from amends.coordinator.runtime.inbound import Gained, Inbound, Lost, Yielding
 from amends.coordinator.runtime.ownership import Ownership
 from amends.coordinator.runtime.relay_leases import RelayLeases
-from amends.coordinator.testing.world import Clock
+from amends.coordinator.testing.clock import Clock
 from amends.schemas.instants import SECOND
 from tests.servers.waiting import wait_until
 

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 from amends import Context, Saga, Topic
 from amends.coordinator.core.turn import BEGUN_MAX
 from amends.coordinator.ports.rows import RunRow
-from amends.coordinator.testing.world import BEGINNING, World
+from amends.coordinator.testing.clock import BEGINNING
+from amends.coordinator.testing.world import World
 from amends.schemas.entry import decode
 from amends.schemas.events import Event, WaitStarted
 from amends.schemas.instants import MILLISECOND

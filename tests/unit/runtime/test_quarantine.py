@@ -14,7 +14,8 @@ from amends.coordinator.ports.rows import InboxRow, RunRow
 from amends.coordinator.runtime.inbound import Lost
 from amends.coordinator.runtime.keyring import Keyring
 from amends.coordinator.runtime.loading import Loading
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND

@@ -7,7 +7,8 @@ from amends.coordinator.core.commands import Command
 from amends.coordinator.runtime.dispatch import Dispatch
 from amends.coordinator.runtime.runs import Run, identity_of
 from amends.coordinator.runtime.work import Work
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.instants import SECOND
 from amends.testing import late
 from tests.unit.runtime.sagas import Done, order_saga

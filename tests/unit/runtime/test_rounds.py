@@ -11,7 +11,8 @@ from amends.coordinator.errors import StoreUnavailable
 from amends.coordinator.ports.rows import Batch, StoredEntry
 from amends.coordinator.runtime.batching import BATCH_BYTES_MAX, DECISIONS_MAX
 from amends.coordinator.runtime.inbound import Arrived, Inbound, Item
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND, instant_of
 from amends.schemas.record import Record

@@ -11,7 +11,8 @@ from amends.coordinator.runtime.inbound import Gained, Lost
 from amends.coordinator.runtime.runs import Run
 from amends.coordinator.runtime.shelf import Shelf
 from amends.coordinator.sealing.keys import KEY_BYTES, Seal, SubjectKey
-from amends.coordinator.testing.world import LEASE_MS, Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import LEASE_MS, World
 from amends.schemas.events import Digest
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import MILLISECOND

@@ -4,7 +4,8 @@ from amends import Context, Saga, Topic
 from amends.connectors.stores.memory import MemoryStore
 from amends.coordinator.ports.rows import InboxRow
 from amends.coordinator.runtime.timers import TIDY_FROM
-from amends.coordinator.testing.world import Clock, World
+from amends.coordinator.testing.clock import Clock
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.ids import SagaId
 from amends.schemas.instants import SECOND

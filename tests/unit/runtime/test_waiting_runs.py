@@ -12,7 +12,8 @@ from amends.coordinator.core.evolve import fold
 from amends.coordinator.ports.rows import InboxRow, MessageRow
 from amends.coordinator.reading.triggers import wrong_with
 from amends.coordinator.runtime.delivering import unclaimed
-from amends.coordinator.testing.world import BEGINNING, World
+from amends.coordinator.testing.clock import BEGINNING
+from amends.coordinator.testing.world import World
 from amends.schemas import wishes
 from amends.schemas.entry import Inline, decode
 from amends.schemas.instants import SECOND
